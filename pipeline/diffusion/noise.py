@@ -1,0 +1,97 @@
+"""One noise stream an image: a counter-based generator, computed where the tensor is.
+
+An image's noise is a pure function of (run seed, image seed, step). Who computes it, in which batch, on which device
+and with which release of torch changes nothing: the words come from Philox 4x32-10 (Salmon et al., "Parallel random
+numbers: as easy as 1, 2, 3", SC 2011), and their way to a normal uses only operations that IEEE 754 rounds exactly
+(+, -, *, /, sqrt and the split into mantissa and exponent), so no library's own log or cos can change a bit.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+NOISE_VERSION = "philox4x32-10/box-muller/1"
+X_T_STEP = 0xFFFF_FFFF
+"""The step that x_T is drawn for. Every other step is its timestep t."""
+
+_MASK = 0xFFFF_FFFF
+_MULTIPLIERS = (0xD251_1F53, 0xCD9E_8D57)
+_WEYL = (0x9E37_79B9, 0xBB67_AE85)
+
+# log m = 2 atanh(s) = 2 s (1 + s²/3 + s⁴/5 + …), with s = (m-1)/(m+1) and |s| < 0.172 on [√½, √2].
+_ATANH = [1 / (2 * k + 1) for k in range(9)]
+# sin x / x and cos x in powers of x², for |x| ≤ π/4.
+_SIN = [(-1) ** k / math.factorial(2 * k + 1) for k in range(8)]
+_COS = [(-1) ** k / math.factorial(2 * k) for k in range(8)]
+
+
+def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
+    """Return the four 32-bit words of Philox 4x32-10 for each counter.
+
+    Args:
+        counter: int64, shape (4, ...), unsigned 32-bit values.
+        key: two unsigned 32-bit values.
+    """
+
+    def pair(values: tuple[int, int]) -> Tensor:
+        return torch.tensor(values, device=counter.device).view(2, *[1] * (counter.dim() - 1))
+
+    multipliers = pair(_MULTIPLIERS)
+    even, odd = counter[0::2], counter[1::2]  # words (0, 2) and (1, 3): a round treats the two alike
+    for i in range(10):
+        # int64 wraps at 2^64, so these are the 64 bits of the unsigned product.
+        product = (even * multipliers).flip(0)
+        round_key = pair(((key[0] + i * _WEYL[0]) & _MASK, (key[1] + i * _WEYL[1]) & _MASK))
+        even, odd = ((product >> 32) & _MASK) ^ odd ^ round_key, product & _MASK
+    return torch.stack([even, odd], dim=1).flatten(0, 1)
+
+
+def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
+    """Return standard normal noise for a batch of images: float32, shape (N, *shape).
+
+    Args:
+        run_seed: key of the generator, 0 ≤ run_seed < 2^64.
+        image_seeds: int64, shape (N,), each ≥ 0; the result lies on their device.
+        step: the timestep t that the noise is for, or `X_T_STEP`.
+        shape: shape of one image.
+    """
+    numel = math.prod(shape)
+    blocks = torch.arange((numel + 3) // 4, device=image_seeds.device).expand(len(image_seeds), -1)
+    seeds = image_seeds[:, None].expand_as(blocks)
+    counter = torch.stack([blocks, torch.full_like(blocks, step), seeds & _MASK, seeds >> 32])
+    words = philox4x32(counter, (run_seed & _MASK, run_seed >> 32))
+    normals = _box_muller(words[0::2], words[1::2])  # (4, N, blocks)
+    return normals.permute(1, 2, 0).flatten(1)[:, :numel].reshape(len(image_seeds), *shape).float()
+
+
+def _box_muller(radius_word: Tensor, angle_word: Tensor) -> Tensor:
+    """Twice as many float64 normals as there are pairs of uniform 32-bit words."""
+    radius = torch.sqrt(-2.0 * _log((radius_word + 1).double() * 2.0**-32))
+    # The angle is a quarter turn (the top two bits) plus x, uniform in [-π/4, π/4).
+    quarter = angle_word >> 30
+    x = ((angle_word & 0x3FFF_FFFF).double() * 2.0**-30 - 0.5) * (math.pi / 2)
+    square = x * x
+    sin, cos = _polynomial(_SIN, square) * x, _polynomial(_COS, square)
+    odd = (quarter & 1).bool()
+    sign_of_cos = 1 - ((quarter + 1) & 2)  # + - - +
+    sign_of_sin = 1 - (quarter & 2)  # + + - -
+    cos, sin = torch.where(odd, sin, cos) * sign_of_cos, torch.where(odd, cos, sin) * sign_of_sin
+    return torch.cat([radius * cos, radius * sin])
+
+
+def _log(u: Tensor) -> Tensor:
+    mantissa, exponent = torch.frexp(u)
+    low = mantissa < math.sqrt(0.5)
+    mantissa = torch.where(low, 2.0 * mantissa, mantissa)
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    return (exponent - low.to(exponent.dtype)).double() * math.log(2.0) + 2.0 * s * _polynomial(_ATANH, s * s)
+
+
+def _polynomial(coefficients: list[float], x: Tensor) -> Tensor:
+    """Horner's rule with separate multiplications and additions: a fused one would round differently."""
+    total = torch.full_like(x, coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = total * x
+        total = total + c
+    return total

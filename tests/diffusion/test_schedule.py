@@ -1,0 +1,100 @@
+"""Schedule and tau, against golden values of the authors' code and the paper's formulas."""
+
+import math
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from pipeline.diffusion.schedule import SPACINGS, alphas_cumprod, linear_betas, make_tau, parse_spacing, step_pairs
+
+
+def test_alphas_cumprod_in_float64_against_a_product_of_exact_terms():
+    alphas = alphas_cumprod(linear_betas())
+    assert alphas.dtype == torch.float64
+    expected = 1.0
+    for t in range(1000):
+        expected *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
+        assert math.isclose(alphas[t].item(), expected, rel_tol=1e-12)
+
+
+def test_alphas_cumprod_is_what_diffusers_trains_with():
+    theirs = DDIMScheduler(1000).alphas_cumprod.double()
+    # theirs is a float32 product of 1000 terms, each rounded: 1000 * 2^-24 relative
+    torch.testing.assert_close(alphas_cumprod(linear_betas()), theirs, rtol=1000 * 2**-24, atol=0)
+
+
+def test_quadratic_is_the_authors_list():
+    assert make_tau("quadratic", 10) == [0, 9, 39, 88, 158, 246, 355, 483, 632, 800]
+
+
+@pytest.mark.parametrize(("steps", "distinct"), [(50, 49), (100, 96), (1000, 688)])
+def test_quadratic_repeats_early_steps_and_counts_every_call(steps, distinct):
+    tau = make_tau("quadratic", steps)
+    assert (len(tau), len(set(tau)), tau == sorted(tau)) == (steps, distinct, True)
+
+
+def test_linear_is_the_authors_range():
+    assert make_tau("linear", 10) == [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]
+    assert make_tau("linear", 1000) == list(range(1000))
+
+
+@pytest.mark.parametrize(("steps", "calls"), [(30, 31), (300, 334), (600, 1000), (1, 1), (7, 8)])
+def test_linear_takes_more_steps_where_they_do_not_divide(steps, calls):
+    assert len(make_tau("linear", steps)) == calls
+
+
+@pytest.mark.parametrize("steps", [1, 5, 10, 30, 50, 100, 999])
+def test_paper_linear_is_its_formula(steps):
+    c = 1000 / steps
+    formula = [math.floor(c * i + 1e-9) for i in range(1, steps + 1)]  # 1e-9: c is rounded, the formula is not
+    assert [t + 1 for t in make_tau("paper-linear", steps)] == formula
+    assert formula[-1] == 1000
+
+
+@pytest.mark.parametrize("steps", [1, 5, 10, 31])
+def test_paper_quadratic_is_its_formula_where_that_is_a_subsequence(steps):
+    c = 1000 / steps**2
+    assert [t + 1 for t in make_tau("paper-quadratic", steps)] == [
+        math.floor(c * i * i + 1e-9) for i in range(1, steps + 1)
+    ]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("steps", [1, 2, 10, 100, 500, 1000])
+def test_every_tau_ascends_within_the_model(spacing, steps):
+    tau = make_tau(spacing, steps)
+    assert tau == sorted(tau)
+    assert 0 <= tau[0] <= tau[-1] < 1000
+    if spacing.startswith("paper"):
+        assert len(tau) == len(set(tau))
+        assert tau[-1] == 999
+
+
+def test_paper_full_chain():
+    assert make_tau("paper-linear", 1000) == list(range(1000))
+
+
+def test_a_list_is_taken_as_it_is():
+    assert make_tau("0,7,400", 99) == [0, 7, 400]
+    assert parse_spacing("linear") is None
+
+
+def test_pairs_end_at_time_0():
+    assert step_pairs([0, 9, 39]) == [(39, 9), (9, 0), (0, -1)]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "steps", "says"),
+    [
+        ("linear", 0, "from 1 to 1000"),
+        ("linear", 1001, "from 1 to 1000"),
+        ("cosine", 10, "unknown spacing"),
+        ("3,2", 10, "increasing"),
+        ("-1,2", 10, "increasing"),
+        ("0,1000", 10, "above 999"),
+    ],
+)
+def test_bad_input_is_named(spacing, steps, says):
+    with pytest.raises(ValueError, match=says):
+        make_tau(spacing, steps)
