@@ -1,0 +1,102 @@
+"""Draw and measure a grid of DDIM settings, and print the paper's table.
+
+    python jobs/sweep.py                             # the embedded digits model, a few minutes on two cores
+    python jobs/sweep.py --steps 10 50 --eta 0 hat --num-images 500 --out runs/small
+    python jobs/sweep.py --dry-run                   # what there is to do
+    python jobs/sweep.py --config runs/digits/sweep.json
+
+Prints progress on standard error and the tables on standard output. Run it again after an interruption: it does what
+is missing. Exit status: 0 done, 1 shards failed, 2 bad input, 130 interrupted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline.cli import FAILED, INTERRUPTED, Parser, exit_with
+from pipeline.config import make_config
+from pipeline.dispatch import PoolBrokenError
+from pipeline.generation.shards import pending
+from pipeline.reporting import table
+from pipeline.reporting.report import caption, write_report
+from pipeline.stages import IncompleteError, Run, claim, draw, evaluate, open_run
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line; what is not given is not in it."""
+    parser = Parser(__doc__)
+    parser.add_argument("--preset", help="digits (the default)")
+    parser.add_argument("--config", type=Path, help="a run's sweep.json, to run again")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    grid = parser.add_argument_group("the run (defaults are the preset's)", argument_default=argparse.SUPPRESS)
+    grid.add_argument("--out", help="folder or URL of the outputs")
+    grid.add_argument("--model", help="digits, or a folder saved by diffusers")
+    grid.add_argument("--steps", nargs="+", help="values of S")
+    grid.add_argument("--eta", nargs="+", help="from 0 to 1, or hat")
+    grid.add_argument("--spacing", nargs="+", help="linear, quadratic, paper-linear, paper-quadratic, or 0,250,500")
+    grid.add_argument("--num-images", help="images a setting")
+    grid.add_argument("--seed", help="of the noise")
+    grid.add_argument("--batch-size", help="images a network call")
+    grid.add_argument("--shard-size", help="images a file")
+    return parser.parse_args()
+
+
+def print_plan(run: Run) -> None:
+    """Say what the run consists of and what of it is missing."""
+    shards = run.shards()
+    missing = pending(run.storage, "images", shards)
+    lacking = {setting: 0 for setting in run.settings}
+    for shard in missing:
+        lacking[shard.setting] += 1
+    a_setting = len(shards) // len(run.settings)
+    for setting, count in lacking.items():
+        print(f"{setting.slug:<32} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found")
+    print(
+        f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
+        f"fingerprint {run.fingerprint}\n"
+        f"{len(shards) - len(missing)} shards found, {len(missing)} missing: "
+        f"{sum(shard.cost for shard in missing):,} network calls × images to do"
+    )
+
+
+def main() -> int:
+    """Run the sweep and return the exit status."""
+    args = vars(parse_args())
+    preset, file, dry_run, num_workers = (args.pop(name) for name in ("preset", "config", "dry_run", "num_workers"))
+    run = open_run(make_config(preset, file, args))
+    if dry_run:
+        print_plan(run)
+        return 0
+    claim(run)
+    try:
+        complete(run, num_workers)
+    except (IncompleteError, PoolBrokenError) as error:
+        print(f"error: the sweep is not complete; the next run tries only what is missing\n{error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to go on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+    config = run.config
+    rows = run.metrics()
+    run.storage.write_json("metrics.json", rows)
+    text = caption(rows, config.extractor, config.reference)
+    write_report(run.storage, rows, run.settings, min(config.shard_size, config.num_images), run.fingerprint, text)
+    print(f"{table.to_text(rows)}\n\n{text}\nFiles: {config.out}/metrics.json, {config.out}/report/")
+    return 0
+
+
+def complete(run: Run, num_workers: int | None) -> None:
+    """Draw and evaluate what is missing; without anything missing, without Ray."""
+    if not pending(run.storage, "images", run.shards()) and not run.unmeasured():
+        print("nothing to draw: every shard is there", file=sys.stderr)
+        return
+    from pipeline.executor import cluster
+
+    with cluster() as resources:
+        draw(run, resources, num_workers)
+        evaluate(run, resources, num_workers)
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,1 @@
+"""Images to numbers: features, references, metrics."""

@@ -1,0 +1,1 @@
+"""Settings to images: the plan of shards, and the worker that draws one."""

@@ -1,0 +1,101 @@
+"""An image file: rows of (seed, image, setting), readable as pictures by datasets, pyarrow, pandas and DuckDB."""
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.generation.shards import Shard
+from pipeline.storage import Storage
+
+Pixels = NDArray[np.uint8]
+"""uint8, shape (N, H, W, C), C = 1 or 3."""
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_TEXT_COLUMNS = ("sampler", "spacing", "eta")
+_FEATURES = {
+    "seed": {"_type": "Value", "dtype": "int64"},
+    "image": {"_type": "Image"},
+    **{name: {"_type": "Value", "dtype": "string"} for name in _TEXT_COLUMNS},
+    "steps": {"_type": "Value", "dtype": "int64"},
+}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What an image file's footer says of it."""
+
+    fingerprint: str
+    rows: int
+    digest: str
+    """SHA-256 of the pixels, in seed order."""
+    seconds: float
+    """Time that sampling took, encoding and writing not counted."""
+    device: str
+    torch: str
+
+
+class DamagedFileError(Exception):
+    """A file of the output is not what the plan says."""
+
+
+def pixel_digest(pixels: Pixels) -> str:
+    """Return the SHA-256 of the pixels in C order."""
+    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+
+
+def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile) -> int:
+    """Commit a shard's images as PNG in Parquet; return the file's size in bytes."""
+    images = [{"bytes": _png(image), "path": f"{seed:09d}.png"} for seed, image in enumerate(pixels, shard.first)]
+    setting = shard.setting
+    table = pa.table(
+        {
+            "seed": pa.array(range(shard.first, shard.end), pa.int64()),
+            "image": pa.array(images, _IMAGE),
+            "sampler": [setting.sampler] * shard.rows,
+            "spacing": [setting.spacing] * shard.rows,
+            "eta": [setting.eta_text] * shard.rows,
+            "steps": pa.array([setting.steps] * shard.rows, pa.int64()),
+        }
+    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": _FEATURES}})})
+    metadata = {"setting": setting.describe() | {"tau": setting.tau}, **asdict(info)}
+    rows_in_group = max(1, 1_000_000 // pixels[0].size // 100 * 100) if pixels[0].size < 10_000 else 100
+    return storage.write_table(shard.path("images"), table, metadata, rows_in_group, [*_TEXT_COLUMNS, "steps"])
+
+
+def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixels, ImageFile]:
+    """Return a shard's pixels and footer, every promise of it checked.
+
+    Raises:
+        DamagedFileError: the file is missing, broken, another run's, or its seeds or pixels are not as recorded.
+    """
+    where = f"{storage.url}/{shard.path('images')}"
+    try:
+        table, metadata = storage.read_table(shard.path("images"))
+        info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__})
+        pixels = np.stack([_decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
+    except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
+        raise DamagedFileError(f"{where} cannot be read: {error}") from error
+    if info.fingerprint != fingerprint:
+        raise DamagedFileError(f"{where} has fingerprint {info.fingerprint}, this run has {fingerprint}")
+    if table["seed"].to_pylist() != list(range(shard.first, shard.end)):
+        raise DamagedFileError(f"{where} does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+    if pixel_digest(pixels) != info.digest:
+        raise DamagedFileError(f"{where}: pixels do not match their digest")
+    return pixels, info
+
+
+def _png(image: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _decode(png: bytes) -> Pixels:
+    image = np.asarray(Image.open(io.BytesIO(png)))
+    return image[:, :, None] if image.ndim == 2 else image

@@ -1,0 +1,73 @@
+"""The plots of a report, FID against steps and against seconds, and the picture of samples."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.generation.images import Pixels
+from pipeline.reporting.table import Row
+
+_STYLES = ("-", "--", ":", "-.")
+
+
+def fid_vs_steps(rows: list[Row]) -> bytes:
+    """Return a PNG: FID against S, both logarithmic, a line an η and spacing."""
+    return _curves(rows, lambda row: row["steps"], "sampling steps S")
+
+
+def fid_vs_seconds(rows: list[Row]) -> bytes:
+    """Return a PNG: FID against the seconds of one worker for 1,000 images."""
+    return _curves(rows, lambda row: 1000 / row["images_per_second"], "seconds for 1,000 images, one worker")
+
+
+def samples(rows: list[tuple[str, Pixels]]) -> bytes:
+    """Return a PNG with one row of images for each (label, pixels); the same seeds stand in each column."""
+    gap = 1
+    strips = []
+    for _, pixels in rows:
+        padded = np.pad(pixels, ((0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255)
+        strips.append(np.concatenate(list(padded), axis=1))
+    picture = np.concatenate(strips, axis=0)
+    height = rows[0][1].shape[1] + 2 * gap
+    columns = len(rows[0][1])
+    cell = 0.32
+    figure, axes = plt.subplots(figsize=(cell * columns + 1.9, cell * len(rows) + 0.3), layout="constrained")
+    axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
+    axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
+def _curves(rows: list[Row], x: Callable[[Row], Any], label: str) -> bytes:
+    figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    spacings = list(dict.fromkeys(row["spacing"] for row in rows))
+    etas = list(dict.fromkeys(row["eta"] for row in rows))
+    for spacing in spacings:
+        for eta in etas:
+            line = sorted((x(row), row["fid"]) for row in rows if (row["spacing"], row["eta"]) == (spacing, eta))
+            name = r"$\hat{\sigma}$" if eta == "hat" else rf"$\eta$ = {eta:g}"
+            style = _STYLES[spacings.index(spacing) % len(_STYLES)]
+            title = name if len(spacings) == 1 else f"{name}, {spacing}"
+            axes.plot(*zip(*line, strict=True), style, marker="o", color=f"C{etas.index(eta)}", label=title)
+    axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,172 @@
+"""The stages of a sweep, composed: check, draw, evaluate, report. Each does what is missing and nothing else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import UserError
+from pipeline.config import SweepConfig, fingerprint
+from pipeline.diffusion import unet
+from pipeline.dispatch import Failure
+from pipeline.evaluation.features import REFERENCE_PATH
+from pipeline.evaluation.worker import METRICS_NAME, FeatureWorker
+from pipeline.executor import ActorPool, Resources
+from pipeline.generation.sampler import Sampler
+from pipeline.generation.shards import Shard, folder, pending, plan
+from pipeline.grid import Setting, settings
+from pipeline.reporting.progress import Progress
+from pipeline.storage import Storage
+
+
+class IncompleteError(Exception):
+    """Tasks failed for good; the text names each with its last error."""
+
+    def __init__(self, failures: list[Failure], name: Callable[[Any], str]) -> None:
+        super().__init__("\n".join(f"{name(failure.task)}: {failure.error}" for failure in failures))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A config with all that follows from it."""
+
+    config: SweepConfig
+    model: unet.ModelInfo
+    settings: list[Setting]
+    storage: Storage
+    storage_options: dict[str, Any] | None
+    identity: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the identity in every file."""
+        return fingerprint(self.identity)
+
+    def shards(self) -> list[Shard]:
+        """Return the whole plan."""
+        config = self.config
+        return [shard for s in self.settings for shard in plan(s, config.num_images, config.shard_size)]
+
+    def unmeasured(self) -> list[Setting]:
+        """Return the settings that have no metrics yet."""
+        return [s for s in self.settings if METRICS_NAME not in self.storage.ls(folder("features", s))]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of metrics.json. Raises FileNotFoundError while a setting is not measured."""
+        return [self.storage.read_json(f"{folder('features', s)}/{METRICS_NAME}") for s in self.settings]
+
+
+def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None) -> Run:
+    """Return the run of a config; reads the model's config and the output's sweep.json, writes nothing.
+
+    Raises:
+        UserError: the model cannot be used, the grid does not fit it, or the output is another run's.
+    """
+    model = unet.describe(config.model)
+    grid = settings(config, model.num_train_timesteps)
+    try:
+        storage = Storage(config.out, storage_options)
+        run = Run(config, model, grid, storage, storage_options, config.identity(model.digest))
+        names = storage.ls("")
+        saved = storage.read_json("sweep.json") if "sweep.json" in names else None
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"--out {config.out}: {error}") from error
+    if saved is None and names:
+        raise UserError(f"--out {config.out} holds other files and no sweep.json: give an empty or a new folder")
+    if saved is not None and saved["fingerprint"] != run.fingerprint:
+        differ = [
+            f"{name} {saved['identity'].get(name)} there, {value} here"
+            for name, value in run.identity.items()
+            if saved["identity"].get(name) != value
+        ]
+        raise UserError(
+            f"--out {config.out} has fingerprint {saved['fingerprint']}, this sweep {run.fingerprint} "
+            f"({'; '.join(differ)}): give another --out"
+        )
+    return run
+
+
+def claim(run: Run) -> None:
+    """Write sweep.json, the first file of a run.
+
+    Raises:
+        UserError: the output cannot be written.
+    """
+    content = {"config": run.config.model_dump(), "fingerprint": run.fingerprint, "identity": run.identity}
+    try:
+        run.storage.remove_stale_temporaries()
+        run.storage.write_json("sweep.json", content)
+    except OSError as error:
+        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
+
+
+def draw(run: Run, resources: Resources, num_workers: int | None) -> None:
+    """Draw the missing shards.
+
+    Raises:
+        IncompleteError: a shard failed for good; all others are drawn.
+    """
+    shards = pending(run.storage, "images", run.shards())
+    args = {
+        "out": run.config.out,
+        "storage_options": run.storage_options,
+        "model": run.config.model,
+        "model_digest": run.model.digest,
+        "seed": run.config.seed,
+        "batch_size": run.config.batch_size,
+        "fingerprint": run.fingerprint,
+    }
+    pool = ActorPool(Sampler, args, resources, num_workers)
+    try:
+        _stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost)
+    finally:
+        pool.close()
+
+
+def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
+    """Extract the missing features and measure the settings that have no metrics.
+
+    Raises:
+        IncompleteError: an image file is damaged, or a setting could not be measured.
+    """
+    config = run.config
+    args = {
+        "out": config.out,
+        "storage_options": run.storage_options,
+        "extractor": config.extractor,
+        "reference": config.reference,
+        "num_images": config.num_images,
+        "shard_size": config.shard_size,
+        "batch_size": config.batch_size,
+        "fingerprint": run.fingerprint,
+    }
+    pool = ActorPool(FeatureWorker, args, resources, num_workers)
+    try:
+        tasks: list[Shard | None] = [*pending(run.storage, "features", run.shards())]
+        if not run.storage.exists(REFERENCE_PATH):
+            tasks.append(None)
+        _stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1)
+        _stage("metrics", pool, "measure", run.unmeasured(), lambda _: config.num_images)
+    finally:
+        pool.close()
+
+
+def _stage(
+    name: str, pool: ActorPool, method: str, tasks: Sequence[Any], cost: Callable[[Any], int]
+) -> None:
+    if not tasks:
+        return
+
+    def images(task: Shard | Setting | None) -> int:
+        return task.rows if isinstance(task, Shard) else 0 if task is None else cost(task)
+
+    with Progress(name, sum(map(images, tasks)), sum(map(cost, tasks))) as progress:
+        on_done = lambda task, _: progress.add(images(task), cost(task))  # noqa: E731
+        failures = pool.run(method, tasks, cost, on_done, progress.tick)
+    if failures:
+        raise IncompleteError(failures, _name)
+
+
+def _name(task: Shard | Setting | None) -> str:
+    if isinstance(task, Shard):
+        return f"{task.setting.slug}/{task.name}"
+    return task.slug if task else "the reference"

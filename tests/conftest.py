@@ -1,0 +1,35 @@
+"""Fixtures: a tiny random U-Net on disk, and a quick config."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, UNet2DModel
+
+from pipeline.config import SweepConfig
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A folder with a random U-Net for 8×8 gray images, saved by diffusers as a pipeline's parts."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    network = UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+    )
+    network.save_pretrained(folder / "unet")
+    DDIMScheduler(1000).save_pretrained(folder / "scheduler")
+    return str(folder)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A sweep of the embedded model that takes seconds: 2 settings × 4 shards, the last one short."""
+    return SweepConfig(
+        out=str(tmp_path / "out"), steps=(5,), eta=(0.0, "hat"), num_images=90, batch_size=16, shard_size=25
+    )

@@ -1,0 +1,64 @@
+"""Imports run one way, one file knows Ray, and files stay readable."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Each room, and what it may import of the others.
+ROOMS = {
+    "diffusion": set(),
+    "config": {"diffusion"},
+    "grid": {"config", "diffusion"},
+    "storage": set(),
+    "dispatch": set(),
+    "executor": {"dispatch"},
+    "cli": set(),
+    "generation": {"config", "grid", "storage", "diffusion"},
+    "evaluation": {"config", "grid", "storage", "diffusion", "generation"},
+    "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation"},
+    "stages": {
+        *("config", "grid", "storage", "diffusion", "generation", "evaluation", "reporting"),
+        *("dispatch", "executor"),
+    },
+}
+FILES = sorted((ROOT / "pipeline").rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_rooms_import_downward_only(file):
+    room = file.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    ours = {name.split(".")[1] for name in imports(file) if name.startswith("pipeline.") and name != "pipeline.UserError"}
+    assert ours - {room} <= ROOMS[room]
+
+
+def test_only_the_executor_imports_ray():
+    knowing = [file.name for file in FILES if any(name.split(".")[0] == "ray" for name in imports(file))]
+    assert knowing == ["executor.py"]
+
+
+def test_diffusion_is_pure():
+    allowed = {"collections", "dataclasses", "diffusers", "hashlib", "importlib", "json", "math", "numpy", "pathlib"}
+    for file in (ROOT / "pipeline" / "diffusion").glob("*.py"):
+        assert {name.split(".")[0] for name in imports(file)} <= allowed | {"pipeline", "torch", "typing"}, file.name
+
+
+def test_files_are_short_and_say_what_they_are_for():
+    for folder in ("pipeline", "jobs", "tests"):
+        for file in (ROOT / folder).rglob("*.py"):
+            lines = file.read_text().splitlines()
+            assert len(lines) <= 250, file
+            assert lines[0].startswith('"""'), file
