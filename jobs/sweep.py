@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeline import UserError
 from pipeline.cli import FAILED, INTERRUPTED, Parser, exit_with
 from pipeline.config import make_config
 from pipeline.dispatch import PoolBrokenError
@@ -64,6 +65,8 @@ def main() -> int:
     """Run the sweep and return the exit status."""
     args = vars(parse_args())
     preset, file, dry_run, num_workers = (args.pop(name) for name in ("preset", "config", "dry_run", "num_workers"))
+    if num_workers is not None and num_workers < 1:
+        raise UserError(f"--num-workers must be 1 or more, not {num_workers}")
     run = open_run(make_config(preset, file, args))
     if dry_run:
         print_plan(run)

@@ -1,0 +1,120 @@
+"""The dispatch loop on simulated workers: order, retries, deaths, bounds."""
+
+import heapq
+import itertools
+import random
+
+import pytest
+
+from pipeline.dispatch import Event, PoolBrokenError, run
+
+
+class SimulatedPool:
+    """Workers on a fake clock. A task is (name, seconds); `fate` may turn an attempt into "failed" or "died"."""
+
+    def __init__(self, size, fate=lambda task, attempt: "done", start_fate=lambda n: "ready"):
+        self.size, self.fate, self.start_fate = size, fate, start_fate
+        self.clock, self.busy, self.started = 0.0, 0.0, 0
+        self.events, self.log, self.attempts, self.discarded = [], [], {}, []
+        self.order = itertools.count()
+
+    def start(self):
+        worker, self.started = self.started, self.started + 1
+        self._later(0.5, Event(worker, self.start_fate(worker), "start"))
+
+    def submit(self, worker, task):
+        attempt = self.attempts[task] = self.attempts.get(task, 0) + 1
+        self.log.append(task)
+        self.busy += task[1]
+        self._later(task[1], Event(worker, self.fate(task, attempt), f"{task[0]} #{attempt}"))
+
+    def discard(self, worker):
+        self.discarded.append(worker)
+
+    def wait(self, timeout):
+        if not self.events or self.events[0][0] > self.clock + timeout:
+            self.clock += timeout
+            return []
+        self.clock, _, event = heapq.heappop(self.events)
+        return [event]
+
+    def now(self):
+        return self.clock
+
+    def _later(self, seconds, event):
+        heapq.heappush(self.events, (self.clock + seconds, next(self.order), event))
+
+
+def dispatch(pool, tasks):
+    done = []
+    failures = run(pool, tasks, lambda task: task[1], lambda task, value: done.append(task))
+    return done, failures
+
+
+TASKS = [(f"t{i}", 1 + i % 7) for i in range(40)]
+
+
+def test_every_task_is_done_once_the_most_expensive_first():
+    pool = SimulatedPool(3)
+    done, failures = dispatch(pool, TASKS)
+    assert sorted(done) == sorted(TASKS)
+    assert failures == []
+    assert [cost for _, cost in pool.log] == sorted((cost for _, cost in TASKS), reverse=True)
+    assert pool.started == 3
+
+
+def test_no_more_workers_than_tasks():
+    pool = SimulatedPool(100)
+    dispatch(pool, TASKS[:5])
+    assert pool.started == 5
+
+
+def test_nothing_to_do_starts_nothing():
+    pool = SimulatedPool(3)
+    assert dispatch(pool, []) == ([], [])
+    assert pool.started == 0
+
+
+@pytest.mark.parametrize("kind", ["failed", "died"])
+def test_a_task_that_fails_once_is_done_again(kind):
+    pool = SimulatedPool(2, fate=lambda task, attempt: kind if task[0] == "t5" and attempt == 1 else "done")
+    done, failures = dispatch(pool, TASKS)
+    assert sorted(done) == sorted(TASKS)
+    assert failures == []
+    assert len(pool.log) == 41
+    assert len(pool.discarded) == (kind == "died")
+
+
+@pytest.mark.parametrize("kind", ["failed", "died"])
+def test_a_task_that_always_fails_is_named_and_the_others_finish(kind):
+    pool = SimulatedPool(2, fate=lambda task, attempt: kind if task[0] == "t5" else "done")
+    done, failures = dispatch(pool, TASKS)
+    assert len(done) == 39
+    assert [(f.task, f.error) for f in failures] == [(TASKS[5], "t5 #3")]
+
+
+def test_workers_that_die_at_their_start_end_the_run():
+    pool = SimulatedPool(4, start_fate=lambda n: "died")
+    with pytest.raises(PoolBrokenError, match=r"3 workers in a row .* start"):
+        dispatch(pool, TASKS)
+
+
+def test_one_worker_that_dies_at_its_start_is_replaced():
+    pool = SimulatedPool(2, start_fate=lambda n: "died" if n == 0 else "ready")
+    done, failures = dispatch(pool, TASKS)
+    assert (len(done), failures, pool.started, pool.discarded) == (40, [], 3, [0])
+
+
+def test_replacements_wait():
+    pool = SimulatedPool(1, fate=lambda task, attempt: "died" if attempt == 1 else "done")
+    dispatch(pool, [("a", 1.0), ("b", 1.0)])
+    # two deaths, a pause of a second after each, half a second a start, a second a task
+    assert pool.clock >= 3 * 0.5 + 2 * 1.0 + 4 * 1.0
+
+
+def test_random_deaths_lose_and_repeat_nothing():
+    rng = random.Random(0)
+    pool = SimulatedPool(5, fate=lambda task, attempt: rng.choice(["done", "done", "failed", "died"]) if attempt < 3 else "done")
+    done, failures = dispatch(pool, TASKS)
+    assert sorted(done) == sorted(TASKS)
+    assert failures == []

@@ -1,0 +1,104 @@
+"""Storage: what is committed is whole, what is listed is there, and a crash leaves nothing half-written."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.storage import Storage
+
+
+@pytest.fixture(params=["local", "memory"])
+def storage(request, tmp_path):
+    return Storage(str(tmp_path / "out") if request.param == "local" else f"memory://{tmp_path.name}/out")
+
+
+def test_written_files_are_listed_and_read(storage):
+    assert storage.ls("images") == {}
+    storage.write("images/a.bin", b"123")
+    storage.write("images/a.bin", b"12345")
+    storage.write_json("images/sub/b.json", {"x": [1]})
+    assert storage.ls("images") == {"a.bin": 5}
+    assert storage.read("images/a.bin") == b"12345"
+    assert storage.read_json("images/sub/b.json") == {"x": [1]}
+    assert storage.exists("images/a.bin")
+    assert not storage.exists("images/b.bin")
+    with pytest.raises(FileNotFoundError):
+        storage.read("images/none")
+
+
+def test_tables_carry_their_metadata(storage):
+    table = pa.table({"seed": [1, 2], "text": ["x", "x"]})
+    size = storage.write_table("t.parquet", table, {"rows": 2}, row_group_size=1, dictionary=["text"])
+    assert storage.ls("") == {"t.parquet": size}
+    back, metadata = storage.read_table("t.parquet")
+    assert back.equals(table)
+    assert metadata == {"rows": 2}
+
+
+def test_a_flipped_bit_in_a_page_is_an_error(tmp_path):
+    storage = Storage(str(tmp_path))
+    storage.write_table("t.parquet", pa.table({"seed": list(range(1000))}), {}, row_group_size=1000)
+    data = bytearray((tmp_path / "t.parquet").read_bytes())
+    data[200] ^= 4
+    (tmp_path / "t.parquet").write_bytes(data)
+    with pytest.raises(OSError, match="CRC|checksum"):
+        storage.read_table("t.parquet")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
+    storage = Storage(str(tmp_path))
+    storage.write("a", b"old")
+    with pytest.raises(TypeError):
+        storage.write("a", "not bytes")  # type: ignore[arg-type]
+    assert os.listdir(tmp_path) == ["a"]
+    assert storage.read("a") == b"old"
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
+    """SIGKILL at 10 moments while a process writes the same 8 MB over and over, alternating two contents."""
+    program = textwrap.dedent(
+        """
+        from pipeline.storage import Storage
+        storage = Storage({!r})
+        print("ready", flush=True)
+        while True:
+            for byte in (b"a", b"b"):
+                storage.write("folder/file", byte * 8_000_000)
+        """
+    ).format(str(tmp_path))
+    storage = Storage(str(tmp_path))
+    left = 0
+    for i in range(10):
+        writer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        try:
+            writer.wait(0.03 * (i + 1))
+        except subprocess.TimeoutExpired:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        files = list(Path(tmp_path).rglob("*"))
+        left += sum(file.suffix == ".tmp" for file in files)
+        if storage.exists("folder/file"):
+            content = storage.read("folder/file")
+            assert content in (b"a" * 8_000_000, b"b" * 8_000_000)
+        assert storage.ls("folder").keys() <= {"file", *(f.name for f in files if f.suffix == ".tmp")}
+        storage.remove_stale_temporaries()
+        assert not list(Path(tmp_path).rglob("*.tmp"))
+    assert left > 0  # else the kills missed every write and the test showed nothing
+
+
+def test_a_live_writers_temporary_stays(tmp_path):
+    storage = Storage(str(tmp_path))
+    storage.write("folder/file", b"x")
+    import socket
+
+    live = tmp_path / "folder" / f".file.{socket.gethostname()}.{os.getpid()}.{'0' * 32}.tmp"
+    live.write_bytes(b"half")
+    storage.remove_stale_temporaries()
+    assert live.exists()
