@@ -82,6 +82,7 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
 
     Raises:
         UserError: the preset is unknown, the file is missing or broken, or a value is out of range.
+
     """
     if preset is not None and file is not None:
         raise UserError("--preset and --config exclude each other: a saved config has its preset in it")

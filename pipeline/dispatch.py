@@ -1,7 +1,6 @@
 """Which worker gets which task: the most expensive first, one in flight a worker, failures bounded. Knows no Ray."""
 
 import heapq
-import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -95,6 +94,7 @@ def run(
 
     Raises:
         PoolBrokenError: workers die at their start; the last error is in the text.
+
     """
     queue = _Queue(cost)
     for index, task in enumerate(tasks):

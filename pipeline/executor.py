@@ -1,9 +1,10 @@
 """Ray actors as a pool for `dispatch.run`. The only file under pipeline/ that imports ray."""
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,10 @@ class Resources:
 def cluster() -> Iterator[Resources]:
     """Join the cluster that RAY_ADDRESS names (a submitted job has it set), or start one in this process."""
     if "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level="ERROR", log_to_driver=False)
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:
         # "local": a bare init would follow the stale address file of a crashed cluster.
-        ray.init(address="local", include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     try:
         total = ray.cluster_resources()
         if gpus := int(total.get("GPU", 0)):
@@ -56,14 +57,15 @@ class ActorPool:
             args: keyword arguments of its constructor.
             resources: of the cluster.
             size: workers at most; None for as many as fit the cluster.
+
         """
         self.size = size or resources.slots
-        self._class = ray.remote(worker_class).options(max_restarts=0, **resources.actor_options)  # type: ignore[attr-defined]
+        self._class: Any = ray.remote(worker_class).options(max_restarts=0, **resources.actor_options)  # type: ignore[attr-defined]
         self._args = {"device": resources.device, **args}
         self._method = ""
         self._workers: list[ActorHandle[Any]] = []
         self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], bool]] = {}
-        self._ready: list[Hashable] = []
+        self._spare: list[ActorHandle[Any]] = []
 
     def run(
         self,
@@ -75,13 +77,13 @@ class ActorPool:
     ) -> list[Failure]:
         """Call `method` once for each task; see `dispatch.run`. Actors stay for the next run."""
         self._method = method
-        self._ready = [worker for worker in self._workers]
+        self._spare = [*self._workers]
         return run(self, tasks, cost, on_done, on_wait)
 
     def start(self) -> None:
         """Reuse an actor of the run before, or ask Ray for one. A pending actor is the autoscaler's signal."""
-        if self._ready:
-            worker = self._ready.pop()
+        if self._spare:
+            worker = self._spare.pop()
         else:
             worker = self._class.remote(**self._args)
             self._workers.append(worker)

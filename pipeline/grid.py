@@ -64,6 +64,7 @@ def settings(config: SweepConfig, num_train_timesteps: int) -> list[Setting]:
 
     Raises:
         UserError: a step count or timestep does not fit the model.
+
     """
     grid: dict[str, Setting] = {}
     for spacing in config.spacing:

@@ -60,6 +60,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
 
     Raises:
         UserError: the model cannot be used, the grid does not fit it, or the output is another run's.
+
     """
     model = unet.describe(config.model)
     grid = settings(config, model.num_train_timesteps)
@@ -90,6 +91,7 @@ def claim(run: Run) -> None:
 
     Raises:
         UserError: the output cannot be written.
+
     """
     content = {"config": run.config.model_dump(), "fingerprint": run.fingerprint, "identity": run.identity}
     try:
@@ -104,6 +106,7 @@ def draw(run: Run, resources: Resources, num_workers: int | None) -> None:
 
     Raises:
         IncompleteError: a shard failed for good; all others are drawn.
+
     """
     shards = pending(run.storage, "images", run.shards())
     args = {
@@ -127,6 +130,7 @@ def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
 
     Raises:
         IncompleteError: an image file is damaged, or a setting could not be measured.
+
     """
     config = run.config
     args = {
@@ -150,9 +154,7 @@ def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
         pool.close()
 
 
-def _stage(
-    name: str, pool: ActorPool, method: str, tasks: Sequence[Any], cost: Callable[[Any], int]
-) -> None:
+def _stage(name: str, pool: ActorPool, method: str, tasks: Sequence[Any], cost: Callable[[Any], int]) -> None:
     if not tasks:
         return
 

@@ -31,6 +31,7 @@ class Storage:
         Args:
             url: a local path, or a URL such as s3://bucket/prefix.
             options: fsspec's storage options.
+
         """
         self.url = url.rstrip("/")
         defaults = _S3_DEFAULTS if url.startswith("s3://") else {}
@@ -89,6 +90,7 @@ class Storage:
         Raises:
             FileNotFoundError: there is none.
             OSError: a page fails its checksum, or it is not Parquet.
+
         """
         file = pq.ParquetFile(pa.BufferReader(self.read(path)), page_checksum_verification=True)
         metadata = file.schema_arrow.metadata or {}

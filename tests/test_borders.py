@@ -41,7 +41,7 @@ def test_rooms_import_downward_only(file):
     room = file.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
     if room == "__init__":
         return
-    ours = {name.split(".")[1] for name in imports(file) if name.startswith("pipeline.") and name != "pipeline.UserError"}
+    ours = {name.split(".")[1] for name in imports(file) - {"pipeline.UserError"} if name.startswith("pipeline.")}
     assert ours - {room} <= ROOMS[room]
 
 

@@ -74,5 +74,7 @@ def test_the_fingerprint_follows_the_pixels_and_not_the_grid():
     base = SweepConfig()
     same = base.model_copy(update={"steps": (7,), "eta": (0.3,), "spacing": ("quadratic",), "out": "elsewhere"})
     assert fingerprint(base.identity("m")) == fingerprint(same.identity("m"))
-    others = [base.model_copy(update={name: 77}).identity("m") for name in ("seed", "num_images", "batch_size", "shard_size")]
+    others = [
+        base.model_copy(update={name: 77}).identity("m") for name in ("seed", "num_images", "batch_size", "shard_size")
+    ]
     assert len({fingerprint(i) for i in [base.identity("m"), base.identity("n"), *others]}) == 6

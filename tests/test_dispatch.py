@@ -114,7 +114,8 @@ def test_replacements_wait():
 
 def test_random_deaths_lose_and_repeat_nothing():
     rng = random.Random(0)
-    pool = SimulatedPool(5, fate=lambda task, attempt: rng.choice(["done", "done", "failed", "died"]) if attempt < 3 else "done")
+    fates = ["done", "done", "failed", "died"]
+    pool = SimulatedPool(5, fate=lambda task, attempt: rng.choice(fates) if attempt < 3 else "done")
     done, failures = dispatch(pool, TASKS)
     assert sorted(done) == sorted(TASKS)
     assert failures == []

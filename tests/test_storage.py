@@ -56,7 +56,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
     storage.write("a", b"old")
     with pytest.raises(TypeError):
         storage.write("a", "not bytes")  # type: ignore[arg-type]
-    assert os.listdir(tmp_path) == ["a"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
     assert storage.read("a") == b"old"
 
 

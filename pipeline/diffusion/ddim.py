@@ -38,6 +38,7 @@ def step(
         eta: from 0 (DDIM) to 1 (DDPM), or "hat".
         clip: clamp pred_x0 to [-1, 1] and derive eps from it anew, which is DDPM's posterior mean.
         noise: gives standard normal noise of x_t's shape; called only where some is injected.
+
     """
     pred_x0 = (x_t - math.sqrt(1 - alpha_t) * eps) / math.sqrt(alpha_t)  # eq. 9
     if clip:
@@ -67,6 +68,7 @@ def trajectory(
         noise: noise(t) gives the standard normal noise of the step that leaves t.
         eta: from 0 (DDIM) to 1 (DDPM), or "hat".
         clip: see `step`.
+
     """
     alphas = [*alphas_cumprod.tolist(), 1.0]  # alphas[-1] is time 0
     x_t = x_T
@@ -112,6 +114,7 @@ def slerp(x_0: Tensor, x_1: Tensor, a: float) -> Tensor:
         x_0: shape (N, ...); the result at a = 0.
         x_1: same shape; the result at a = 1. No image may be parallel to its counterpart.
         a: from 0 to 1.
+
     """
     norms = x_0.flatten(1).norm(dim=1) * x_1.flatten(1).norm(dim=1)
     theta = torch.arccos((x_0 * x_1).flatten(1).sum(1) / norms).view(-1, *[1] * (x_0.dim() - 1))

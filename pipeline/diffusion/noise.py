@@ -32,6 +32,7 @@ def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
     Args:
         counter: int64, shape (4, ...), unsigned 32-bit values.
         key: two unsigned 32-bit values.
+
     """
 
     def pair(values: tuple[int, int]) -> Tensor:
@@ -55,6 +56,7 @@ def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]
         image_seeds: int64, shape (N,), each ≥ 0; the result lies on their device.
         step: the timestep t that the noise is for, or `X_T_STEP`.
         shape: shape of one image.
+
     """
     numel = math.prod(shape)
     blocks = torch.arange((numel + 3) // 4, device=image_seeds.device).expand(len(image_seeds), -1)

@@ -1,5 +1,7 @@
 """The noise schedule of the training process, and the subsequence tau that sampling walks."""
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ def parse_spacing(spacing: str) -> tuple[int, ...] | None:
 
     Raises:
         ValueError: the text is neither a known name nor a strictly increasing list of timesteps.
+
     """
     if spacing in SPACINGS:
         return None
@@ -30,7 +33,7 @@ def parse_spacing(spacing: str) -> tuple[int, ...] | None:
     except ValueError:
         names = ", ".join(SPACINGS)
         raise ValueError(f"unknown spacing {spacing!r}: use {names}, or timesteps such as 0,250,500,750") from None
-    if tau[0] < 0 or any(a >= b for a, b in zip(tau, tau[1:], strict=False)):
+    if tau[0] < 0 or any(a >= b for a, b in itertools.pairwise(tau)):
         raise ValueError(f"spacing {spacing!r} must be a strictly increasing list of timesteps from 0")
     return tau
 
@@ -52,6 +55,7 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
 
     Raises:
         ValueError: `steps` or a listed timestep is out of range, or the spacing is unknown.
+
     """
     total = num_train_timesteps
     listed = parse_spacing(spacing)

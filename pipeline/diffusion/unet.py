@@ -5,10 +5,12 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline import UserError
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 
 EMBEDDED = {"digits": "digits-ddpm"}
@@ -42,29 +44,30 @@ def describe(model: str) -> ModelInfo:
             U-Net's own, with scheduler_config.json beside its config or DDPM's linear schedule of 1000 steps.
 
     Raises:
-        ValueError: there is no U-Net that this sampler can use; the text says what, where and what to do.
+        UserError: there is no U-Net that this sampler can use; the text says what, where and what to do.
+
     """
     root = Path(str(files("pipeline") / "assets" / EMBEDDED[model])) if model in EMBEDDED else Path(model)
     folder = root / "unet" if (root / "unet").is_dir() else root
     config_file = folder / "config.json"
     weights = folder / "diffusion_pytorch_model.safetensors"
     if not config_file.is_file():
-        raise ValueError(f"model {model!r}: no {config_file}; give a folder that diffusers' UNet2DModel saved")
+        raise UserError(f"model {model!r}: no {config_file}; give a folder that diffusers' UNet2DModel saved")
     config = _read_json(config_file)
     if config.get("_class_name") != "UNet2DModel":
-        raise ValueError(f"model {model!r}: {config_file} describes a {config.get('_class_name')}, not a UNet2DModel")
+        raise UserError(f"model {model!r}: {config_file} describes a {config.get('_class_name')}, not a UNet2DModel")
     if not weights.is_file():
-        raise ValueError(f"model {model!r}: no {weights}; save the U-Net with safe_serialization=True")
+        raise UserError(f"model {model!r}: no {weights}; save the U-Net with safe_serialization=True")
     if config["in_channels"] != config["out_channels"]:
-        raise ValueError(f"model {model!r}: a network that predicts the variance too is not supported")
+        raise UserError(f"model {model!r}: a network that predicts the variance too is not supported")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
-        raise ValueError(f"model {model!r}: a class-conditional network is not supported")
+        raise UserError(f"model {model!r}: a class-conditional network is not supported")
     candidates = [root / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"]
     scheduler_file = next((file for file in candidates if file.is_file()), None)
     scheduler = _read_json(scheduler_file) if scheduler_file else {}
     for key, supported in {"prediction_type": "epsilon", "beta_schedule": "linear", "trained_betas": None}.items():
         if scheduler.get(key, supported) != supported:
-            raise ValueError(f"model {model!r}: {key} {scheduler[key]!r} in {scheduler_file} is not {supported!r}")
+            raise UserError(f"model {model!r}: {key} {scheduler[key]!r} in {scheduler_file} is not {supported!r}")
     size = config["sample_size"]
     height, width = (size, size) if isinstance(size, int) else size
     return ModelInfo(
@@ -84,14 +87,15 @@ class UNet:
         """Load the weights of `info.folder` onto `device`.
 
         Raises:
-            ValueError: the files do not hold the network that their config describes.
+            UserError: the files do not hold the network that their config describes.
+
         """
         from diffusers import UNet2DModel  # seconds of imports that only a worker pays
 
         try:
             network = UNet2DModel.from_pretrained(info.folder, use_safetensors=True, low_cpu_mem_usage=False)
         except Exception as error:
-            raise ValueError(f"model {str(info.folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise UserError(f"model {str(info.folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.network = network.to(device).eval().requires_grad_(False)
 
     def __call__(self, x_t: Tensor, t: int) -> Tensor:
@@ -99,11 +103,11 @@ class UNet:
         return self.network(x_t, torch.full((len(x_t),), t, device=x_t.device)).sample  # type: ignore[no-any-return]
 
 
-def _read_json(file: Path) -> dict[str, object] | dict:  # type: ignore[type-arg]
+def _read_json(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text())  # type: ignore[no-any-return]
     except ValueError as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
+        raise UserError(f"{file} is not JSON: {error}") from error
 
 
 def _digest(files: list[Path]) -> str:

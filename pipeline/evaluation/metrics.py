@@ -30,6 +30,7 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Tensor) -> dict
         features: float32, (N, D), in the order of the seeds; N ≥ 2.
         logits: float32, (N, K), same order.
         reference: float32, (M, D), features of the reference data.
+
     """
     options = metric_options(len(features), len(reference))
     statistics, statistics_reference = fid_features_to_statistics(features), fid_features_to_statistics(reference)

@@ -19,6 +19,7 @@ def reference_images(reference: str) -> Tensor:
 
     Raises:
         UserError: there is no such reference.
+
     """
     if reference != "digits":
         raise UserError(f"unknown reference {reference!r}: use digits")

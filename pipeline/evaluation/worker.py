@@ -63,6 +63,7 @@ class FeatureWorker:
 
         Raises:
             DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
+
         """
         shards = plan(setting, self.num_images, self.shard_size)
         generated = read_features(self.storage, [shard.path("features") for shard in shards])

@@ -46,7 +46,7 @@ class DamagedFileError(Exception):
 
 def pixel_digest(pixels: Pixels) -> str:
     """Return the SHA-256 of the pixels in C order."""
-    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile) -> int:
@@ -73,6 +73,7 @@ def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixel
 
     Raises:
         DamagedFileError: the file is missing, broken, another run's, or its seeds or pixels are not as recorded.
+
     """
     where = f"{storage.url}/{shard.path('images')}"
     try:

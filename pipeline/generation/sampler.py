@@ -52,6 +52,7 @@ class Sampler:
 
         Raises:
             ValueError: the model here is another one.
+
         """
         if device == "cpu":
             torch.set_num_threads(1)

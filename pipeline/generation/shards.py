@@ -42,9 +42,7 @@ def folder(kind: str, setting: Setting) -> str:
 
 def plan(setting: Setting, num_images: int, shard_size: int) -> list[Shard]:
     """Cut the seeds 0 … num_images-1 of a setting into shards."""
-    return [
-        Shard(setting, first, min(first + shard_size, num_images)) for first in range(0, num_images, shard_size)
-    ]
+    return [Shard(setting, first, min(first + shard_size, num_images)) for first in range(0, num_images, shard_size)]
 
 
 def pending(storage: Storage, kind: str, shards: Iterable[Shard]) -> list[Shard]:

@@ -19,7 +19,8 @@ _STYLES = ("-", "--", ":", "-.")
 
 def fid_vs_steps(rows: list[Row]) -> bytes:
     """Return a PNG: FID against S, both logarithmic, a line an η and spacing."""
-    return _curves(rows, lambda row: row["steps"], "sampling steps S")
+    ticks = sorted({row["steps"] for row in rows})
+    return _curves(rows, lambda row: row["steps"], "sampling steps S", ticks)
 
 
 def fid_vs_seconds(rows: list[Row]) -> bytes:
@@ -38,7 +39,8 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
     height = rows[0][1].shape[1] + 2 * gap
     columns = len(rows[0][1])
     cell = 0.32
-    figure, axes = plt.subplots(figsize=(cell * columns + 1.9, cell * len(rows) + 0.3), layout="constrained")
+    figure, axes = plt.subplots(figsize=(cell * columns, cell * len(rows)))
+    axes.set_position((0, 0, 1, 1))  # labels stand outside; the saved picture is cut to what is drawn
     axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
     axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
     axes.set_xticks([])
@@ -47,7 +49,7 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
     return _png(figure)
 
 
-def _curves(rows: list[Row], x: Callable[[Row], Any], label: str) -> bytes:
+def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[int] | None = None) -> bytes:
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     spacings = list(dict.fromkeys(row["spacing"] for row in rows))
     etas = list(dict.fromkeys(row["eta"] for row in rows))
@@ -59,7 +61,11 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str) -> bytes:
             title = name if len(spacings) == 1 else f"{name}, {spacing}"
             axes.plot(*zip(*line, strict=True), style, marker="o", color=f"C{etas.index(eta)}", label=title)
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")
-    axes.xaxis.set_major_formatter("{x:g}")
+    if ticks:
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    else:
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
@@ -68,6 +74,6 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str) -> bytes:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return buffer.getvalue()

@@ -29,6 +29,7 @@ def write_report(
         shard_end: end of each setting's first shard, which samples.png shows the start of.
         fingerprint: the run's.
         caption: first line of the tables.
+
     """
     storage.write("report/table.md", table.to_markdown(rows, caption).encode())
     storage.write("report/table.tex", table.to_latex(rows, caption).encode())

@@ -43,7 +43,9 @@ def blocks(rows: list[Row]) -> list[Block]:
                 )
                 for eta in _distinct(row["eta"] for row in here)
             ]
-            block = Block(f"{title}, {spacing} τ", f"{latex_title}, {spacing} $\\tau$", steps, [nfe[s] for s in steps], lines)
+            block = Block(
+                f"{title}, {spacing} τ", f"{latex_title}, {spacing} $\\tau$", steps, [nfe[s] for s in steps], lines
+            )
             result.append(block)
     return result
 

@@ -98,9 +98,7 @@ def test_against_diffusers_ddpm(variance, eta, steps, monkeypatch):
     scheduler.set_timesteps(steps)
     x = x_start()
     for t in scheduler.timesteps.tolist():
-        monkeypatch.setattr(
-            "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, t=t, **__: step_noise(t)
-        )
+        monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, t=t, **__: step_noise(t))
         x = scheduler.step(model(x, t), t, x).prev_sample
     ours = ddim.sample(model, x_start(), make_tau("linear", steps), ALPHAS, step_noise, eta, clip=eta == "hat")
     torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)

@@ -4,36 +4,22 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+from processes import assert_ended, run, start, title
 
 from pipeline.config import SweepConfig
 from pipeline.diffusion import unet
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import pending
-from pipeline.stages import open_run
+from pipeline.stages import claim, open_run
 
-ROOT = Path(__file__).parent.parent.parent
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "100"]
 CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=100)
-
-
-def start(*arguments, **options):
-    command = [sys.executable, str(ROOT / "jobs" / "sweep.py"), *map(str, arguments)]
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes, **options)
-
-
-def sweep(*arguments):
-    process = start(*arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
 
 
 def images(out):
@@ -48,47 +34,19 @@ def wait_for_images(process, out, count):
         time.sleep(0.02)
 
 
-def descendants(pid):
-    """The processes below `pid`, by /proc."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
-
-
-def title(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def assert_ended(pids, but=()):
-    deadline = time.monotonic() + 30
-    while left := {pid: title(pid) for pid in pids if title(pid) and title(pid) not in but}:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """The digests that one plain Sampler draws, without Ray, last shard first."""
-    run = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))
+    opened = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))
     digest = unet.describe("digits").digest
-    sampler = Sampler("cpu", run.config.out, None, "digits", digest, 0, 50, run.fingerprint)
-    return {shard.path("images"): sampler.draw_shard(shard).digest for shard in reversed(run.shards())}
+    sampler = Sampler("cpu", opened.config.out, None, "digits", digest, 0, 50, opened.fingerprint)
+    return {shard.path("images"): sampler.draw_shard(shard).digest for shard in reversed(opened.shards())}
 
 
 def digests(out):
     """The digests of a run's files, each checked against its pixels."""
-    run = open_run(CONFIG.model_copy(update={"out": str(out)}))
-    return {s.path("images"): read_images(run.storage, s, run.fingerprint)[1].digest for s in run.shards()}
+    opened = open_run(CONFIG.model_copy(update={"out": str(out)}))
+    return {s.path("images"): read_images(opened.storage, s, opened.fingerprint)[1].digest for s in opened.shards()}
 
 
 def assert_complete(out, expected):
@@ -99,7 +57,7 @@ def assert_complete(out, expected):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers):
     out = tmp_path / "out"
-    status, text, err = sweep(*GRID, "--out", out, "--num-workers", workers)
+    status, text, err = run("sweep", *GRID, "--out", out, "--num-workers", workers)
     assert (status, "Traceback" in err) == (0, False), err
     assert_complete(out, expected)
     assert re.search(r"FID ↓, linear τ\nS +50\n", text)
@@ -121,7 +79,7 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers):
 
     before = {file: file.stat().st_mtime_ns for file in images(out)}
     started = time.monotonic()
-    status, again, err = sweep("--config", out / "sweep.json")
+    status, again, err = run("sweep", "--config", out / "sweep.json")
     assert time.monotonic() - started < 60  # the promise is 15 s on an idle machine; no Ray, no model
     assert (status, again) == (0, text)
     assert "nothing to draw" in err
@@ -131,12 +89,11 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers):
 @pytest.mark.parametrize("victim", ["driver", "actor"])
 def test_sigkill_in_mid_sweep_changes_nothing(tmp_path, expected, victim):
     out = tmp_path / "out"
-    process = start(*GRID, "--out", out, "--num-workers", 2)
+    process = start("sweep", *GRID, "--out", out, "--num-workers", 2)
     wait_for_images(process, out, 2)
-    family = descendants(process.pid)
+    family = psutil.Process(process.pid).children(recursive=True)
     if victim == "actor":
-        actors = [pid for pid in family if title(pid).startswith("ray::Sampler")]
-        os.kill(actors[0], signal.SIGKILL)
+        next(member for member in family if title(member).startswith("ray::Sampler")).kill()
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     else:
@@ -145,16 +102,16 @@ def test_sigkill_in_mid_sweep_changes_nothing(tmp_path, expected, victim):
         # Ray's own agents notice within two minutes that their raylet is gone; they hold no work
         assert_ended(family, but=("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
         assert len(images(out)) < 10
-        status, _, err = sweep(*GRID, "--out", out)
+        status, _, err = run("sweep", *GRID, "--out", out)
         assert status == 0, err
     assert_complete(out, expected)
 
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, expected):
     out = tmp_path / "out"
-    process = start(*GRID, "--out", out)
+    process = start("sweep", *GRID, "--out", out)
     wait_for_images(process, out, 2)
-    family = descendants(process.pid)
+    family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     interrupted = time.monotonic()
     _, err = process.communicate(timeout=60)
@@ -167,11 +124,11 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, expected):
     found = len(images(out))
     assert 2 <= found < 10
 
-    status, plan, _ = sweep(*GRID, "--out", out, "--dry-run")
+    status, plan, _ = run("sweep", *GRID, "--out", out, "--dry-run")
     assert status == 0
     assert f"{found} shards found, {10 - found} missing" in plan
     done = {file: file.stat().st_mtime_ns for file in images(out)}
-    status, _, err = sweep(*GRID, "--out", out)
+    status, _, err = run("sweep", *GRID, "--out", out)
     assert status == 0, err
     assert_complete(out, expected)
     assert {file: file.stat().st_mtime_ns for file in done} == done
@@ -181,64 +138,16 @@ def test_a_shard_that_always_fails_is_named_and_the_rest_is_kept(tmp_path, expec
     out = tmp_path / "out"
     obstacle = out / "images" / "setting=ddim-S50-eta1-linear" / "seeds-000000100-000000200.parquet"
     (out / "sweep.json").parent.mkdir()
-    run = open_run(CONFIG.model_copy(update={"out": str(out)}))
-    from pipeline.stages import claim
-
-    claim(run)
+    opened = open_run(CONFIG.model_copy(update={"out": str(out)}))
+    claim(opened)
     obstacle.mkdir(parents=True)  # a folder where the file has to go
-    status, text, err = sweep(*GRID, "--out", out)
+    status, text, err = run("sweep", *GRID, "--out", out)
     assert status == 1
     assert "ddim-S50-eta1-linear/seeds-000000100-000000200.parquet: IsADirectoryError" in err
     assert "FID" not in text
     assert not (out / "metrics.json").exists()
     obstacle.rmdir()
-    assert [shard.first for shard in pending(run.storage, "images", run.shards())] == [100]
-    status, text, err = sweep(*GRID, "--out", out)
+    assert [shard.first for shard in pending(opened.storage, "images", opened.shards())] == [100]
+    status, text, err = run("sweep", *GRID, "--out", out)
     assert (status, "drawing 100%  100 of 100 images" in err, "FID" in text) == (0, True, True)
     assert_complete(out, expected)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--steps", "0"], "--steps"),
-        (["--steps", "1001"], "--steps: steps must be from 1 to 1000"),
-        (["--eta", "-1"], "--eta: must be a number from 0 to 1, or hat"),
-        (["--eta", "nan"], "--eta"),
-        (["--spacing", "cubic"], "--spacing: unknown spacing 'cubic'"),
-        (["--preset", "imagenet"], "unknown preset 'imagenet'"),
-        (["--num-images", "1"], "--num-images"),
-        (["--shard-size", "0"], "--shard-size"),
-        (["--num-workers", "0"], "--num-workers"),
-        (["--config", "missing.json"], "--config missing.json: No such file"),
-        (["--config", "pyproject.toml"], "is not the sweep.json of a run"),
-        (["--model", "tests"], "give a folder that diffusers' UNet2DModel saved"),
-        (["--stepz", "3"], "--stepz"),
-    ],
-)
-def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says):
-    status, text, err = sweep("--out", tmp_path / "out", *arguments)
-    assert (status, text) == (2, "")
-    assert says in err
-    assert len(err.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_unwritable_or_foreign_out_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    for out in (tmp_path / "file" / "out", "/proc/out"):
-        status, _, err = sweep("--out", out)
-        assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
-    status, _, err = sweep("--out", tmp_path)
-    assert (status, "no sweep.json" in err, len(err.splitlines())) == (2, True, 1)
-    out = tmp_path / "out"
-    from pipeline.stages import claim
-
-    run = open_run(CONFIG.model_copy(update={"out": str(out), "seed": 1}))
-    claim(run)
-    status, _, err = sweep(*GRID, "--out", out)
-    assert (status, len(err.splitlines())) == (2, 1)
-    here = open_run(CONFIG.model_copy(update={"out": str(tmp_path / "new")})).fingerprint
-    assert run.fingerprint in err
-    assert here in err
-    assert "seed 1 there, 0 here" in err

@@ -1,0 +1,42 @@
+"""Jobs as processes: started as a user starts them, watched, and ended by pid."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+
+
+def start(job, *arguments, **environment):
+    """Start jobs/<job>.py in a process group of its own, as a terminal does."""
+    command = [sys.executable, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
+
+
+def run(job, *arguments, **environment):
+    """Run a job to its end: (exit status, standard output, standard error)."""
+    process = start(job, *arguments, **environment)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def title(process):
+    """The process's own title, as Ray sets it; "" once it has ended."""
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def assert_ended(family, but=()):
+    """Wait until all processes have ended, those with a title in `but` excepted."""
+    deadline = time.monotonic() + 30
+    while left := {process.pid: title(process) for process in family if title(process) and title(process) not in but}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)

@@ -1,0 +1,78 @@
+"""The table's shape and text, in each format."""
+
+import csv
+import io
+
+import pytest
+
+from pipeline.reporting import table
+
+
+def row(eta, steps, fid, spacing="linear", nfe=None):
+    return {
+        "sampler": "ddim",
+        "steps": steps,
+        "eta": eta,
+        "spacing": spacing,
+        "nfe": nfe or steps,
+        "num_images": 50,
+        "fid": fid,
+        "is_mean": 6.123,
+        "is_std": 0.1,
+        "images_per_second": 1234.5,
+        "options": {"isc_splits": 10},
+    }
+
+
+ROWS = [row(eta, s, fid) for eta, fid in ((0.0, 4.04), (0.25, 0.1234), ("hat", 367.43)) for s in (10, 1000)]
+
+
+def test_text_has_eta_down_and_steps_across():
+    lines = table.to_text(ROWS).splitlines()
+    assert lines[0] == "FID ↓, linear τ"
+    assert lines[1].split() == ["S", "10", "1000"]
+    assert lines[2].split() == ["calls", "an", "image", "10", "1000"]
+    assert lines[4].split() == ["η", "=", "0.0", "4.04", "4.04"]
+    assert lines[5].split() == ["η", "=", "0.25", "0.123", "0.123"]
+    assert lines[6].split() == ["σ̂", "367.43", "367.43"]
+    assert len({len(line.replace("\u0302", "")) for line in lines[1:7]}) == 1
+    assert "6.12 ± 0.10" in table.to_text(ROWS)
+
+
+def test_markdown_is_a_table_on_github():
+    blocks = table.to_markdown(ROWS, "What was measured.").split("\n\n")
+    assert blocks[0] == "What was measured."
+    lines = blocks[1].splitlines()
+    assert lines[0] == "| FID ↓, linear τ | S = 10 | S = 1000 |"
+    assert lines[1] == "|:--|--:|--:|"
+    assert {line.count("|") for line in lines} == {4}
+    assert lines[-1] == "| network calls an image | 10 | 1000 |"
+
+
+def test_latex_is_booktabs():
+    text = table.to_latex(ROWS, "What was measured.")
+    assert text.count(r"\begin{tabular}{lrr}") == text.count(r"\end{tabular}") == 3
+    assert r"$\hat{\sigma}$ & 367.43 & 367.43 \\" in text
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert rf"\{rule}" in text
+
+
+def test_csv_has_every_metric_at_full_precision():
+    (first, *_) = lines = list(csv.DictReader(io.StringIO(table.to_csv(ROWS))))
+    assert len(lines) == 6
+    assert first["is_mean"] == "6.123"
+    assert "options" not in first
+
+
+def test_spacings_have_their_own_tables_and_missing_cells_are_empty():
+    rows = [row(0.0, 10, 1.0), row(0.0, 30, 2.0, "quadratic", 31), row(1.0, 10, 3.0, "quadratic")]
+    fid = [block for block in table.blocks(rows) if block.title.startswith("FID")]
+    assert [block.title for block in fid] == ["FID ↓, linear τ", "FID ↓, quadratic τ"]
+    assert fid[1].steps == [10, 30]
+    assert fid[1].nfe == [10, 31]
+    assert fid[1].rows == [("0.0", ["", "2.00"]), ("1.0", ["3.00", ""])]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0123, "0.012"), (9.999, "10.00"), (0.9999, "1.000"), (41.07, "41.07")])
+def test_fid_has_the_papers_digits(value, text):
+    assert table.blocks([row(0.0, 10, value)])[0].rows[0][1] == [text]
