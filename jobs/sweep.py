@@ -10,17 +10,17 @@ is missing. Exit status: 0 done, 1 shards failed, 2 bad input, 130 interrupted.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
-from pipeline import UserError
-from pipeline.cli import FAILED, INTERRUPTED, Parser, exit_with
+from pipeline import RunFailedError, UserError
+from pipeline.cli import INTERRUPTED, Parser, exit_with
 from pipeline.config import make_config
-from pipeline.dispatch import PoolBrokenError
 from pipeline.generation.shards import pending
 from pipeline.reporting import table
 from pipeline.reporting.report import caption, write_report
-from pipeline.stages import IncompleteError, Run, claim, draw, evaluate, open_run
+from pipeline.stages import Run, claim, draw, evaluate, open_run
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,19 +74,24 @@ def main() -> int:
     claim(run)
     try:
         complete(run, num_workers)
-    except (IncompleteError, PoolBrokenError) as error:
-        print(f"error: the sweep is not complete; the next run tries only what is missing\n{error}", file=sys.stderr)
-        return FAILED
+        report(run)
+    except RunFailedError:
+        print("the sweep is not complete; the next run tries only what is missing", file=sys.stderr)
+        raise
     except KeyboardInterrupt:
         print("\nstopped; run the same command again to go on where it stopped", file=sys.stderr)
         return INTERRUPTED
+    return 0
+
+
+def report(run: Run) -> None:
+    """Write metrics.json and the report, and print the table."""
     config = run.config
     rows = run.metrics()
-    run.storage.write_json("metrics.json", rows)
+    run.storage.write("metrics.json", (json.dumps(rows, indent=2) + "\n").encode())
     text = caption(rows, config.extractor, config.reference)
     write_report(run.storage, rows, run.settings, min(config.shard_size, config.num_images), run.fingerprint, text)
     print(f"{table.to_text(rows)}\n\n{text}\nFiles: {config.out}/metrics.json, {config.out}/report/")
-    return 0
 
 
 def complete(run: Run, num_workers: int | None) -> None:

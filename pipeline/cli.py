@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from pipeline import UserError
+from pipeline import RunFailedError, UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -22,12 +22,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_with(job: Callable[[], int]) -> NoReturn:
-    """Run a job and exit with its status: 2 and one line for bad input, 130 where the user interrupts."""
+    """Run a job and exit with its status.
+
+    Bad input is one line and 2; a run that failed is its reason and 1; an interrupt is 130. A traceback is our bug.
+    """
     try:
         status = job()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = BAD_INPUT
+    except RunFailedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = FAILED
     except KeyboardInterrupt:
         status = INTERRUPTED
     sys.exit(status)

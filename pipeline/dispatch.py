@@ -5,6 +5,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pipeline import RunFailedError
+
 
 @dataclass(frozen=True)
 class Event:
@@ -47,7 +49,7 @@ class Failure:
     error: str
 
 
-class PoolBrokenError(Exception):
+class PoolBrokenError(RunFailedError):
     """Workers cannot be started, so nothing more can be done."""
 
 

@@ -13,6 +13,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
 
 from pipeline.dispatch import Event, Failure, run
+from pipeline.storage import StorageError
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ class ActorPool:
         try:
             return Event(worker, "ready" if starting else "done", ray.get(ref))
         except RayTaskError as error:
+            if isinstance(error.cause, StorageError):
+                raise error.cause from None  # no other task can succeed either
             return Event(worker, "failed", f"{type(error.cause).__name__}: {error.cause}")
         except RayActorError as error:
             return Event(worker, "died", _cause(error))

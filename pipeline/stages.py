@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import UserError
+from pipeline import RunFailedError, UserError
 from pipeline.config import SweepConfig, fingerprint
 from pipeline.diffusion import unet
 from pipeline.dispatch import Failure
@@ -15,10 +15,10 @@ from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard, folder, pending, plan
 from pipeline.grid import Setting, settings
 from pipeline.reporting.progress import Progress
-from pipeline.storage import Storage
+from pipeline.storage import DamagedFileError, Storage, StorageError
 
 
-class IncompleteError(Exception):
+class IncompleteError(RunFailedError):
     """Tasks failed for good; the text names each with its last error."""
 
     def __init__(self, failures: list[Failure], name: Callable[[Any], str]) -> None:
@@ -51,7 +51,7 @@ class Run:
         return [s for s in self.settings if METRICS_NAME not in self.storage.ls(folder("features", s))]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.json. Raises FileNotFoundError while a setting is not measured."""
+        """Return the rows of metrics.json. Raises DamagedFileError while a setting is not measured."""
         return [self.storage.read_json(f"{folder('features', s)}/{METRICS_NAME}") for s in self.settings]
 
 
@@ -67,11 +67,11 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
     try:
         storage = Storage(config.out, storage_options)
         run = Run(config, model, grid, storage, storage_options, config.identity(model.digest))
-        names = storage.ls("")
-        saved = storage.read_json("sweep.json") if "sweep.json" in names else None
-    except (OSError, ValueError, ImportError) as error:
+        foreign = sorted(storage.ls(""))
+        saved = storage.read_json("sweep.json") if "sweep.json" in foreign else None
+    except (OSError, ValueError, ImportError, StorageError, DamagedFileError) as error:
         raise UserError(f"--out {config.out}: {error}") from error
-    if saved is None and names:
+    if saved is None and foreign:
         raise UserError(f"--out {config.out} holds other files and no sweep.json: give an empty or a new folder")
     if saved is not None and saved["fingerprint"] != run.fingerprint:
         differ = [
@@ -97,7 +97,7 @@ def claim(run: Run) -> None:
     try:
         run.storage.remove_stale_temporaries()
         run.storage.write_json("sweep.json", content)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
 
 

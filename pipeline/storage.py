@@ -1,100 +1,141 @@
 """Parquet and JSON on fsspec: commit, list, read. The only file that writes outputs."""
 
+import errno
+import hashlib
 import json
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.exceptions import NoCredentialsError, ParamValidationError
 from fsspec.implementations.local import LocalFileSystem
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from pipeline import RunFailedError
+
+T = TypeVar("T")
+
+SECONDS_OF_PATIENCE = 80.0
+"""How long a request to an object store is tried again before the run gives up."""
+
+# Retries are counted in one place, `Storage._call`: botocore's and s3fs's own would multiply with it.
 _S3_DEFAULTS: dict[str, Any] = {
     "use_listings_cache": False,  # another writer's objects must show
-    "config_kwargs": {
-        "retries": {"mode": "standard", "total_max_attempts": 5},
-        "connect_timeout": 5,
-        "read_timeout": 30,
-    },
+    "config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 15},
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+class StorageError(RunFailedError):
+    """The store cannot be used, so no other task can succeed; the text has operation, URL and cause."""
+
+
+class DamagedFileError(RunFailedError):
+    """A file of the output is not what it should be; the text has its URL and what is wrong."""
 
 
 class Storage:
-    """A folder of outputs, local or at any fsspec URL. Files appear whole or not at all."""
+    """A folder of outputs, local or at any fsspec URL. Files appear whole or not at all.
+
+    Every method raises StorageError where the store refuses (no permission, expired token), stays unreachable for
+    `SECONDS_OF_PATIENCE`, or is full.
+    """
 
     def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
         """Open `url`; nothing is read or written yet.
 
         Args:
             url: a local path, or a URL such as s3://bucket/prefix.
-            options: fsspec's storage options.
+            options: fsspec's storage options. They are kept out of every file and message.
 
         """
         self.url = url.rstrip("/")
         defaults = _S3_DEFAULTS if url.startswith("s3://") else {}
         self._fs, self._root = fsspec.core.url_to_fs(self.url, **(defaults | (options or {})))
+        if url.startswith("s3://"):
+            self._fs.retries = 1
 
     def ls(self, folder: str) -> dict[str, int]:
         """Return name → size in bytes of every file in `folder`; empty where there is no such folder."""
         try:
-            entries = self._fs.ls(f"{self._root}/{folder}".rstrip("/"), detail=True)
+            entries = self._call("list", folder, self._fs.ls, detail=True)
         except FileNotFoundError:
             return {}
         return {Path(entry["name"]).name: entry["size"] for entry in entries if entry["type"] == "file"}
 
+    def find(self) -> dict[str, int]:
+        """Return path → size in bytes of every file of the output."""
+        entries = self._call("list", "", self._fs.find, detail=True)
+        return {name.removeprefix(self._root).lstrip("/"): entry["size"] for name, entry in entries.items()}
+
     def exists(self, path: str) -> bool:
         """Say whether a file is there."""
-        return bool(self._fs.exists(f"{self._root}/{path}"))
+        return bool(self._call("look up", path, self._fs.exists))
 
     def read(self, path: str) -> bytes:
         """Return a whole file. Raises FileNotFoundError."""
-        return bytes(self._fs.cat_file(f"{self._root}/{path}"))
+        return bytes(self._call("read", path, self._fs.cat_file))
+
+    def read_checked(self, path: str, parse: Callable[[bytes], T]) -> T:
+        """Return parse(content), where `parse` raises on any content that is not right.
+
+        What does not parse is read again until two readings agree, since networks corrupt too.
+
+        Raises:
+            DamagedFileError: the file is missing, or the file and not its reading is wrong.
+
+        """
+        try:
+            data = self.read(path)
+            while True:
+                try:
+                    return parse(data)
+                except Exception as error:  # any parser may fail in any way on arbitrary bytes
+                    again = self.read(path)
+                    if again == data:
+                        raise DamagedFileError(f"{self.url}/{path}: {error}") from error
+                    data = again
+        except FileNotFoundError:
+            raise DamagedFileError(f"{self.url}/{path} is missing") from None
 
     def write(self, path: str, data: bytes) -> None:
         """Commit a file: after a crash at any moment it is there whole, or not, or as it was before."""
-        target = f"{self._root}/{path}"
-        if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe_file(target, data)
-            return
-        file = Path(target)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("wb") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        directory = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        local = isinstance(self._fs, LocalFileSystem)
+        self._call("write", path, _commit_locally if local else self._fs.pipe_file, data)
 
-    def read_json(self, path: str) -> Any:
-        """Return a JSON file's content. Raises FileNotFoundError, or ValueError where it is not JSON."""
-        return json.loads(self.read(path))
+    def move(self, path: str, to: str) -> None:
+        """Give a file another path."""
+        if isinstance(self._fs, LocalFileSystem):
+            Path(f"{self._root}/{to}").parent.mkdir(parents=True, exist_ok=True)
+        self._call("move", path, self._fs.mv, f"{self._root}/{to}")
 
-    def write_json(self, path: str, content: Any) -> None:
-        """Commit `content` as indented JSON."""
-        self.write(path, (json.dumps(content, indent=2) + "\n").encode())
+    def read_json(self, path: str) -> dict[str, Any]:
+        """Return what `write_json` wrote. Raises DamagedFileError."""
+        return self.read_checked(path, lambda data: _unseal(json.loads(data)))
 
-    def read_table(self, path: str) -> tuple[pa.Table, dict[str, Any]]:
-        """Return a Parquet file's table and the metadata that `write_table` put into it.
+    def write_json(self, path: str, content: dict[str, Any]) -> None:
+        """Commit `content` as indented JSON, sealed by a digest of its own."""
+        self.write(path, (json.dumps(_seal(content), indent=2) + "\n").encode())
+
+    def read_table(self, path: str, check: Callable[[pa.Table, dict[str, Any]], T]) -> T:
+        """Return check(table, metadata) of a file that `write_table` wrote; `check` raises where they are not right.
 
         Raises:
-            FileNotFoundError: there is none.
-            OSError: a page fails its checksum, or it is not Parquet.
+            DamagedFileError: a page or the metadata fails its checksum, it is not Parquet, or `check` raises.
 
         """
-        file = pq.ParquetFile(pa.BufferReader(self.read(path)), page_checksum_verification=True)
-        metadata = file.schema_arrow.metadata or {}
-        return file.read(), json.loads(metadata.get(b"ddim", b"{}"))
+
+        def parse(data: bytes) -> T:
+            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+            return check(file.read(), _unseal(json.loads(file.schema_arrow.metadata[b"ddim"])))
+
+        return self.read_checked(path, parse)
 
     def write_table(
         self,
@@ -106,8 +147,9 @@ class Storage:
     ) -> int:
         """Commit a Parquet file with `metadata` under the schema key "ddim"; return its size in bytes."""
         sink = pa.BufferOutputStream()
+        sealed = json.dumps(_seal(metadata)).encode()
         pq.write_table(
-            table.replace_schema_metadata({**(table.schema.metadata or {}), b"ddim": json.dumps(metadata).encode()}),
+            table.replace_schema_metadata({**(table.schema.metadata or {}), b"ddim": sealed}),
             sink,
             row_group_size=row_group_size,
             compression="zstd",
@@ -127,3 +169,61 @@ class Storage:
             pid = int(file.name.split(".")[-3])
             if not Path(f"/proc/{pid}").exists():
                 file.unlink(missing_ok=True)
+
+    def _call(self, operation: str, path: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        remote = not isinstance(self._fs, LocalFileSystem)
+        where = f"{self.url}/{path}".rstrip("/")
+        retrying = Retrying(
+            stop=stop_after_delay(SECONDS_OF_PATIENCE),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            retry=retry_if_exception(lambda error: remote and _transient(error)),
+            reraise=True,
+        )
+        try:
+            return retrying(function, f"{self._root}/{path}".rstrip("/"), *args, **kwargs)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if remote or getattr(error, "errno", None) in _FULL:
+                raise StorageError(f"cannot {operation} {where}: {type(error).__name__}: {error}") from error
+            raise
+
+
+def _transient(error: BaseException) -> bool:
+    """Say whether a request to an object store may succeed when it is made again."""
+    final = (FileNotFoundError, PermissionError, NoCredentialsError, ParamValidationError)
+    return isinstance(error, Exception) and not isinstance(error, final) and getattr(error, "errno", 0) != errno.EINVAL
+
+
+def _commit_locally(target: str, data: bytes) -> None:
+    file = Path(target)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    directory = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _seal(content: dict[str, Any]) -> dict[str, Any]:
+    return content | {"sha256": _digest(content)}
+
+
+def _unseal(sealed: dict[str, Any]) -> dict[str, Any]:
+    content = {key: value for key, value in sealed.items() if key != "sha256"}
+    if sealed["sha256"] != _digest(content):
+        raise ValueError("the content does not match its digest")
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.storage import Storage
+from pipeline.storage import DamagedFileError, Storage
+
+
+def refuse(table, metadata):
+    raise ValueError("not as it should be")
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -36,9 +40,11 @@ def test_tables_carry_their_metadata(storage):
     table = pa.table({"seed": [1, 2], "text": ["x", "x"]})
     size = storage.write_table("t.parquet", table, {"rows": 2}, row_group_size=1, dictionary=["text"])
     assert storage.ls("") == {"t.parquet": size}
-    back, metadata = storage.read_table("t.parquet")
+    back, metadata = storage.read_table("t.parquet", lambda *content: content)
     assert back.equals(table)
     assert metadata == {"rows": 2}
+    with pytest.raises(DamagedFileError, match=r"t\.parquet: not as it should be"):
+        storage.read_table("t.parquet", refuse)
 
 
 def test_a_flipped_bit_in_a_page_is_an_error(tmp_path):
@@ -47,8 +53,31 @@ def test_a_flipped_bit_in_a_page_is_an_error(tmp_path):
     data = bytearray((tmp_path / "t.parquet").read_bytes())
     data[200] ^= 4
     (tmp_path / "t.parquet").write_bytes(data)
-    with pytest.raises(OSError, match="CRC|checksum"):
-        storage.read_table("t.parquet")
+    with pytest.raises(DamagedFileError, match="CRC|checksum"):
+        storage.read_table("t.parquet", lambda *content: content)
+
+
+def test_a_changed_digit_in_json_is_an_error(storage):
+    storage.write_json("a.json", {"fid": 4.86, "steps": [5, 10]})
+    storage.write("a.json", storage.read("a.json").replace(b"4.86", b"4.96"))
+    with pytest.raises(DamagedFileError, match=r"a\.json: the content does not match its digest"):
+        storage.read_json("a.json")
+    with pytest.raises(DamagedFileError, match=r"none\.json is missing"):
+        storage.read_json("none.json")
+
+
+def test_what_only_the_reading_corrupts_is_read_again(storage, monkeypatch):
+    storage.write_json("a.json", {"fid": 4.86})
+    whole = storage.read("a.json")
+    answers = iter([b"", whole[:-9], whole.replace(b"8", b"9"), whole])
+    monkeypatch.setattr(storage, "read", lambda path: next(answers))
+    assert storage.read_json("a.json") == {"fid": 4.86}
+
+
+def test_files_are_found_and_moved(storage):
+    storage.write("a/b.bin", b"12")
+    storage.move("a/b.bin", "_set-aside/a/b.bin")
+    assert storage.find() == {"_set-aside/a/b.bin": 2}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
@@ -64,7 +93,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
     """SIGKILL at 10 moments while a process writes the same 8 MB over and over, alternating two contents."""
     program = textwrap.dedent(
         """
-        from pipeline.storage import Storage
+        from pipeline.storage import DamagedFileError, Storage
         storage = Storage({!r})
         print("ready", flush=True)
         while True:

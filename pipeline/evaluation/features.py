@@ -1,5 +1,6 @@
 """A feature file: rows of (seed, features, logits) of one image file or of the reference."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,15 @@ REFERENCE_PATH = "features/reference.parquet"
 
 @dataclass(frozen=True)
 class Features:
-    """Features and logits of N images in the order of their seeds, and the metadata of the files they come from."""
+    """The content of a feature file: N rows."""
 
     seeds: list[int]
     features: Tensor
     """float32, (N, D): what FID, KID, precision and recall read."""
     logits: Tensor
     """float32, (N, K): what IS reads."""
-    metadata: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    """What the image file's footer says (`ImageFile`), or the name of the reference."""
 
 
 def make_extractor(name: str, device: str) -> FeatureExtractorBase:
@@ -48,15 +50,20 @@ def write_features(
     """Commit a feature file."""
     seeds = pa.array(range(first_seed, first_seed + len(features)), pa.int64())
     table = pa.table({"seed": seeds, "features": _column(features), "logits": _column(logits)})
-    storage.write_table(path, table, metadata, row_group_size=1000)
+    digest = {"features_digest": _digest(features, logits)}
+    storage.write_table(path, table, metadata | digest, row_group_size=1000)
 
 
-def read_features(storage: Storage, paths: list[str]) -> Features:
-    """Return the rows of feature files, in the order of `paths`."""
-    tables, metadata = zip(*(storage.read_table(path) for path in paths), strict=True)
-    table = pa.concat_tables(tables).combine_chunks()
-    features, logits = (_tensor(table[name]) for name in ("features", "logits"))
-    return Features(table["seed"].to_pylist(), features, logits, list(metadata))
+def read_features(storage: Storage, path: str) -> Features:
+    """Return a feature file's content. Raises DamagedFileError."""
+
+    def check(table: pa.Table, metadata: dict[str, Any]) -> Features:
+        features, logits = (_tensor(table[name]) for name in ("features", "logits"))
+        if _digest(features, logits) != metadata["features_digest"]:
+            raise ValueError("its features do not match their digest")
+        return Features(table["seed"].to_pylist(), features, logits, metadata)
+
+    return storage.read_table(path, check)
 
 
 def _class(name: str) -> Any:
@@ -73,3 +80,7 @@ def _tensor(column: pa.ChunkedArray) -> Tensor:
     array = column.combine_chunks()
     flat = np.array(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
     return torch.from_numpy(flat.reshape(len(array), -1))
+
+
+def _digest(features: Tensor, logits: Tensor) -> str:
+    return hashlib.sha256(features.numpy().tobytes() + logits.numpy().tobytes()).hexdigest()

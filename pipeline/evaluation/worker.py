@@ -6,13 +6,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.evaluation.features import REFERENCE_PATH, extract, make_extractor, read_features, write_features
+from pipeline.evaluation.features import (
+    REFERENCE_PATH,
+    Features,
+    extract,
+    make_extractor,
+    read_features,
+    write_features,
+)
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.reference import reference_images
-from pipeline.generation.images import DamagedFileError, read_images
+from pipeline.generation.images import read_images
 from pipeline.generation.shards import Shard, folder, plan
 from pipeline.grid import Setting
-from pipeline.storage import Storage
+from pipeline.storage import DamagedFileError, Storage
 
 METRICS_NAME = "_metrics.json"
 MANIFEST_NAME = "_manifest.json"
@@ -66,24 +73,35 @@ class FeatureWorker:
 
         """
         shards = plan(setting, self.num_images, self.shard_size)
-        generated = read_features(self.storage, [shard.path("features") for shard in shards])
-        where = f"{self.storage.url}/{folder('features', setting)}"
-        if generated.seeds != list(range(self.num_images)):
-            raise DamagedFileError(f"{where} does not hold exactly the seeds 0 to {self.num_images - 1}")
-        if foreign := {info["fingerprint"] for info in generated.metadata} - {self.fingerprint}:
-            raise DamagedFileError(f"{where} has fingerprint {foreign.pop()}, this run has {self.fingerprint}")
-        reference = read_features(self.storage, [REFERENCE_PATH])
-        seconds = sum(info["seconds"] for info in generated.metadata)
+        parts = [self._planned(shard) for shard in shards]
+        reference = read_features(self.storage, REFERENCE_PATH)
+        features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
+        seconds = sum(part.metadata["seconds"] for part in parts)
         row = {
             **setting.describe(),
             "num_images": self.num_images,
-            **compute_metrics(generated.features, generated.logits, reference.features),
+            **compute_metrics(features, logits, reference.features),
             "seconds": seconds,
             "images_per_second": self.num_images / seconds,
-            "device": "/".join(sorted({info["device"] for info in generated.metadata})),
+            "device": "/".join(sorted({part.metadata["device"] for part in parts})),
         }
-        files = {shard.name: info for shard, info in zip(shards, generated.metadata, strict=True)}
+        sizes = self.storage.ls(folder("images", setting))
+        files = {
+            shard.name: {"rows": shard.rows, "size": sizes[shard.name], "digest": part.metadata["digest"]}
+            for shard, part in zip(shards, parts, strict=True)
+        }
         manifest = {"fingerprint": self.fingerprint, "files": files}
         self.storage.write_json(f"{folder('images', setting)}/{MANIFEST_NAME}", manifest)
         self.storage.write_json(f"{folder('features', setting)}/{METRICS_NAME}", row)
         return row
+
+    def _planned(self, shard: Shard) -> Features:
+        """Return a shard's features, the seeds and the run checked."""
+        part = read_features(self.storage, shard.path("features"))
+        where = f"{self.storage.url}/{shard.path('features')}"
+        if part.seeds != list(range(shard.first, shard.end)):
+            raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+        if part.metadata["fingerprint"] != self.fingerprint:
+            found = part.metadata["fingerprint"]
+            raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {self.fingerprint}")
+        return part

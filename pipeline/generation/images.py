@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,10 +41,6 @@ class ImageFile:
     torch: str
 
 
-class DamagedFileError(Exception):
-    """A file of the output is not what the plan says."""
-
-
 def pixel_digest(pixels: Pixels) -> str:
     """Return the SHA-256 of the pixels in C order."""
     return hashlib.sha256(pixels.tobytes()).hexdigest()
@@ -63,7 +60,7 @@ def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile
             "steps": pa.array([setting.steps] * shard.rows, pa.int64()),
         }
     ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": _FEATURES}})})
-    metadata = {"setting": setting.describe() | {"tau": setting.tau}, **asdict(info)}
+    metadata = {"setting": setting.describe() | {"slug": setting.slug, "tau": setting.tau}, **asdict(info)}
     rows_in_group = max(1, 1_000_000 // pixels[0].size // 100 * 100) if pixels[0].size < 10_000 else 100
     return storage.write_table(shard.path("images"), table, metadata, rows_in_group, [*_TEXT_COLUMNS, "steps"])
 
@@ -75,20 +72,21 @@ def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixel
         DamagedFileError: the file is missing, broken, another run's, or its seeds or pixels are not as recorded.
 
     """
-    where = f"{storage.url}/{shard.path('images')}"
-    try:
-        table, metadata = storage.read_table(shard.path("images"))
+
+    def check(table: pa.Table, metadata: dict[str, Any]) -> tuple[Pixels, ImageFile]:
         info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__})
+        if info.fingerprint != fingerprint:
+            raise ValueError(f"it has fingerprint {info.fingerprint}, this run has {fingerprint}")
+        if table["seed"].to_pylist() != list(range(shard.first, shard.end)):
+            raise ValueError(f"it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+        if metadata["setting"]["slug"] != shard.setting.slug:
+            raise ValueError(f"it holds images of {metadata['setting']['slug']}")
         pixels = np.stack([_decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
-    except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
-        raise DamagedFileError(f"{where} cannot be read: {error}") from error
-    if info.fingerprint != fingerprint:
-        raise DamagedFileError(f"{where} has fingerprint {info.fingerprint}, this run has {fingerprint}")
-    if table["seed"].to_pylist() != list(range(shard.first, shard.end)):
-        raise DamagedFileError(f"{where} does not hold exactly the seeds {shard.first} to {shard.end - 1}")
-    if pixel_digest(pixels) != info.digest:
-        raise DamagedFileError(f"{where}: pixels do not match their digest")
-    return pixels, info
+        if pixel_digest(pixels) != info.digest:
+            raise ValueError("its pixels do not match their digest")
+        return pixels, info
+
+    return storage.read_table(shard.path("images"), check)
 
 
 def _png(image: Pixels) -> bytes:

@@ -3,17 +3,16 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
 from pipeline.evaluation.extractors import DIGITS
-from pipeline.evaluation.features import REFERENCE_PATH, extract, make_extractor, read_features
+from pipeline.evaluation.features import REFERENCE_PATH, extract, make_extractor, read_features, write_features
 from pipeline.evaluation.worker import FeatureWorker
-from pipeline.generation.images import DamagedFileError, ImageFile, pixel_digest, write_images
+from pipeline.generation.images import ImageFile, pixel_digest, write_images
 from pipeline.generation.shards import plan
 from pipeline.grid import settings
-from pipeline.storage import Storage
+from pipeline.storage import DamagedFileError, Storage
 
 
 @pytest.fixture
@@ -34,12 +33,12 @@ def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn):
     worker, setting, pixels = drawn
     shards = plan(setting, 90, 25)
     assert [worker.extract_shard(shard) for shard in reversed(shards)] == [15, 25, 25, 25]
-    read = read_features(worker.storage, [shard.path("features") for shard in shards])
+    parts = [read_features(worker.storage, shard.path("features")) for shard in shards]
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     features, logits = extract(make_extractor(DIGITS, "cpu"), images, "cpu", 90)
-    assert read.seeds == list(range(90))
-    torch.testing.assert_close(read.features, features)
-    torch.testing.assert_close(read.logits, logits)
+    assert [seed for part in parts for seed in part.seeds] == list(range(90))
+    torch.testing.assert_close(torch.cat([part.features for part in parts]), features)
+    torch.testing.assert_close(torch.cat([part.logits for part in parts]), logits)
 
 
 def test_a_row_and_the_manifest(drawn):
@@ -63,14 +62,18 @@ def test_another_runs_or_missing_or_repeated_features_are_errors(drawn):
     for shard in shards:
         worker.extract_shard(shard)
     path = shards[1].path("features")
-    table, metadata = worker.storage.read_table(path)
+    table, metadata = worker.storage.read_table(path, lambda *content: content)
+    worker.storage.write_table(path, table, metadata | {"features_digest": "0"}, 1000)
+    with pytest.raises(DamagedFileError, match="features do not match their digest"):
+        worker.measure(setting)
     worker.storage.write_table(path, table, metadata | {"fingerprint": "g"}, 1000)
     with pytest.raises(DamagedFileError, match="has fingerprint g, this run has f"):
         worker.measure(setting)
-    for wrong in (table.slice(1), pa.concat_tables([table, table.slice(0, 1)]), table.take([1, 0, *range(2, 25)])):
-        worker.storage.write_table(path, wrong, metadata, 1000)
-        with pytest.raises(DamagedFileError, match="exactly the seeds 0 to 89"):
-            worker.measure(setting)
+    original = read_features(worker.storage, shards[2].path("features"))
+    wrong = original.features[:-1], original.logits[:-1], original.metadata
+    write_features(worker.storage, path, 25, *wrong)
+    with pytest.raises(DamagedFileError, match="exactly the seeds 25 to 49"):
+        worker.measure(setting)
     assert not worker.storage.exists(f"features/setting={setting.slug}/_metrics.json")
 
 

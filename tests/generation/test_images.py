@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from pipeline.config import SweepConfig
-from pipeline.generation.images import DamagedFileError, ImageFile, pixel_digest, read_images, write_images
+from pipeline.generation.images import ImageFile, pixel_digest, read_images, write_images
 from pipeline.generation.shards import Shard
 from pipeline.grid import settings
-from pipeline.storage import Storage
+from pipeline.storage import DamagedFileError, Storage
 
 SHARD = Shard(settings(SweepConfig(steps=(5,), eta=("hat",)), 1000)[0], 10, 22)
 
@@ -54,7 +54,7 @@ def test_row_groups_are_small(tmp_path, size):
 
 def test_every_broken_promise_is_found(tmp_path):
     storage = Storage(str(tmp_path))
-    with pytest.raises(DamagedFileError, match="cannot be read"):
+    with pytest.raises(DamagedFileError, match="is missing"):
         read_images(storage, SHARD, "f")
     write(storage, pixels(1))
     with pytest.raises(DamagedFileError, match="has fingerprint f, this run has g"):
@@ -68,7 +68,12 @@ def test_every_broken_promise_is_found(tmp_path):
     file.write_bytes((tmp_path / shorter.path("images")).read_bytes())
     with pytest.raises(DamagedFileError, match="exactly the seeds 10 to 21"):
         read_images(storage, SHARD, "f")
+    other = Shard(settings(SweepConfig(steps=(5,), eta=(0.0,)), 1000)[0], 10, 22)
+    write(storage, pixels(1), other)
+    file.write_bytes((tmp_path / other.path("images")).read_bytes())
+    with pytest.raises(DamagedFileError, match="it holds images of ddim-S5-eta0-linear"):
+        read_images(storage, SHARD, "f")
     for damaged in (b"", file.read_bytes()[:-50], b"PAR1" + bytes(500) + b"PAR1"):
         file.write_bytes(damaged)
-        with pytest.raises(DamagedFileError, match="cannot be read"):
+        with pytest.raises(DamagedFileError, match="seeds-000000010-000000022"):
             read_images(storage, SHARD, "f")
