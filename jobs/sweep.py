@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from pipeline import RunFailedError, UserError
-from pipeline.cli import INTERRUPTED, Parser, exit_with
+from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
 from pipeline.config import make_config
 from pipeline.generation.shards import pending
 from pipeline.reporting import table
@@ -29,6 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--preset", help="digits (the default)")
     parser.add_argument("--config", type=Path, help="a run's sweep.json, to run again")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_storage_options()
     parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
     grid = parser.add_argument_group("the run (defaults are the preset's)", argument_default=argparse.SUPPRESS)
     grid.add_argument("--out", help="folder or URL of the outputs")
@@ -65,9 +66,10 @@ def main() -> int:
     """Run the sweep and return the exit status."""
     args = vars(parse_args())
     preset, file, dry_run, num_workers = (args.pop(name) for name in ("preset", "config", "dry_run", "num_workers"))
+    options = storage_options(args.pop("storage_options"))
     if num_workers is not None and num_workers < 1:
         raise UserError(f"--num-workers must be 1 or more, not {num_workers}")
-    run = open_run(make_config(preset, file, args))
+    run = open_run(make_config(preset, file, args), options)
     if dry_run:
         print_plan(run)
         return 0
@@ -87,7 +89,7 @@ def main() -> int:
 def report(run: Run) -> None:
     """Write metrics.json and the report, and print the table."""
     config = run.config
-    rows = run.metrics()
+    rows = list(run.metrics().values())
     run.storage.write("metrics.json", (json.dumps(rows, indent=2) + "\n").encode())
     text = caption(rows, config.extractor, config.reference)
     write_report(run.storage, rows, run.settings, min(config.shard_size, config.num_images), run.fingerprint, text)
@@ -96,7 +98,7 @@ def report(run: Run) -> None:
 
 def complete(run: Run, num_workers: int | None) -> None:
     """Draw and evaluate what is missing; without anything missing, without Ray."""
-    if not pending(run.storage, "images", run.shards()) and not run.unmeasured():
+    if not pending(run.storage, "images", run.shards()) and len(run.metrics()) == len(run.settings):
         print("nothing to draw: every shard is there", file=sys.stderr)
         return
     from pipeline.executor import cluster

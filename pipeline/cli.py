@@ -1,9 +1,10 @@
 """What the jobs share: a parser with one-line errors, and exit statuses that can be trusted."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline import RunFailedError, UserError
 
@@ -16,9 +17,36 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str | None) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
+    def add_output(self, help_text: str) -> None:
+        """Add --out and --storage-options."""
+        self.add_argument("--out", required=True, help=help_text)
+        self.add_storage_options()
+
+    def add_storage_options(self) -> None:
+        """Add --storage-options."""
+        self.add_argument("--storage-options", metavar="JSON", help="fsspec's, where AWS variables do not suffice")
+
     def error(self, message: str) -> NoReturn:
         """Print the message as one line and exit with status 2."""
         self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+
+
+def storage_options(text: str | None) -> dict[str, Any] | None:
+    """Return the value of --storage-options. The text is not repeated in errors: it may hold a secret.
+
+    Raises:
+        UserError: it is not a JSON object.
+
+    """
+    if text is None:
+        return None
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--storage-options is not JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise UserError("--storage-options must be a JSON object")
+    return options
 
 
 def exit_with(job: Callable[[], int]) -> NoReturn:

@@ -1,7 +1,9 @@
 """The stages of a sweep, composed: check, draw, evaluate, report. Each does what is missing and nothing else."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pipeline import RunFailedError, UserError
@@ -9,10 +11,10 @@ from pipeline.config import SweepConfig, fingerprint
 from pipeline.diffusion import unet
 from pipeline.dispatch import Failure
 from pipeline.evaluation.features import REFERENCE_PATH
-from pipeline.evaluation.worker import METRICS_NAME, FeatureWorker
+from pipeline.evaluation.worker import FeatureWorker, metrics_path
 from pipeline.executor import ActorPool, Resources
 from pipeline.generation.sampler import Sampler
-from pipeline.generation.shards import Shard, folder, pending, plan
+from pipeline.generation.shards import Shard, pending, plan
 from pipeline.grid import Setting, settings
 from pipeline.reporting.progress import Progress
 from pipeline.storage import DamagedFileError, Storage, StorageError
@@ -25,13 +27,16 @@ class IncompleteError(RunFailedError):
         super().__init__("\n".join(f"{name(failure.task)}: {failure.error}" for failure in failures))
 
 
+OURS = {"sweep.json", "images", "features", "metrics.json", "report", "_set-aside"}
+"""Names at the top of an output."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A config with all that follows from it."""
 
     config: SweepConfig
-    model: unet.ModelInfo
-    settings: list[Setting]
+    num_train_timesteps: int
     storage: Storage
     storage_options: dict[str, Any] | None
     identity: dict[str, Any]
@@ -41,18 +46,24 @@ class Run:
         """Stands for the identity in every file."""
         return fingerprint(self.identity)
 
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The grid, in the order of the table."""
+        return settings(self.config, self.num_train_timesteps)
+
     def shards(self) -> list[Shard]:
         """Return the whole plan."""
         config = self.config
         return [shard for s in self.settings for shard in plan(s, config.num_images, config.shard_size)]
 
-    def unmeasured(self) -> list[Setting]:
-        """Return the settings that have no metrics yet."""
-        return [s for s in self.settings if METRICS_NAME not in self.storage.ls(folder("features", s))]
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.json. Raises DamagedFileError while a setting is not measured."""
-        return [self.storage.read_json(f"{folder('features', s)}/{METRICS_NAME}") for s in self.settings]
+    def metrics(self) -> dict[Setting, dict[str, Any]]:
+        """Return the rows of the settings that are measured."""
+        rows = {}
+        for setting in self.settings:
+            # a damaged row is measured again
+            with contextlib.suppress(DamagedFileError):
+                rows[setting] = self.storage.read_json(metrics_path(setting))
+        return rows
 
 
 def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None) -> Run:
@@ -63,16 +74,18 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
 
     """
     model = unet.describe(config.model)
-    grid = settings(config, model.num_train_timesteps)
+    settings(config, model.num_train_timesteps)
     try:
         storage = Storage(config.out, storage_options)
-        run = Run(config, model, grid, storage, storage_options, config.identity(model.digest))
-        foreign = sorted(storage.ls(""))
-        saved = storage.read_json("sweep.json") if "sweep.json" in foreign else None
-    except (OSError, ValueError, ImportError, StorageError, DamagedFileError) as error:
+        run = Run(config, model.num_train_timesteps, storage, storage_options, config.identity(model.digest))
+        names = storage.names()
+        saved = storage.read_json("sweep.json") if "sweep.json" in names else None
+    except DamagedFileError as error:
+        raise UserError(f"--out {error}: move sweep.json away, and the same command goes on from the files") from error
+    except (OSError, ValueError, ImportError, StorageError) as error:
         raise UserError(f"--out {config.out}: {error}") from error
-    if saved is None and foreign:
-        raise UserError(f"--out {config.out} holds other files and no sweep.json: give an empty or a new folder")
+    if saved is None and (foreign := [name for name in names if name not in OURS]):
+        raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
     if saved is not None and saved["fingerprint"] != run.fingerprint:
         differ = [
             f"{name} {saved['identity'].get(name)} there, {value} here"
@@ -86,6 +99,26 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
     return run
 
 
+def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
+    """Return the run that is in an output, without its model.
+
+    Raises:
+        UserError: there is none.
+        DamagedFileError: its sweep.json is broken.
+
+    """
+    try:
+        storage = Storage(out, storage_options)
+        names = storage.names()
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"--out {out}: {error}") from error
+    if "sweep.json" not in names:
+        raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
+    saved = storage.read_json("sweep.json")
+    config = SweepConfig.model_validate(saved["config"] | {"out": out})
+    return Run(config, saved["num_train_timesteps"], storage, storage_options, saved["identity"])
+
+
 def claim(run: Run) -> None:
     """Write sweep.json, the first file of a run.
 
@@ -93,7 +126,12 @@ def claim(run: Run) -> None:
         UserError: the output cannot be written.
 
     """
-    content = {"config": run.config.model_dump(), "fingerprint": run.fingerprint, "identity": run.identity}
+    content = {
+        "config": run.config.model_dump(),
+        "num_train_timesteps": run.num_train_timesteps,
+        "fingerprint": run.fingerprint,
+        "identity": run.identity,
+    }
     try:
         run.storage.remove_stale_temporaries()
         run.storage.write_json("sweep.json", content)
@@ -113,14 +151,14 @@ def draw(run: Run, resources: Resources, num_workers: int | None) -> None:
         "out": run.config.out,
         "storage_options": run.storage_options,
         "model": run.config.model,
-        "model_digest": run.model.digest,
+        "model_digest": run.identity["model"],
         "seed": run.config.seed,
         "batch_size": run.config.batch_size,
         "fingerprint": run.fingerprint,
     }
     pool = ActorPool(Sampler, args, resources, num_workers)
     try:
-        _stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost)
+        stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost)
     finally:
         pool.close()
 
@@ -146,24 +184,42 @@ def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
     pool = ActorPool(FeatureWorker, args, resources, num_workers)
     try:
         tasks: list[Shard | None] = [*pending(run.storage, "features", run.shards())]
-        if not run.storage.exists(REFERENCE_PATH):
+        if not run.storage.ls("features").get(REFERENCE_PATH.removeprefix("features/")):
             tasks.append(None)
-        _stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1)
-        _stage("metrics", pool, "measure", run.unmeasured(), lambda _: config.num_images)
+        stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1)
+        measured = run.metrics()
+        unmeasured = [setting for setting in run.settings if setting not in measured]
+        stage("metrics", pool, "measure", unmeasured, lambda _: config.num_images)
     finally:
         pool.close()
 
 
-def _stage(name: str, pool: ActorPool, method: str, tasks: Sequence[Any], cost: Callable[[Any], int]) -> None:
+def stage(
+    name: str,
+    pool: ActorPool,
+    method: str,
+    tasks: Sequence[Any],
+    cost: Callable[[Any], int],
+    on_done: Callable[[Any, Any], None] = lambda task, result: None,
+) -> None:
+    """Call an actor's method once for each task, with progress.
+
+    Raises:
+        IncompleteError: a task failed for good; all others are done.
+
+    """
     if not tasks:
         return
 
     def images(task: Shard | Setting | None) -> int:
         return task.rows if isinstance(task, Shard) else 0 if task is None else cost(task)
 
+    def count(task: Any, result: Any) -> None:
+        progress.add(images(task), cost(task))
+        on_done(task, result)
+
     with Progress(name, sum(map(images, tasks)), sum(map(cost, tasks))) as progress:
-        on_done = lambda task, _: progress.add(images(task), cost(task))  # noqa: E731
-        failures = pool.run(method, tasks, cost, on_done, progress.tick)
+        failures = pool.run(method, tasks, cost, count, progress.tick)
     if failures:
         raise IncompleteError(failures, _name)
 

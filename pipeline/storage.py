@@ -69,6 +69,13 @@ class Storage:
             return {}
         return {Path(entry["name"]).name: entry["size"] for entry in entries if entry["type"] == "file"}
 
+    def names(self) -> list[str]:
+        """Return the names of the files and folders at the top of the output."""
+        try:
+            return sorted(Path(name).name for name in self._call("list", "", self._fs.ls, detail=False))
+        except FileNotFoundError:
+            return []
+
     def find(self) -> dict[str, int]:
         """Return path → size in bytes of every file of the output."""
         entries = self._call("list", "", self._fs.find, detail=True)

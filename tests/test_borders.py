@@ -18,6 +18,7 @@ ROOMS = {
     "cli": set(),
     "generation": {"config", "grid", "storage", "diffusion"},
     "evaluation": {"config", "grid", "storage", "diffusion", "generation"},
+    "integrity": {"grid", "storage", "generation", "evaluation"},
     "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation"},
     "stages": {
         *("config", "grid", "storage", "diffusion", "generation", "evaluation", "reporting"),

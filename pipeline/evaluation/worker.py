@@ -21,8 +21,15 @@ from pipeline.generation.shards import Shard, folder, plan
 from pipeline.grid import Setting
 from pipeline.storage import DamagedFileError, Storage
 
-METRICS_NAME = "_metrics.json"
-MANIFEST_NAME = "_manifest.json"
+
+def metrics_path(setting: Setting) -> str:
+    """Return the path of a setting's row of metrics.json."""
+    return f"{folder('features', setting)}/_metrics.json"
+
+
+def manifest_path(setting: Setting) -> str:
+    """Return the path of the list of a setting's image files, which closes the setting."""
+    return f"{folder('images', setting)}/_manifest.json"
 
 
 class FeatureWorker:
@@ -73,7 +80,7 @@ class FeatureWorker:
 
         """
         shards = plan(setting, self.num_images, self.shard_size)
-        parts = [self._planned(shard) for shard in shards]
+        parts = [read_planned(self.storage, shard, self.fingerprint) for shard in shards]
         reference = read_features(self.storage, REFERENCE_PATH)
         features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
         seconds = sum(part.metadata["seconds"] for part in parts)
@@ -90,18 +97,20 @@ class FeatureWorker:
             shard.name: {"rows": shard.rows, "size": sizes[shard.name], "digest": part.metadata["digest"]}
             for shard, part in zip(shards, parts, strict=True)
         }
-        manifest = {"fingerprint": self.fingerprint, "files": files}
-        self.storage.write_json(f"{folder('images', setting)}/{MANIFEST_NAME}", manifest)
-        self.storage.write_json(f"{folder('features', setting)}/{METRICS_NAME}", row)
+        described = asdict(setting)
+        manifest = {"fingerprint": self.fingerprint, "setting": described, "files": files}
+        self.storage.write_json(manifest_path(setting), manifest)
+        self.storage.write_json(metrics_path(setting), row)
         return row
 
-    def _planned(self, shard: Shard) -> Features:
-        """Return a shard's features, the seeds and the run checked."""
-        part = read_features(self.storage, shard.path("features"))
-        where = f"{self.storage.url}/{shard.path('features')}"
-        if part.seeds != list(range(shard.first, shard.end)):
-            raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
-        if part.metadata["fingerprint"] != self.fingerprint:
-            found = part.metadata["fingerprint"]
-            raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {self.fingerprint}")
-        return part
+
+def read_planned(storage: Storage, shard: Shard, fingerprint: str) -> Features:
+    """Return a shard's features, with its seeds and its run checked. Raises DamagedFileError."""
+    part = read_features(storage, shard.path("features"))
+    where = f"{storage.url}/{shard.path('features')}"
+    if part.seeds != list(range(shard.first, shard.end)):
+        raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+    if part.metadata["fingerprint"] != fingerprint:
+        found = part.metadata["fingerprint"]
+        raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {fingerprint}")
+    return part

@@ -1,0 +1,55 @@
+"""Check every file of a sweep's output against its plan, its checksums and its digests.
+
+    python jobs/verify.py --out runs/digits
+    python jobs/verify.py --out s3://bucket/prefix --repair     # set bad files aside; the next sweep draws them again
+
+Prints a line for every bad, missing or surplus file. Exit status: 0 all is well, 1 something is not, 2 bad input.
+"""
+
+from pipeline.cli import FAILED, Parser, exit_with, storage_options
+from pipeline.executor import ActorPool, cluster
+from pipeline.generation.shards import Shard
+from pipeline.integrity import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
+from pipeline.stages import Run, saved_run, stage
+
+
+def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None], list[Problem]]:
+    """Read every file that is there, in parallel; return the pixels' digests and the problems."""
+    checked: dict[Shard, Checked] = {}
+    args = {"out": run.config.out, "storage_options": run.storage_options, "fingerprint": run.fingerprint}
+    if shards := inventory.readable():
+        with cluster() as resources:
+            pool = ActorPool(Verifier, args, resources, None)
+            stage("verifying", pool, "check_shard", shards, lambda shard: shard.rows, checked.__setitem__)
+            pool.close()
+    problems = [problem for result in checked.values() for problem in result.problems]
+    return {shard: result.digest for shard, result in checked.items()}, [
+        problem for problem in problems if inventory.found.get(problem.path)
+    ]
+
+
+def main() -> int:
+    """Verify, repair where asked to, and return the exit status."""
+    parser = Parser(__doc__)
+    parser.add_output("folder or URL of a sweep's outputs")
+    parser.add_argument("--repair", action="store_true", help=f"move bad and surplus files under {SET_ASIDE}/")
+    args = parser.parse_args()
+    run = saved_run(args.out, storage_options(args.storage_options))
+    config = run.config
+    inventory = Inventory(run.storage, run.settings, config.num_images, config.shard_size, run.fingerprint)
+    digests, bad = check_files(run, inventory)
+    bad += inventory.closing_problems(digests, list(run.metrics().values()))
+    problems = bad + inventory.unread_problems()
+    for problem in problems:
+        print(f"{problem.kind:<8} {problem.text}")
+    print(f"{len(inventory.found):,} files, {len(inventory.shards):,} shards planned, {len(problems):,} problems")
+    if args.repair:
+        for path in set_aside(inventory, problems):
+            print(f"set aside {path}")
+        if problems:
+            print("run the sweep again with the same --out to draw what is missing")
+    return FAILED if problems else 0
+
+
+if __name__ == "__main__":
+    exit_with(main)
