@@ -27,6 +27,7 @@ SECONDS_OF_PATIENCE = 80.0
 # Retries are counted in one place, `Storage._call`: botocore's and s3fs's own would multiply with it.
 _S3_DEFAULTS: dict[str, Any] = {
     "use_listings_cache": False,  # another writer's objects must show
+    "max_concurrency": 1,  # more would ask for every object's size before reading it
     "config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 15},
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

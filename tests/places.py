@@ -1,0 +1,39 @@
+"""A small sweep, and the places where it writes: local disk, and S3."""
+
+import json
+
+from processes import run, start
+
+from pipeline.generation.images import read_images
+from pipeline.stages import saved_run
+from pipeline.storage import Storage
+
+GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
+FILES = 2 * (12 + 12) + 1  # images and features of two settings, and the reference
+
+
+class Place:
+    """Where a sweep writes: a URL, the environment that reaches it, and the way in for the test itself."""
+
+    def __init__(self, url, environment=None, storage_options=None):
+        self.url, self.environment, self.options = url, environment or {}, storage_options
+
+    def start(self):
+        return start("sweep", *GRID, "--out", self.url, **self.environment)
+
+    def sweep(self):
+        return run("sweep", *GRID, "--out", self.url, **self.environment)
+
+    def parquet(self):
+        return [path for path in Storage(self.url, self.options).find() if path.endswith(".parquet")]
+
+    def outcome(self):
+        """Digests of all images, and the metrics but for time; every file is a planned one."""
+        opened = saved_run(self.url, self.options)
+        digests = {
+            s.path("images"): read_images(opened.storage, s, opened.fingerprint)[1].digest for s in opened.shards()
+        }
+        assert len(self.parquet()) == FILES
+        assert not [path for path in opened.storage.find() if path.endswith(".tmp")]
+        rows = json.loads(opened.storage.read("metrics.json"))
+        return digests, [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
