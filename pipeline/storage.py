@@ -1,7 +1,7 @@
 """Parquet and JSON on fsspec: commit, list, read. The only file that writes outputs."""
 
 import errno
-import hashlib
+import io
 import json
 import os
 import socket
@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from pipeline import RunFailedError
+from pipeline.sealed import footer_start, seal, sha256, unseal
 
 T = TypeVar("T")
 
@@ -125,11 +126,11 @@ class Storage:
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Return what `write_json` wrote. Raises DamagedFileError."""
-        return self.read_checked(path, lambda data: _unseal(json.loads(data)))
+        return self.read_checked(path, lambda data: unseal(json.loads(data)))
 
     def write_json(self, path: str, content: dict[str, Any]) -> None:
         """Commit `content` as indented JSON, sealed by a digest of its own."""
-        self.write(path, (json.dumps(_seal(content), indent=2) + "\n").encode())
+        self.write(path, (json.dumps(seal(content), indent=2) + "\n").encode())
 
     def read_table(self, path: str, check: Callable[[pa.Table, dict[str, Any]], T]) -> T:
         """Return check(table, metadata) of a file that `write_table` wrote; `check` raises where they are not right.
@@ -141,7 +142,10 @@ class Storage:
 
         def parse(data: bytes) -> T:
             file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            return check(file.read(), _unseal(json.loads(file.schema_arrow.metadata[b"ddim"])))
+            metadata = unseal(json.loads(file.metadata.metadata[b"ddim"]))
+            if sha256(data[: footer_start(data)]) != metadata["pages"]:
+                raise ValueError("its pages do not match their digest")
+            return check(file.read(), metadata)
 
         return self.read_checked(path, parse)
 
@@ -153,21 +157,24 @@ class Storage:
         row_group_size: int,
         dictionary: list[str] | bool = False,
     ) -> int:
-        """Commit a Parquet file with `metadata` under the schema key "ddim"; return its size in bytes."""
-        sink = pa.BufferOutputStream()
-        sealed = json.dumps(_seal(metadata)).encode()
-        pq.write_table(
-            table.replace_schema_metadata({**(table.schema.metadata or {}), b"ddim": sealed}),
+        """Commit a Parquet file with `metadata` under the footer's key "ddim"; return its size in bytes.
+
+        The metadata has a digest of all that stands before the footer: a page's own checksum leaves its header out.
+        """
+        sink = io.BytesIO()
+        with pq.ParquetWriter(
             sink,
-            row_group_size=row_group_size,
+            table.schema,
             compression="zstd",
             use_dictionary=dictionary,
             write_statistics=["seed"],
             write_page_checksum=True,
-        )
-        data = sink.getvalue().to_pybytes()
-        self.write(path, data)
-        return len(data)
+        ) as writer:
+            writer.write_table(table, row_group_size)
+            sealed = seal(metadata | {"pages": sha256(sink.getvalue())})
+            writer.add_key_value_metadata({"ddim": json.dumps(sealed)})
+        self.write(path, sink.getvalue())
+        return sink.tell()
 
     def remove_stale_temporaries(self) -> None:
         """Remove what a killed writer of this machine left half-written. Object stores keep nothing half-written."""
@@ -220,18 +227,3 @@ def _commit_locally(target: str, data: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _seal(content: dict[str, Any]) -> dict[str, Any]:
-    return content | {"sha256": _digest(content)}
-
-
-def _unseal(sealed: dict[str, Any]) -> dict[str, Any]:
-    content = {key: value for key, value in sealed.items() if key != "sha256"}
-    if sealed["sha256"] != _digest(content):
-        raise ValueError("the content does not match its digest")
-    return content
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

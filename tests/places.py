@@ -4,8 +4,11 @@ import json
 
 from processes import run, start
 
+from pipeline.config import SweepConfig
+from pipeline.evaluation.worker import FeatureWorker
 from pipeline.generation.images import read_images
-from pipeline.stages import saved_run
+from pipeline.generation.sampler import Sampler
+from pipeline.stages import claim, open_run, saved_run
 from pipeline.storage import Storage
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
@@ -25,7 +28,8 @@ class Place:
         return run("sweep", *GRID, "--out", self.url, **self.environment)
 
     def parquet(self):
-        return [path for path in Storage(self.url, self.options).find() if path.endswith(".parquet")]
+        files = Storage(self.url, self.options).find()
+        return [path for path in files if path.endswith(".parquet") and not path.startswith("_set-aside/")]
 
     def outcome(self):
         """Digests of all images, and the metrics but for time; every file is a planned one."""
@@ -37,3 +41,21 @@ class Place:
         assert not [path for path in opened.storage.find() if path.endswith(".tmp")]
         rows = json.loads(opened.storage.read("metrics.json"))
         return digests, [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+
+
+def draw_and_measure(out, **changes):
+    """Do the small sweep by the plain classes, without Ray, and without its report: the opened run."""
+    config = SweepConfig(steps=(20,), eta=(0.0, "hat"), num_images=240, batch_size=20, shard_size=20)
+    opened = open_run(config.model_copy(update={"out": str(out)} | changes))
+    claim(opened)
+    config = opened.config
+    sampler = Sampler("cpu", config.out, None, "digits", opened.identity["model"], config.seed, 20, opened.fingerprint)
+    shape = config.num_images, config.shard_size, config.batch_size
+    worker = FeatureWorker("cpu", config.out, None, config.extractor, config.reference, *shape, opened.fingerprint)
+    for shard in opened.shards():
+        sampler.draw_shard(shard)
+        worker.extract_shard(shard)
+    worker.extract_shard(None)
+    for setting in opened.settings:
+        worker.measure(setting)
+    return opened

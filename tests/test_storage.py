@@ -42,7 +42,7 @@ def test_tables_carry_their_metadata(storage):
     assert storage.ls("") == {"t.parquet": size}
     back, metadata = storage.read_table("t.parquet", lambda *content: content)
     assert back.equals(table)
-    assert metadata == {"rows": 2}
+    assert metadata["rows"] == 2
     with pytest.raises(DamagedFileError, match=r"t\.parquet: not as it should be"):
         storage.read_table("t.parquet", refuse)
 
@@ -53,7 +53,7 @@ def test_a_flipped_bit_in_a_page_is_an_error(tmp_path):
     data = bytearray((tmp_path / "t.parquet").read_bytes())
     data[200] ^= 4
     (tmp_path / "t.parquet").write_bytes(data)
-    with pytest.raises(DamagedFileError, match="CRC|checksum"):
+    with pytest.raises(DamagedFileError, match="CRC|checksum|digest"):
         storage.read_table("t.parquet", lambda *content: content)
 
 

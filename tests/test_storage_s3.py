@@ -42,7 +42,7 @@ def test_transient_faults_at_30_percent_change_nothing(storage, proxy, fault):
         storage.write_table(path, table, {"path": path}, row_group_size=100)
     storage.write_json("a.json", {"x": 1.25})
     for path, table in tables.items():
-        assert storage.read_table(path, same(table)) == {"path": path}
+        assert storage.read_table(path, same(table))["path"] == path
     assert storage.read_json("a.json") == {"x": 1.25}
     assert len(storage.ls("t")) == 8
     assert proxy.hits > 0
@@ -84,9 +84,9 @@ def test_a_missing_bucket_is_named(proxy):
         nowhere.write("a", b"x")
 
 
-def test_one_listing_for_two_thousand_files(storage, proxy):
-    for i in range(2000):
+def test_one_listing_for_more_than_a_page_of_files(storage, proxy):
+    for i in range(1200):
         storage._fs.pipe_file(f"bucket/{storage.url.rpartition('/')[2]}/f/{i:04d}", b"x")
     proxy.requests.clear()
-    assert len(storage.ls("f")) == 2000
+    assert len(storage.ls("f")) == 1200
     assert proxy.requests == ["LIST", "LIST"]  # two pages of a thousand

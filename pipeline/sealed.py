@@ -1,0 +1,32 @@
+"""Content that carries its own digest, so that a changed bit shows wherever it is read."""
+
+import hashlib
+import json
+from typing import Any
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON-like content with its SHA-256 under the key "sha256"."""
+    return content | {"sha256": _digest(content)}
+
+
+def unseal(sealed: dict[str, Any]) -> dict[str, Any]:
+    """Return what was sealed. Raises ValueError where it has changed, KeyError where it was never sealed."""
+    content = {key: value for key, value in sealed.items() if key != "sha256"}
+    if sealed["sha256"] != _digest(content):
+        raise ValueError("the content does not match its digest")
+    return content
+
+
+def sha256(data: bytes) -> str:
+    """Return the digest in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def footer_start(data: bytes) -> int:
+    """Return where the footer of a Parquet file begins: the file ends with its length in four bytes and "PAR1"."""
+    return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode())
