@@ -3,9 +3,10 @@
     pip install -e '.[test]'
     python jobs/benchmark.py
 
-Prints two tables. The first is throughput in network calls × images a second, all workers together, each figure the
-median of interleaved rounds in one run: compare the ratios, the machine sets the rest. The second is the time and the
-peak memory of all processes of `python jobs/sweep.py` from nothing.
+Prints three parts. The first is throughput in network calls × images a second, all workers together, each figure the
+median of interleaved rounds in one run: compare the ratios, the machine sets the rest. The second is the share of
+encoding, committing, reading and checking files in the default sweep, and what verification reads a second, one worker.
+The third is the time and the peak memory of all processes of `python jobs/sweep.py` from nothing.
 """
 
 import statistics
@@ -24,6 +25,7 @@ from pipeline.cli import Parser
 from pipeline.config import SweepConfig
 from pipeline.diffusion import unet
 from pipeline.executor import ActorPool, Resources, cluster
+from pipeline.generation.images import read_footer, read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard
 from pipeline.grid import settings
@@ -51,7 +53,7 @@ class Contenders(Sampler):
 
 
 def throughput(resources: Resources) -> None:
-    """Print the first table."""
+    """Print the first part."""
     config = SweepConfig(steps=(STEPS,), eta=(1.0,))
     (setting,) = settings(config, 1000)
     rates: dict[str, list[float]] = {"network_calls": [], "draw_shard": [], "diffusers_pipeline": []}
@@ -79,8 +81,34 @@ def throughput(resources: Resources) -> None:
         print(f"  {name:<24} {rate:>9,.0f} calls × images/s  {rate / medians['network_calls']:>6.1%}")
 
 
+def storage_share() -> None:
+    """Print the second part: one shard of each S stands for all of that S."""
+    config = SweepConfig(eta=(0.0,))
+    digest = unet.describe("digits").digest
+    sampling = writing = reading = verifying = 0.0
+    images = size = 0
+    with tempfile.TemporaryDirectory() as out:
+        sampler = Sampler("cpu", out, None, "digits", digest, 0, config.batch_size, "benchmark")
+        for setting in settings(config, 1000):
+            shard = Shard(setting, 0, config.shard_size)
+            start = time.perf_counter()
+            drawn = sampler.draw_shard(shard)
+            committed = time.perf_counter()
+            read_images(sampler.storage, shard, "benchmark")
+            sampling += drawn.seconds
+            writing += committed - start - drawn.seconds
+            read = time.perf_counter()
+            read_footer(sampler.storage, shard, "benchmark")
+            reading += read - committed
+            verifying += time.perf_counter() - read
+            images += shard.rows
+        size = sum(sampler.storage.find().values())
+    print(f"files of the default sweep: writing {writing / sampling:.1%}, reading {reading / sampling:.1%} of sampling")
+    print(f"verifying, one worker: {images / verifying:,.0f} images/s, {size / verifying / 1e6:.0f} MB/s")
+
+
 def whole_sweep() -> None:
-    """Print the second table."""
+    """Print the third part."""
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         sweep = psutil.Popen([sys.executable, "jobs/sweep.py", "--out", f"{out}/run"], stdout=subprocess.DEVNULL)
@@ -112,4 +140,5 @@ if __name__ == "__main__":
     Parser(__doc__).parse_args()
     with cluster() as available:
         throughput(available)
+    storage_share()
     whole_sweep()

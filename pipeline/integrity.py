@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.evaluation.features import REFERENCE_PATH, read_features
 from pipeline.evaluation.worker import manifest_path, metrics_path, read_planned
-from pipeline.generation.images import read_images
+from pipeline.generation.images import read_footer
 from pipeline.generation.shards import Shard, plan
 from pipeline.grid import Setting
 from pipeline.storage import DamagedFileError, Storage
@@ -36,7 +36,7 @@ class Checked:
 
 
 class Verifier:
-    """Reads a shard's files with every check there is. A plain class, as `Sampler` is."""
+    """Reads a shard's files and checks every byte of their pages. A plain class, as `Sampler` is."""
 
     def __init__(self, device: str, out: str, storage_options: dict[str, Any] | None, fingerprint: str) -> None:
         self.storage = Storage(out, storage_options)
@@ -47,7 +47,7 @@ class Verifier:
         problems = []
         digest = None
         try:
-            digest = read_images(self.storage, shard, self.fingerprint)[1].digest
+            digest = read_footer(self.storage, shard, self.fingerprint).digest
         except DamagedFileError as error:
             problems.append(Problem(shard.path("images"), "bad", str(error)))
         try:

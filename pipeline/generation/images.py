@@ -65,28 +65,43 @@ def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile
     return storage.write_table(shard.path("images"), table, metadata, rows_in_group, [*_TEXT_COLUMNS, "steps"])
 
 
-def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixels, ImageFile]:
-    """Return a shard's pixels and footer, every promise of it checked.
+def read_footer(storage: Storage, shard: Shard, fingerprint: str) -> ImageFile:
+    """Return what a shard's footer says, with every check but the decoding of pixels: at the speed of the disk.
 
     Raises:
-        DamagedFileError: the file is missing, broken, another run's, or its seeds or pixels are not as recorded.
+        DamagedFileError: the file is missing, a bit of its pages has changed, or it is another run's or shard's.
+
+    """
+    return storage.read_table(shard.path("images"), lambda table, metadata: _check(table, metadata, shard, fingerprint))
+
+
+def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixels, ImageFile]:
+    """Return a shard's pixels and footer.
+
+    Raises:
+        DamagedFileError: as `read_footer`, or the pixels do not match their digest.
 
     """
 
     def check(table: pa.Table, metadata: dict[str, Any]) -> tuple[Pixels, ImageFile]:
-        info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__})
-        if info.fingerprint != fingerprint:
-            raise ValueError(f"it has fingerprint {info.fingerprint}, this run has {fingerprint}")
-        if table["seed"].to_pylist() != list(range(shard.first, shard.end)):
-            raise ValueError(f"it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
-        if metadata["setting"]["slug"] != shard.setting.slug:
-            raise ValueError(f"it holds images of {metadata['setting']['slug']}")
+        info = _check(table, metadata, shard, fingerprint)
         pixels = np.stack([_decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
         if pixel_digest(pixels) != info.digest:
             raise ValueError("its pixels do not match their digest")
         return pixels, info
 
     return storage.read_table(shard.path("images"), check)
+
+
+def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint: str) -> ImageFile:
+    info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__})
+    if info.fingerprint != fingerprint:
+        raise ValueError(f"it has fingerprint {info.fingerprint}, this run has {fingerprint}")
+    if table["seed"].to_pylist() != list(range(shard.first, shard.end)):
+        raise ValueError(f"it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+    if metadata["setting"]["slug"] != shard.setting.slug:
+        raise ValueError(f"it holds images of {metadata['setting']['slug']}")
+    return info
 
 
 def _png(image: Pixels) -> bytes:
