@@ -24,6 +24,7 @@ from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.evaluation.extractors import DigitsNetwork
 
 NUM_TRAIN_TIMESTEPS = 1000
+WARM_UP_STEPS = 200
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -48,9 +49,9 @@ def train_unet(x_0: Tensor, steps: int, batch_size: int = 128, peak_lr: float = 
     alphas = alphas_cumprod(linear_betas(NUM_TRAIN_TIMESTEPS)).float()
     ema = EMAModel(network.parameters(), decay=0.9995)
     optimizer = torch.optim.AdamW(network.parameters(), lr=peak_lr, betas=(0.9, 0.99), weight_decay=1e-4)
-    warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=200)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - 200, eta_min=0.02 * peak_lr)
-    schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], milestones=[200])
+    warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=WARM_UP_STEPS)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - WARM_UP_STEPS, eta_min=0.02 * peak_lr)
+    schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], milestones=[WARM_UP_STEPS])
     running = None
     for step in range(1, steps + 1):
         batch = x_0[torch.randint(len(x_0), (batch_size,))]
@@ -99,6 +100,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12_000, help="optimiser steps of the U-Net (12000)")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, batches and split (0)")
     args = parser.parse_args()
+    if args.steps <= WARM_UP_STEPS:
+        parser.error(f"--steps must be above {WARM_UP_STEPS}, the warm-up")
     out, steps, seed = args.out, args.steps, args.seed
     command = f"python jobs/train_digits.py --steps {steps} --seed {seed}"
     x_0, labels = digits()

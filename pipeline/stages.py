@@ -10,6 +10,7 @@ from pipeline import RunFailedError, UserError
 from pipeline.config import SweepConfig, fingerprint
 from pipeline.diffusion import unet
 from pipeline.dispatch import Failure
+from pipeline.evaluation.extractors import DIGITS, DIGITS_SHAPE
 from pipeline.evaluation.features import REFERENCE_PATH
 from pipeline.evaluation.worker import FeatureWorker, metrics_path
 from pipeline.executor import ActorPool, Resources
@@ -75,6 +76,9 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
     """
     model = unet.describe(config.model)
     settings(config, model.num_train_timesteps)
+    if config.extractor == DIGITS and model.image_shape != DIGITS_SHAPE:
+        shape = "×".join(map(str, model.image_shape))
+        raise UserError(f"--model {config.model}: it draws {shape} images, and {DIGITS} knows 1×8×8 alone")
     try:
         storage = Storage(config.out, storage_options)
         run = Run(config, model.num_train_timesteps, storage, storage_options, config.identity(model.digest))

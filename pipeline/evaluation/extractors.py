@@ -10,6 +10,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import register_feature_extractor
 
 DIGITS = "digits-classifier"
+DIGITS_SHAPE = (1, 8, 8)
 DIGITS_WEIGHTS = Path(str(files("pipeline") / "assets" / "digits-classifier" / "classifier.safetensors"))
 
 
