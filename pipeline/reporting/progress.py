@@ -17,8 +17,9 @@ class Progress:
         self.name, self.num_images, self.cost = name, num_images, cost
         self.images, self.spent = 0, 0.0
         self.start = self.last_line = time.monotonic()
-        layout = "{desc} {percentage:3.0f}%|{bar}| {postfix}"
-        self.bar = tqdm(total=cost, desc=name, bar_format=layout, disable=not sys.stderr.isatty())
+        self.on_terminal = sys.stderr.isatty()
+        layout = "{percentage:3.0f}%|{bar}| {desc}"
+        self.bar = tqdm(total=cost, desc=name, bar_format=layout, disable=not self.on_terminal)
 
     def __enter__(self) -> "Progress":
         return self
@@ -27,19 +28,19 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.bar.close()
-        if self.bar.disable and kind is None:
+        if not self.on_terminal and kind is None:
             self._line()
 
     def add(self, images: int, cost: float) -> None:
         """Count a finished task."""
         self.images += images
         self.spent += cost
-        self.bar.set_postfix_str(self._text(), refresh=False)
+        self.bar.set_description_str(f"{self.name} {self._text()}", refresh=False)
         self.bar.update(cost)
 
     def tick(self) -> None:
         """Say something if it is time."""
-        if self.bar.disable and time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
+        if not self.on_terminal and time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 
     def _line(self) -> None:
