@@ -71,6 +71,7 @@ class FaultProxy:
 
     def inject(self, fault, share=0.3):
         """Let `share` of the requests from now on meet `fault`."""
+        self._random = random.Random(0)  # so that the same requests meet the same faults
         self.fault, self.share, self.hits = fault, share, 0
 
     def decide(self, method, path):
