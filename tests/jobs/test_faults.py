@@ -73,7 +73,7 @@ def finish(visited, undisturbed):
         assert place.outcome() == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(1800)
 def test_sigkill_of_the_driver_at_20_random_moments(places, undisturbed):
     def hurt(process):
@@ -88,7 +88,7 @@ def test_sigkill_of_the_driver_at_20_random_moments(places, undisturbed):
     finish(disturb(places, 20, hurt), undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(1800)
 def test_sigint_at_10_random_moments(places, undisturbed):
     def hurt(process):
@@ -101,7 +101,7 @@ def test_sigint_at_10_random_moments(places, undisturbed):
     finish(disturb(places, 10, hurt), undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(1800)
 def test_sigkill_of_actors_at_20_random_moments(places, undisturbed):
     rng = random.Random(0)
