@@ -29,6 +29,7 @@ from pipeline.generation.images import read_footer, read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard
 from pipeline.grid import settings
+from pipeline.sources import model_folder
 
 STEPS, IMAGES, ROUNDS = 50, 1000, 5
 
@@ -46,7 +47,7 @@ class Contenders(Sampler):
 
     def diffusers_pipeline(self, shard: Shard) -> None:
         """Draw as many images with diffusers' own pipeline, to numpy arrays."""
-        pipe = DDIMPipeline.from_pretrained(unet.describe("digits").folder.parent).to(self.device)
+        pipe = DDIMPipeline.from_pretrained(model_folder("digits")).to(self.device)
         pipe.set_progress_bar_config(disable=True)
         for _ in range(shard.rows // self.batch_size):
             pipe(self.batch_size, num_inference_steps=shard.setting.steps, eta=1.0, output_type="np")
@@ -63,9 +64,9 @@ def throughput(resources: Resources) -> None:
             "out": out,
             "storage_options": None,
             "model": "digits",
-            "model_digest": unet.describe("digits").digest,
+            "model_digest": unet.describe(model_folder("digits")).digest,
         }
-        args |= {"seed": 0, "batch_size": config.batch_size, "fingerprint": "benchmark"}
+        args |= {"precision": "float32", "seed": 0, "batch_size": config.batch_size, "fingerprint": "benchmark"}
         pool = ActorPool(Contenders, args, resources, None)
         for round_number in range(ROUNDS + 1):
             for method, measured in rates.items():
@@ -84,11 +85,11 @@ def throughput(resources: Resources) -> None:
 def storage_share() -> None:
     """Print the second part: one shard of each S stands for all of that S."""
     config = SweepConfig(eta=(0.0,))
-    digest = unet.describe("digits").digest
+    digest = unet.describe(model_folder("digits")).digest
     sampling = writing = reading = verifying = 0.0
     images = size = 0
     with tempfile.TemporaryDirectory() as out:
-        sampler = Sampler("cpu", out, None, "digits", digest, 0, config.batch_size, "benchmark")
+        sampler = Sampler("cpu", out, None, "digits", digest, "float32", 0, config.batch_size, "benchmark")
         for setting in settings(config, 1000):
             shard = Shard(setting, 0, config.shard_size)
             start = time.perf_counter()

@@ -15,7 +15,7 @@ from pipeline import UserError
 from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.generation.images import read_images
 from pipeline.generation.shards import plan
-from pipeline.stages import saved_run
+from pipeline.run import saved_run
 
 
 def main() -> int:

@@ -4,13 +4,13 @@
     python jobs/sweep.py --steps 10 50 --eta 0 hat --num-images 500 --out runs/small
     python jobs/sweep.py --dry-run                   # what there is to do
     python jobs/sweep.py --config runs/digits/sweep.json
+    python jobs/sweep.py --preset cifar10 --model model-790000.ckpt --out s3://bucket/cifar10   # table 1, on GPUs
 
 Prints progress on standard error and the tables on standard output. Run it again after an interruption: it does what
 is missing. Exit status: 0 done, 1 shards failed, 2 bad input, 130 interrupted.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,29 +18,33 @@ from pipeline import RunFailedError, UserError
 from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
 from pipeline.config import make_config
 from pipeline.generation.shards import pending
-from pipeline.reporting import table
-from pipeline.reporting.report import caption, write_report
-from pipeline.stages import Run, claim, draw, evaluate, open_run
+from pipeline.presets import PRESETS
+from pipeline.reporting.report import publish
+from pipeline.run import Run, claim, open_run
+from pipeline.stages import draw, evaluate
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line; what is not given is not in it."""
     parser = Parser(__doc__)
-    parser.add_argument("--preset", help="digits (the default)")
+    parser.add_argument("--preset", help=f"{', '.join(PRESETS)}; digits is the default")
     parser.add_argument("--config", type=Path, help="a run's sweep.json, to run again")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_storage_options()
     parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
     grid = parser.add_argument_group("the run (defaults are the preset's)", argument_default=argparse.SUPPRESS)
     grid.add_argument("--out", help="folder or URL of the outputs")
-    grid.add_argument("--model", help="digits, or a folder saved by diffusers")
+    grid.add_argument("--model", help="digits, a diffusers folder, a .ckpt of the authors' format, a URL, a hub name")
     grid.add_argument("--steps", nargs="+", help="values of S")
     grid.add_argument("--eta", nargs="+", help="from 0 to 1, or hat")
     grid.add_argument("--spacing", nargs="+", help="linear, quadratic, paper-linear, paper-quadratic, or 0,250,500")
+    grid.add_argument("--clip", help="where pred_x0 is clipped: hat (as the authors), always or never")
+    grid.add_argument("--dtype", help="of the network alone: float32, tf32, bfloat16 or float16")
     grid.add_argument("--num-images", help="images a setting")
     grid.add_argument("--seed", help="of the noise")
     grid.add_argument("--batch-size", help="images a network call")
     grid.add_argument("--shard-size", help="images a file")
+    parser.add_evaluation(grid)
     return parser.parse_args()
 
 
@@ -76,7 +80,7 @@ def main() -> int:
     claim(run)
     try:
         complete(run, num_workers)
-        report(run)
+        print(publish(run))
     except RunFailedError:
         print("the sweep is not complete; the next run tries only what is missing", file=sys.stderr)
         raise
@@ -84,16 +88,6 @@ def main() -> int:
         print("\nstopped; run the same command again to go on where it stopped", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def report(run: Run) -> None:
-    """Write metrics.json and the report, and print the table."""
-    config = run.config
-    rows = list(run.metrics().values())
-    run.storage.write("metrics.json", (json.dumps(rows, indent=2) + "\n").encode())
-    text = caption(rows, config.extractor, config.reference)
-    write_report(run.storage, rows, run.settings, min(config.shard_size, config.num_images), run.fingerprint, text)
-    print(f"{table.to_text(rows)}\n\n{text}\nFiles: {config.out}/metrics.json, {config.out}/report/")
 
 
 def complete(run: Run, num_workers: int | None) -> None:

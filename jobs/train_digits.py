@@ -122,9 +122,10 @@ def main() -> None:
     # clip_sample and set_alpha_to_one as the paper's eta path has them.
     scheduler = DDIMScheduler(NUM_TRAIN_TIMESTEPS, clip_sample=False, set_alpha_to_one=True)
     DDIMPipeline(unet, scheduler).save_pretrained(out / "digits-ddpm")
-    note = {"command": command, "seed": seed, "steps": steps, "weights": "EMA", "seconds": round(seconds)}
+    note = {"command": command, "seed": seed, "steps": steps, "seconds": round(seconds)}
     note |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
     (out / "digits-ddpm" / "training.json").write_text(json.dumps(note, indent=2) + "\n")
+    (out / "digits-ddpm" / "weights.json").write_text(json.dumps({"ema": True}, indent=2) + "\n")
     print(f"U-Net: {steps} steps in {seconds:.0f} s; both are in {out}")
 
 

@@ -10,13 +10,19 @@ from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.executor import ActorPool, cluster
 from pipeline.generation.shards import Shard
 from pipeline.integrity import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
-from pipeline.stages import Run, saved_run, stage
+from pipeline.run import Run, saved_run
+from pipeline.stages import stage
 
 
 def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None], list[Problem]]:
     """Read every file that is there, in parallel; return the pixels' digests and the problems."""
     checked: dict[Shard, Checked] = {}
-    args = {"out": run.config.out, "storage_options": run.storage_options, "fingerprint": run.fingerprint}
+    args = {
+        "out": run.config.out,
+        "storage_options": run.storage_options,
+        "fingerprint": run.fingerprint,
+        "evaluations": inventory.evaluations,
+    }
     if shards := inventory.readable():
         with cluster() as resources:
             pool = ActorPool(Verifier, args, resources, None)
@@ -35,10 +41,9 @@ def main() -> int:
     parser.add_argument("--repair", action="store_true", help=f"move bad and surplus files under {SET_ASIDE}/")
     args = parser.parse_args()
     run = saved_run(args.out, storage_options(args.storage_options))
-    config = run.config
-    inventory = Inventory(run.storage, run.settings, config.num_images, config.shard_size, run.fingerprint)
+    inventory = Inventory(run)
     digests, bad = check_files(run, inventory)
-    bad += inventory.closing_problems(digests, list(run.metrics().values()))
+    bad += inventory.closing_problems(digests)
     problems = bad + inventory.unread_problems()
     for problem in problems:
         print(f"{problem.kind:<8} {problem.text}")

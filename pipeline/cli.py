@@ -26,6 +26,12 @@ class Parser(argparse.ArgumentParser):
         """Add --storage-options."""
         self.add_argument("--storage-options", metavar="JSON", help="fsspec's, where AWS variables do not suffice")
 
+    def add_evaluation(self, group: argparse._ArgumentGroup) -> None:
+        """Add --extractor, --extractor-weights and --reference."""
+        group.add_argument("--extractor", metavar="NAME", help="digits-classifier, inception-v3-compat, vgg16, …")
+        group.add_argument("--extractor-weights", metavar="FILE", help="file or URL; default torch-fidelity's download")
+        group.add_argument("--reference", metavar="SPEC", help="digits, cifar10-train, a folder, Parquet or .npz")
+
     def error(self, message: str) -> NoReturn:
         """Print the message as one line and exit with status 2."""
         self.exit(BAD_INPUT, f"{self.prog}: {message}\n")

@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipeline import UserError
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.diffusion.schedule import parse_spacing
+from pipeline.diffusion.unet import Precision
+from pipeline.presets import MISSING, PRESETS
 
 
 def _eta(value: Any) -> Any:
@@ -37,16 +39,21 @@ class SweepConfig(BaseModel):
     out: str = "runs/digits"
     """Folder or fsspec URL of all outputs."""
     model: str = "digits"
-    """See `pipeline.diffusion.unet.describe`."""
+    """See `pipeline.sources.model_folder`."""
     steps: tuple[Steps, ...] = (5, 10, 20, 50, 100)
     eta: tuple[EtaValue, ...] = (0.0, 0.2, 0.5, 1.0, "hat")
     spacing: tuple[str, ...] = ("linear",)
+    clip: Literal["hat", "always", "never"] = "hat"
+    """Where pred_x0 is clipped to [-1, 1]: for σ̂ alone, as in the authors' code, or for every η, or for none."""
+    dtype: Precision = "float32"
     num_images: int = Field(default=2000, ge=2)
     seed: int = Field(default=0, ge=0, lt=2**64)
     batch_size: int = Field(default=250, ge=1)
     shard_size: int = Field(default=500, ge=1)
     extractor: str = "digits-classifier"
     """Name of a feature extractor that torch-fidelity knows or `pipeline.evaluation.extractors` registers."""
+    extractor_weights: str | None = None
+    """File or URL of its weights; None for those that travel with the package, or torch-fidelity's own download."""
     reference: str = "digits"
     """See `pipeline.evaluation.reference`."""
 
@@ -65,16 +72,22 @@ class SweepConfig(BaseModel):
         return values
 
     def identity(self, model_digest: str) -> dict[str, Any]:
-        """Return what fixes the content of every file of the run, beside a file's own setting and seeds.
+        """Return what fixes the pixels of every file of the run, beside a file's own setting and seeds.
 
-        Steps, eta and spacing are not in it: a grid may grow in the same output.
+        Steps, eta, spacing and clip are not in it: a grid may grow in the same output.
         """
-        fields = ("seed", "num_images", "batch_size", "shard_size", "extractor", "reference")
+        fields = ("seed", "num_images", "batch_size", "shard_size", "dtype")
         return {name: getattr(self, name) for name in fields} | {"model": model_digest, "noise": NOISE_VERSION}
 
-
-PRESETS: dict[str, dict[str, Any]] = {"digits": {}}
-"""What a preset changes of the defaults."""
+    def overridden(self) -> dict[str, Any]:
+        """Return the fields that differ from the preset, but for `out` and those that a preset leaves open."""
+        given = SweepConfig.model_validate({k: v for k, v in PRESETS[self.preset].items() if v is not MISSING})
+        open_fields = {"preset", "out", "extractor_weights", *(name for name, value in PRESETS[self.preset].items() if value is MISSING)}
+        return {
+            name: value
+            for name, value in self.model_dump().items()
+            if name not in open_fields and value != getattr(given, name)
+        }
 
 
 def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]) -> SweepConfig:
@@ -93,6 +106,9 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
         if preset not in PRESETS:
             raise UserError(f"unknown preset {preset!r}: use {', '.join(PRESETS)}")
         base = PRESETS[preset] | {"preset": preset}
+    for name, value in (base | overrides).items():
+        if value is MISSING:
+            raise UserError(f"--preset {base['preset']} needs --{name}")
     try:
         return SweepConfig.model_validate(base | overrides)
     except ValidationError as error:

@@ -59,8 +59,7 @@ class Setting:
 def settings(config: SweepConfig, num_train_timesteps: int) -> list[Setting]:
     """Return the product of the config's spacings, etas and steps, in the order of the table.
 
-    pred_x0 is clipped where the authors' code clips it: in the sigma-hat path alone. A spacing that is a list of
-    timesteps has as many steps as it lists, so it gives one setting an eta.
+    A spacing that is a list of timesteps has as many steps as it lists, so it gives one setting an eta.
 
     Raises:
         UserError: a step count or timestep does not fit the model.
@@ -75,6 +74,7 @@ def settings(config: SweepConfig, num_train_timesteps: int) -> list[Setting]:
                     tau = tuple(make_tau(spacing, steps, num_train_timesteps))
                 except ValueError as error:
                     raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
-                setting = Setting(steps, eta, spacing, clip=eta == "hat", tau=tau)
+                clip = config.clip == "always" or (config.clip == "hat" and eta == "hat")
+                setting = Setting(steps, eta, spacing, clip, tau)
                 grid[setting.slug] = setting
     return list(grid.values())

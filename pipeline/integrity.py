@@ -1,16 +1,19 @@
 """A whole output against its plan: every bad, missing or surplus file by name; and bad ones set aside."""
 
+import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pipeline.evaluation.features import REFERENCE_PATH, read_features
+from pipeline.evaluation.evaluation import FOLDER, Evaluation
+from pipeline.evaluation.reference import REFERENCE_PATH, read_reference
 from pipeline.evaluation.worker import manifest_path, metrics_path, read_planned
 from pipeline.generation.images import read_footer
 from pipeline.generation.shards import Shard, plan
 from pipeline.grid import Setting
+from pipeline.run import Run
 from pipeline.storage import DamagedFileError, Storage
 
 SET_ASIDE = "_set-aside"
@@ -28,7 +31,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Checked:
-    """What reading a shard's two files showed."""
+    """What reading a shard's files showed."""
 
     digest: str | None
     """Of the pixels; None where they cannot be trusted."""
@@ -38,88 +41,129 @@ class Checked:
 class Verifier:
     """Reads a shard's files and checks every byte of their pages. A plain class, as `Sampler` is."""
 
-    def __init__(self, device: str, out: str, storage_options: dict[str, Any] | None, fingerprint: str) -> None:
+    def __init__(
+        self,
+        device: str,
+        out: str,
+        storage_options: dict[str, Any] | None,
+        fingerprint: str,
+        evaluations: list[Evaluation],
+    ) -> None:
         self.storage = Storage(out, storage_options)
         self.fingerprint = fingerprint
+        self.evaluations = evaluations
 
     def check_shard(self, shard: Shard) -> Checked:
-        """Check the image file and the feature file. That a file is missing is found by the listing instead."""
+        """Check the image file and its feature files. That a file is missing is found by the listing instead."""
         problems = []
         digest = None
         try:
             digest = read_footer(self.storage, shard, self.fingerprint).digest
         except DamagedFileError as error:
             problems.append(Problem(shard.path("images"), "bad", str(error)))
-        try:
-            made_from = read_planned(self.storage, shard, self.fingerprint).metadata["digest"]
-            if digest is not None and made_from != digest:
-                text = f"{self.storage.url}/{shard.path('features')}: made from other pixels"
-                problems.append(Problem(shard.path("features"), "bad", text))
-        except DamagedFileError as error:
-            problems.append(Problem(shard.path("features"), "bad", str(error)))
+        for evaluation in self.evaluations:
+            path = evaluation.prefix + shard.path("features")
+            try:
+                made_from = read_planned(self.storage, path, shard, evaluation.fingerprint).metadata["digest"]
+                if digest is not None and made_from != digest:
+                    problems.append(Problem(path, "bad", f"{self.storage.url}/{path}: made from other pixels"))
+            except DamagedFileError as error:
+                problems.append(Problem(path, "bad", str(error)))
         return Checked(digest, problems)
 
 
 class Inventory:
     """The files of an output as one listing shows them, beside those that its plan asks for."""
 
-    def __init__(self, storage: Storage, settings: list[Setting], num_images: int, shard_size: int, fp: str) -> None:
+    def __init__(self, run: Run) -> None:
         """List the output.
 
-        Settings of an earlier, other grid of the same run count as planned: their manifests name them.
+        Settings of an earlier, other grid of the same run count as planned: their manifests name them. So do the
+        folders of other evaluations.
         """
-        self.storage = storage
-        self.fingerprint = fp
+        self.storage = storage = run.storage
+        self.run = run
+        self.fingerprint = run.fingerprint
         self.found = {path: n for path, n in storage.find().items() if not path.startswith(f"{SET_ASIDE}/")}
-        self.settings = list(dict.fromkeys([*settings, *self._closed_settings()]))
-        self.shards = [shard for setting in self.settings for shard in plan(setting, num_images, shard_size)]
+        self.settings = list(dict.fromkeys([*run.settings, *self._closed_settings()]))
+        shape = run.config.num_images, run.config.shard_size
+        self.shards = [shard for setting in self.settings for shard in plan(setting, *shape)]
+        self.evaluations = [run.evaluation, *self._other_evaluations()]
 
     def unread_problems(self) -> list[Problem]:
         """Return what the listing alone shows: missing and surplus files."""
-        planned = {"sweep.json", "metrics.json", REFERENCE_PATH}
-        for setting in self.settings:
-            planned |= {manifest_path(setting), metrics_path(setting)}
-        planned |= {shard.path(kind) for shard in self.shards for kind in ("images", "features")}
+        needed = {"sweep.json"} | {manifest_path(setting) for setting in self.settings}
+        needed |= {shard.path("images") for shard in self.shards}
+        known = set()
+        for evaluation in self.evaluations:
+            prefix = evaluation.prefix
+            # another evaluation than the sweep's need not know settings that came later
+            measured = [s for s in self.settings if not prefix or prefix + metrics_path(s) in self.found]
+            needed |= {prefix + name for name in ("metrics.json", REFERENCE_PATH, *map(metrics_path, measured))}
+            features = {shard: prefix + shard.path("features") for shard in self.shards}
+            needed |= {path for shard, path in features.items() if shard.setting in measured}
+            known |= {*features.values(), f"{prefix}evaluation.json"}
         missing = [
             Problem(path, "missing", f"{self.storage.url}/{path} is {'empty' if path in self.found else 'missing'}")
-            for path in sorted(planned)
+            for path in sorted(needed)
             if not self.found.get(path)
         ]
+        reports = tuple(f"{evaluation.prefix}report/" for evaluation in self.evaluations)
         surplus = [
             Problem(path, "surplus", f"{self.storage.url}/{path} is not in the plan")
-            for path in sorted(set(self.found) - planned)
-            if not path.startswith("report/")
+            for path in sorted(set(self.found) - needed - known)
+            if not path.startswith(reports)
         ]
         return missing + surplus
 
     def readable(self) -> list[Shard]:
         """Return the shards that have a file to read."""
-        return [shard for shard in self.shards if any(self.found.get(shard.path(k)) for k in ("images", "features"))]
+        return [shard for shard in self.shards if any(self.found.get(path) for path in self._files(shard))]
 
-    def closing_problems(self, digests: dict[Shard, str | None], rows: list[dict[str, Any]]) -> list[Problem]:
+    def closing_problems(self, digests: dict[Shard, str | None]) -> list[Problem]:
         """Check what is there once a setting or the sweep is done: manifests, metrics, reference features.
 
         Args:
             digests: of the shards' pixels, None where they cannot be trusted.
-            rows: of the settings in sweep.json that are measured, which metrics.json holds.
 
         """
         problems = []
-        if self.found.get("metrics.json"):
-            problems += self._attempt("metrics.json", lambda: self.storage.read_checked("metrics.json", same(rows)))
-        if self.found.get(REFERENCE_PATH):
-            problems += self._attempt(REFERENCE_PATH, lambda: read_features(self.storage, REFERENCE_PATH))
         for setting in self.settings:
-            manifest, metrics = (
-                manifest_path(setting),
-                metrics_path(setting),
-            )
-            if self.found.get(metrics):
-                problems += self._attempt(metrics, partial(self.storage.read_json, metrics))
-            if self.found.get(manifest):
-                drawn = {shard.name: d for shard, d in digests.items() if shard.setting == setting and d}
-                problems += self._attempt(manifest, partial(self._check_manifest, manifest, drawn))
+            drawn = {shard.name: d for shard, d in digests.items() if shard.setting == setting and d}
+            manifest = manifest_path(setting)
+            problems += self._attempt(manifest, partial(self._check_manifest, manifest, drawn))
+        for evaluation in self.evaluations:
+            prefix = evaluation.prefix
+            for path in (prefix + metrics_path(setting) for setting in self.settings):
+                problems += self._attempt(path, partial(self.storage.read_json, path))
+            rows = list(replace(self.run, evaluation=evaluation).metrics().values())
+            metrics = f"{prefix}metrics.json"
+            problems += self._attempt(metrics, partial(self.storage.read_checked, metrics, same(rows)))
+            real = prefix + REFERENCE_PATH
+            problems += self._attempt(real, partial(read_reference, self.storage, real))
         return problems
+
+    def made_from(self, problems: list[Problem]) -> set[str]:
+        """Return the paths of bad and surplus files, and of what was made from them.
+
+        What was made from a bad image is its features, its setting's metrics and its manifest.
+        """
+        paths = {problem.path for problem in problems if problem.kind != "missing"}
+        for shard in self.shards:
+            images, *features = self._files(shard)
+            if images in paths:
+                paths |= {*features, manifest_path(shard.setting)}
+            for evaluation, path in zip(self.evaluations, features, strict=True):
+                if path in paths:
+                    paths.add(evaluation.prefix + metrics_path(shard.setting))
+        for prefix in (evaluation.prefix for evaluation in self.evaluations):
+            if prefix + REFERENCE_PATH in paths:
+                paths |= {prefix + metrics_path(setting) for setting in self.settings}
+        return {path for path in paths if path in self.found}
+
+    def _files(self, shard: Shard) -> list[str]:
+        features = [evaluation.prefix + shard.path("features") for evaluation in self.evaluations]
+        return [shard.path("images"), *features]
 
     def _check_manifest(self, path: str, drawn: dict[str, str]) -> None:
         manifest = self.storage.read_json(path)
@@ -131,10 +175,20 @@ class Inventory:
 
     def _attempt(self, path: str, check: Callable[[], object]) -> list[Problem]:
         try:
-            check()
+            if self.found.get(path):
+                check()
         except DamagedFileError as error:
             return [Problem(path, "bad", str(error))]
         return []
+
+    def _other_evaluations(self) -> list[Evaluation]:
+        found = []
+        for path in self.found:
+            if path.startswith(f"{FOLDER}/") and path.endswith("/evaluation.json"):
+                # where it is damaged, all of its folder is surplus
+                with contextlib.suppress(DamagedFileError):
+                    found.append(Evaluation.load(self.storage.read_json(path)))
+        return found
 
     def _closed_settings(self) -> list[Setting]:
         found = []
@@ -163,18 +217,9 @@ def same(rows: list[dict[str, Any]]) -> Callable[[bytes], None]:
 def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
     """Move bad and surplus files, and what was made from them, under `_set-aside/`; return the paths moved.
 
-    Nothing is deleted. What was made from a bad image is its features, its setting's metrics and its manifest.
+    Nothing is deleted.
     """
-    moved = {problem.path for problem in problems if problem.kind != "missing"}
-    for shard in inventory.shards:
-        images, features = shard.path("images"), shard.path("features")
-        if images in moved:
-            moved |= {features, manifest_path(shard.setting)}
-        if features in moved:
-            moved.add(metrics_path(shard.setting))
-    if REFERENCE_PATH in moved:
-        moved |= {metrics_path(setting) for setting in inventory.settings}
-    paths = sorted(path for path in moved if path in inventory.found)
+    paths = sorted(inventory.made_from(problems))
     for path in paths:
         inventory.storage.move(path, f"{SET_ASIDE}/{path}")
     return paths

@@ -83,10 +83,6 @@ class Storage:
         entries = self._call("list", "", self._fs.find, detail=True)
         return {name.removeprefix(self._root).lstrip("/"): entry["size"] for name, entry in entries.items()}
 
-    def exists(self, path: str) -> bool:
-        """Say whether a file is there."""
-        return bool(self._call("look up", path, self._fs.exists))
-
     def read(self, path: str) -> bytes:
         """Return a whole file. Raises FileNotFoundError."""
         return bytes(self._call("read", path, self._fs.cat_file))

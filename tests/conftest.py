@@ -1,8 +1,10 @@
-"""Fixtures: a tiny random U-Net on disk, and a quick config."""
+"""Fixtures: a tiny random U-Net on disk, random Inception weights, and a quick config."""
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
+from torch_fidelity import feature_extractor_inceptionv3
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from pipeline.config import SweepConfig
 
@@ -25,6 +27,22 @@ def tiny_model(tmp_path_factory):
     network.save_pretrained(folder / "unet")
     DDIMScheduler(1000).save_pretrained(folder / "scheduler")
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory):
+    """Random weights in the format of torch-fidelity's weights-inception-2015-12-05-6726825d.pth."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_extractor_inceptionv3, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)  # features of about one, whatever the depth
+    file = tmp_path_factory.mktemp("inception") / "weights-inception.pth"
+    torch.save(network.state_dict(), file)
+    return file
 
 
 @pytest.fixture

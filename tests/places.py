@@ -8,7 +8,8 @@ from pipeline.config import SweepConfig
 from pipeline.evaluation.worker import FeatureWorker
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
-from pipeline.stages import claim, open_run, saved_run
+from pipeline.run import claim, open_run, saved_run
+from pipeline.stages import feature_worker_arguments, sampler_arguments
 from pipeline.storage import Storage
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
@@ -48,10 +49,8 @@ def draw_and_measure(out, **changes):
     config = SweepConfig(steps=(20,), eta=(0.0, "hat"), num_images=240, batch_size=20, shard_size=20)
     opened = open_run(config.model_copy(update={"out": str(out)} | changes))
     claim(opened)
-    config = opened.config
-    sampler = Sampler("cpu", config.out, None, "digits", opened.identity["model"], config.seed, 20, opened.fingerprint)
-    shape = config.num_images, config.shard_size, config.batch_size
-    worker = FeatureWorker("cpu", config.out, None, config.extractor, config.reference, *shape, opened.fingerprint)
+    sampler = Sampler("cpu", **sampler_arguments(opened))
+    worker = FeatureWorker("cpu", **feature_worker_arguments(opened))
     for shard in opened.shards():
         sampler.draw_shard(shard)
         worker.extract_shard(shard)

@@ -30,8 +30,6 @@ def test_written_files_are_listed_and_read(storage):
     assert storage.ls("images") == {"a.bin": 5}
     assert storage.read("images/a.bin") == b"12345"
     assert storage.read_json("images/sub/b.json") == {"x": [1]}
-    assert storage.exists("images/a.bin")
-    assert not storage.exists("images/b.bin")
     with pytest.raises(FileNotFoundError):
         storage.read("images/none")
 
@@ -113,7 +111,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
             writer.wait()
         files = list(Path(tmp_path).rglob("*"))
         left += sum(file.suffix == ".tmp" for file in files)
-        if storage.exists("folder/file"):
+        if "file" in storage.ls("folder"):
             content = storage.read("folder/file")
             assert content in (b"a" * 8_000_000, b"b" * 8_000_000)
         assert storage.ls("folder").keys() <= {"file", *(f.name for f in files if f.suffix == ".tmp")}

@@ -49,7 +49,6 @@ def test_files_are_written_overwritten_listed_and_moved(storage):
     storage.move("t/η=0.2, S=5.parquet", "moved/b")
     assert storage.read("moved/b") == data
     assert storage.find() == {"a": 11, "moved/b": len(data)}
-    assert (storage.exists("a"), storage.exists("t/η=0.2, S=5.parquet")) == (True, False)
 
 
 def test_tables_and_json_come_back(storage):
@@ -63,7 +62,7 @@ def test_tables_and_json_come_back(storage):
 
 
 def test_what_is_missing(storage):
-    assert (storage.ls("nowhere"), storage.names(), storage.find(), storage.exists("a")) == ({}, [], {}, False)
+    assert (storage.ls("nowhere"), storage.names(), storage.find()) == ({}, [], {})
     with pytest.raises(FileNotFoundError):
         storage.read("a")
 

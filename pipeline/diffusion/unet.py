@@ -3,9 +3,8 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,16 +12,23 @@ from torch import Tensor
 from pipeline import UserError
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 
-EMBEDDED = {"digits": "digits-ddpm"}
-"""Names of the models that travel with the package, and their folders under `pipeline/assets`."""
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+"""Of the network alone; the schedule is float64 and the update float32 in all of them."""
+_SUPPORTED = {
+    "prediction_type": "epsilon",
+    "beta_schedule": "linear",
+    "trained_betas": None,
+    "rescale_betas_zero_snr": False,
+    "thresholding": False,
+}
 
 
 @dataclass(frozen=True)
 class ModelInfo:
     """What a checkpoint says of itself, read without loading it."""
 
-    folder: Path
-    """The folder of config.json and diffusion_pytorch_model.safetensors."""
+    weights: str
+    """Path of the file, diffusion_pytorch_model.safetensors or .bin, with config.json beside it."""
     image_shape: tuple[int, int, int]
     """(C, H, W) of its images."""
     num_train_timesteps: int
@@ -30,61 +36,74 @@ class ModelInfo:
     beta_end: float
     digest: str
     """SHA-256 over the weights and both configs."""
+    ema: bool | None
+    """Whether the weights are an exponential moving average; None where nothing says so."""
 
     def alphas_cumprod(self) -> Tensor:
         """Return the schedule it was trained with: float64, shape (T,)."""
         return alphas_cumprod(linear_betas(self.num_train_timesteps, self.beta_start, self.beta_end))
 
 
-def describe(model: str) -> ModelInfo:
-    """Return what the checkpoint `model` says of itself.
+def describe(root: Path) -> ModelInfo:
+    """Return what the checkpoint in a folder says of itself.
 
     Args:
-        model: "digits", the embedded one; or a folder: a diffusers pipeline with `unet` and `scheduler` in it, or a
-            U-Net's own, with scheduler_config.json beside its config or DDPM's linear schedule of 1000 steps.
+        root: a diffusers pipeline with `unet` and `scheduler` in it, or a U-Net's own folder, with
+            scheduler_config.json beside its config or DDPM's linear schedule of 1000 steps. `weights.json`, as
+            `convert` writes it, says whether the weights are EMA.
 
     Raises:
         UserError: there is no U-Net that this sampler can use; the text says what, where and what to do.
 
     """
-    root = Path(str(files("pipeline") / "assets" / EMBEDDED[model])) if model in EMBEDDED else Path(model)
+    model = f"model {str(root)!r}"
     folder = root / "unet" if (root / "unet").is_dir() else root
     config_file = folder / "config.json"
-    weights = folder / "diffusion_pytorch_model.safetensors"
     if not config_file.is_file():
-        raise UserError(f"model {model!r}: no {config_file}; give a folder that diffusers' UNet2DModel saved")
+        raise UserError(f"{model}: no {config_file}; give a folder that diffusers' UNet2DModel saved")
     config = _read_json(config_file)
     if config.get("_class_name") != "UNet2DModel":
-        raise UserError(f"model {model!r}: {config_file} describes a {config.get('_class_name')}, not a UNet2DModel")
+        raise UserError(f"{model}: {config_file} describes a {config.get('_class_name')}, not a UNet2DModel")
+    weights = folder / "diffusion_pytorch_model.safetensors"
     if not weights.is_file():
-        raise UserError(f"model {model!r}: no {weights}; save the U-Net with safe_serialization=True")
+        weights = weights.with_suffix(".bin")
+    if not weights.is_file():
+        raise UserError(f"{model}: no {weights.with_suffix('.safetensors')}; save the U-Net with save_pretrained")
     if config["in_channels"] != config["out_channels"]:
-        raise UserError(f"model {model!r}: a network that predicts the variance too is not supported")
+        raise UserError(f"{model}: a network that predicts the variance too is not supported")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
-        raise UserError(f"model {model!r}: a class-conditional network is not supported")
+        raise UserError(f"{model}: a class-conditional network is not supported")
     candidates = [root / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"]
     scheduler_file = next((file for file in candidates if file.is_file()), None)
     scheduler = _read_json(scheduler_file) if scheduler_file else {}
-    for key, supported in {"prediction_type": "epsilon", "beta_schedule": "linear", "trained_betas": None}.items():
+    for key, supported in _SUPPORTED.items():
         if scheduler.get(key, supported) != supported:
-            raise UserError(f"model {model!r}: {key} {scheduler[key]!r} in {scheduler_file} is not {supported!r}")
-    size = config["sample_size"]
+            raise UserError(f"{model}: {key} {scheduler[key]!r} in {scheduler_file} is not {supported!r}")
+    if (size := config["sample_size"]) is None:
+        raise UserError(f"{model}: sample_size in {config_file} is null; set it to the size of the images")
     height, width = (size, size) if isinstance(size, int) else size
+    note = root / "weights.json"
     return ModelInfo(
-        folder=folder,
+        weights=str(weights),
         image_shape=(config["in_channels"], height, width),
         num_train_timesteps=scheduler.get("num_train_timesteps", 1000),
         beta_start=scheduler.get("beta_start", 1e-4),
         beta_end=scheduler.get("beta_end", 2e-2),
         digest=_digest([weights, config_file, *([scheduler_file] if scheduler_file else [])]),
+        ema=_read_json(note).get("ema") if note.is_file() else None,
     )
 
 
 class UNet:
     """A diffusers `UNet2DModel` in evaluation mode, as eps_model(x_t, t)."""
 
-    def __init__(self, info: ModelInfo, device: str) -> None:
-        """Load the weights of `info.folder` onto `device`.
+    def __init__(self, info: ModelInfo, device: str, precision: Precision = "float32") -> None:
+        """Load the weights of `info` onto `device`. A pickle is loaded with weights_only=True.
+
+        Args:
+            info: of the checkpoint.
+            device: "cpu" or "cuda".
+            precision: of the network. "float32" turns off TF32, which cuDNN has on; "tf32" changes nothing on a CPU.
 
         Raises:
             UserError: the files do not hold the network that their config describes.
@@ -92,15 +111,27 @@ class UNet:
         """
         from diffusers import UNet2DModel  # seconds of imports that only a worker pays
 
+        set_tf32(precision == "tf32")
+        folder, safe = Path(info.weights).parent, info.weights.endswith(".safetensors")
+        self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.float32)
         try:
-            network = UNet2DModel.from_pretrained(info.folder, use_safetensors=True, low_cpu_mem_usage=False)
+            network = UNet2DModel.from_pretrained(
+                folder, use_safetensors=safe, low_cpu_mem_usage=False, torch_dtype=self.dtype
+            )
         except Exception as error:
-            raise UserError(f"model {str(info.folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise UserError(f"model {str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.network = network.to(device).eval().requires_grad_(False)
 
     def __call__(self, x_t: Tensor, t: int) -> Tensor:
-        """Return the predicted noise: x_t's shape and dtype."""
-        return self.network(x_t, torch.full((len(x_t),), t, device=x_t.device)).sample  # type: ignore[no-any-return]
+        """Return the predicted noise: x_t's shape and dtype, whatever the network's own."""
+        timesteps = torch.full((len(x_t),), t, device=x_t.device)
+        return self.network(x_t.to(self.dtype), timesteps).sample.to(x_t.dtype)  # type: ignore[no-any-return]
+
+
+def set_tf32(allow: bool) -> None:
+    """Let this process multiply float32 matrices and convolve them in TF32 on a GPU, or not."""
+    torch.backends.cuda.matmul.allow_tf32 = allow
+    torch.backends.cudnn.allow_tf32 = allow
 
 
 def _read_json(file: Path) -> dict[str, Any]:

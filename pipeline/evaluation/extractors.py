@@ -1,17 +1,39 @@
 """Feature extractors, all behind torch-fidelity's one interface: its Inception and kin, and the digits classifier."""
 
+import hashlib
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.registry import register_feature_extractor
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+from torch_fidelity.utils import create_feature_extractor
+
+from pipeline import UserError
+from pipeline.sources import local_path, node_lock, sha256_of
 
 DIGITS = "digits-classifier"
 DIGITS_SHAPE = (1, 8, 8)
+INCEPTION = "inception-v3-compat"
 DIGITS_WEIGHTS = Path(str(files("pipeline") / "assets" / "digits-classifier" / "classifier.safetensors"))
+
+
+@dataclass(frozen=True)
+class ExtractorInfo:
+    """An extractor by what fixes its features."""
+
+    name: str
+    weights: str | None
+    """As the user gave it; None for the package's own or torch-fidelity's download."""
+    digest: str
+    """SHA-256 of the file of its weights; of the tensors where torch-fidelity keeps the file to itself."""
+    width: int
+    """Length of a feature vector, D."""
 
 
 class DigitsNetwork(nn.Module):
@@ -72,3 +94,78 @@ class DigitsExtractor(FeatureExtractorBase):  # type: ignore[misc]
 
 
 register_feature_extractor(DIGITS, DigitsExtractor)
+
+
+def describe(name: str, weights: str | None) -> ExtractorInfo:
+    """Return what an extractor is, by loading it once on the CPU.
+
+    Raises:
+        UserError: there is none of this name, or its weights are not had.
+
+    """
+    extractor, file = _load(name, weights, "cpu")
+    with torch.inference_mode():
+        width = extractor(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))[0].shape[1]
+    if file is None:
+        sha = hashlib.sha256()
+        for key, value in sorted(extractor.state_dict().items()):
+            sha.update(key.encode() + value.cpu().numpy().tobytes())
+        return ExtractorInfo(name, weights, sha.hexdigest(), width)
+    return ExtractorInfo(name, weights, sha256_of(file), width)
+
+
+def make_extractor(info: ExtractorInfo, device: str) -> FeatureExtractorBase:
+    """Return the extractor with the layers that FID and IS read, or the one layer that serves both.
+
+    Raises:
+        ValueError: its weights are others on this node.
+
+    """
+    extractor, file = _load(info.name, info.weights, device)
+    if file is not None and (digest := sha256_of(file)) != info.digest:
+        raise ValueError(f"{file} has digest {digest} on this node, not {info.digest}")
+    return extractor
+
+
+def _load(name: str, weights: str | None, device: str) -> tuple[FeatureExtractorBase, Path | None]:
+    """Return the extractor and the file of its weights; downloads happen once a node, under a lock."""
+    if name not in FEATURE_EXTRACTORS_REGISTRY:
+        raise UserError(f"--extractor {name} is unknown: use {', '.join(FEATURE_EXTRACTORS_REGISTRY)}")
+    file = _weights_file(name, weights)
+    kind: Any = FEATURE_EXTRACTORS_REGISTRY[name]
+    layers = list(dict.fromkeys(kind.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")))
+    try:
+        if file is not None and not name.startswith("clip"):  # CLIP's are TorchScript, which is no pickle
+            # torch-fidelity reads with weights_only=False, so what is not tensors alone must not reach it.
+            load_file(file) if name == DIGITS else torch.load(file, map_location="cpu", weights_only=True)
+        with node_lock("extractors"):
+            extractor = create_feature_extractor(
+                name, layers, cuda=device == "cuda", feature_extractor_weights_path=file, verbose=False
+            )
+    except Exception as error:  # not a checkpoint, another network's, offline: each loader has its own
+        where = f"--extractor-weights {weights}" if weights else "torch-fidelity's download"
+        cause = " ".join(str(error).split())[:200]
+        raise UserError(f"--extractor {name} cannot be loaded from {where}: {type(error).__name__}: {cause}") from error
+    return extractor, file
+
+
+def _weights_file(name: str, weights: str | None) -> Path | None:
+    if weights is not None:
+        return local_path("--extractor-weights", weights)
+    if name == DIGITS:
+        return DIGITS_WEIGHTS
+    if name != INCEPTION:
+        return None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name  # where torch-fidelity looks too
+    with node_lock("extractors"):
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                prefix = file.stem.rsplit("-", 1)[1]
+                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(file), hash_prefix=prefix, progress=False)
+            except (OSError, RuntimeError) as error:
+                raise UserError(
+                    f"--extractor {name} cannot be downloaded from {URL_INCEPTION_V3}: {error}; "
+                    "give its file by --extractor-weights"
+                ) from error
+    return file

@@ -1,26 +1,174 @@
-"""A reference data set as images, in the form that torch-fidelity's extractors take."""
+"""The reference: a data set, a folder, Parquet or an .npz, as features or as FID's mu and sigma alone."""
 
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
-from sklearn.datasets import load_digits
+from numpy.typing import NDArray
 from torch import Tensor
+from torch_fidelity.metric_fid import fid_features_to_statistics
 
 from pipeline import UserError
-from pipeline.diffusion.ddim import to_uint8
+from pipeline.evaluation.extractors import ExtractorInfo
+from pipeline.evaluation.features import as_column, as_tensor, extract
+from pipeline.evaluation.real_images import images
+from pipeline.sources import local_path, sha256_of
+from pipeline.storage import Storage
+
+REFERENCE_PATH = "features/reference.parquet"
 
 
-def digits_images() -> Tensor:
-    """Return scikit-learn's 1,797 digits as gray RGB: uint8, (1797, 3, 8, 8), by the rule that samples follow."""
-    x_0 = torch.tensor(load_digits().images)[:, None] / 8 - 1
-    return to_uint8(x_0).expand(-1, 3, -1, -1)
+@dataclass(frozen=True)
+class ReferenceInfo:
+    """What a reference is, seen without extracting anything."""
+
+    spec: str
+    """As the user gave it."""
+    kind: Literal["images", "features", "statistics"]
+    identity: str
+    """The spec, or the SHA-256 of its file where it is a single file."""
+    image_shape: tuple[int, ...] | None
+    """(C, H, W) of its first image; None where there is none."""
 
 
-def reference_images(reference: str) -> Tensor:
-    """Return the images of a named reference: uint8, (N, 3, H, W).
+@dataclass(frozen=True)
+class Reference:
+    """What images are compared with. `features`, float32, (M, D), is None where only statistics are known."""
+
+    mu: NDArray[np.float32]
+    """(D,)."""
+    sigma: NDArray[np.float64]
+    """(D, D), the covariance with M - 1 in the denominator."""
+    features: Tensor | None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Source, number of images, SHA-256 of their pixels or of the file, extractor and the digest of its weights."""
+
+    @classmethod
+    def of(cls, features: Tensor, provenance: dict[str, Any] | None = None) -> "Reference":
+        """Return a reference that is known by its features."""
+        return cls(**fid_features_to_statistics(features), features=features, provenance=provenance or {})
+
+
+def describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
+    """Return what a reference is.
+
+    Args:
+        spec: a data set that torch-fidelity knows (cifar10-train, …) or "digits"; a folder of PNG or JPEG files; a
+            Parquet file or folder with a column of images as `datasets` and this project write it; a `.parquet` or
+            `.npz` of `jobs/reference.py`; any `.npz` with `mu` and `sigma`, as pytorch-fid, EDM, clean-fid and
+            guided-diffusion have them. All but the first by path or URL.
+        extractor: whose features it is to be compared in.
 
     Raises:
-        UserError: there is no such reference.
+        UserError: it cannot be read, or it was made in other features.
 
     """
-    if reference != "digits":
-        raise UserError(f"unknown reference {reference!r}: use digits")
-    return digits_images()
+    if spec.endswith(".npz"):
+        file = local_path("--reference", spec)
+        _from_npz(file, spec, extractor)
+        return ReferenceInfo(spec, "statistics", f"sha256:{sha256_of(file)}", None)
+    if spec.endswith(".parquet"):
+        file = local_path("--reference", spec)
+        identity = f"sha256:{sha256_of(file)}"
+        if (made := _made_earlier(file)) is not None:
+            if (other := made["extractor_weights"]) != extractor.digest:
+                raise UserError(
+                    f"--reference {spec} is in the features of {made['extractor']}, weights {other[:8]}, not of "
+                    f"{extractor.name}, {extractor.digest[:8]}"
+                )
+            return ReferenceInfo(spec, "features", identity, None)
+        return ReferenceInfo(spec, "images", identity, _first_shape(spec))
+    return ReferenceInfo(spec, "images", spec, _first_shape(spec))
+
+
+def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo, device: str, size: int) -> Reference:
+    """Return the reference: read where it was computed earlier, otherwise extracted in batches of `size` images.
+
+    Raises:
+        UserError: an image has another shape than the first.
+
+    """
+    if info.kind == "statistics":
+        return _from_npz(local_path("--reference", info.spec), info.spec, described)
+    if info.kind == "features":
+        file = local_path("--reference", info.spec)
+        return read_reference(Storage(str(file.parent)), file.name)
+    pixels = hashlib.sha256()
+    parts = []
+    found = images(info.spec)
+    while batch := list(itertools.islice(found, size)):
+        for image in batch:
+            if image.shape != info.image_shape:
+                raise UserError(f"--reference {info.spec} has images of {tuple(image.shape)} and of {info.image_shape}")
+        stacked = torch.stack(batch)
+        pixels.update(stacked.numpy().tobytes())
+        parts.append(extract(extractor, stacked, device, size)[0])
+    features = torch.cat(parts)
+    return Reference.of(
+        features,
+        {
+            "source": info.spec,
+            "num_images": len(features),
+            "digest": pixels.hexdigest(),
+            "extractor": described.name,
+            "extractor_weights": described.digest,
+        },
+    )
+
+
+def write_reference(storage: Storage, path: str, reference: Reference) -> None:
+    """Commit a reference: its features, or where there are none, a row of sigma beside each value of mu."""
+    if reference.features is not None:
+        columns = {"features": as_column(reference.features)}
+    else:
+        columns = {"mu": pa.array(reference.mu), "sigma": as_column(torch.from_numpy(reference.sigma))}
+    storage.write_table(path, pa.table(columns), {"reference": reference.provenance}, row_group_size=1000)
+
+
+def read_reference(storage: Storage, path: str) -> Reference:
+    """Return what `write_reference` wrote. Raises DamagedFileError."""
+
+    def parse(table: pa.Table, metadata: dict[str, Any]) -> Reference:
+        if "features" in table.column_names:
+            return Reference.of(as_tensor(table["features"]), metadata["reference"])
+        sigma = as_tensor(table["sigma"]).numpy()
+        return Reference(table["mu"].to_numpy(), sigma, None, metadata["reference"])
+
+    return storage.read_table(path, parse)
+
+
+def _first_shape(spec: str) -> tuple[int, ...]:
+    return tuple(next(images(spec)).shape)
+
+
+def _made_earlier(file: Path) -> dict[str, Any] | None:
+    """Return the provenance of a reference that `write_reference` wrote, None for any other Parquet file."""
+    try:
+        names = pq.read_schema(file).names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"--reference {file} is not Parquet: {error}") from error
+    if names != ["features"]:
+        return None
+    return read_reference(Storage(str(file.parent)), file.name).provenance
+
+
+def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            mu, sigma = content["mu"], content["sigma"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"--reference {spec} is not an .npz with mu and sigma: {error}") from error
+    if mu.shape != (extractor.width,) or sigma.shape != (extractor.width, extractor.width):
+        raise UserError(
+            f"--reference {spec} has mu {mu.shape} and sigma {sigma.shape}, and {extractor.name} has "
+            f"{extractor.width} features"
+        )
+    provenance = {"source": spec, "digest": sha256_of(file), "file": file.name}
+    # dtypes as torch-fidelity's own statistics have them, which it asserts
+    return Reference(mu.astype(np.float32), sigma.astype(np.float64), None, provenance)

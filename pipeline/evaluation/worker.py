@@ -1,21 +1,18 @@
 """FeatureWorker: the extractor in __init__; image files to feature files, feature files to a setting's metrics."""
 
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.evaluation.features import (
-    REFERENCE_PATH,
-    Features,
-    extract,
-    make_extractor,
-    read_features,
-    write_features,
-)
+from pipeline.diffusion.unet import set_tf32
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.extractors import make_extractor
+from pipeline.evaluation.features import Features, extract, read_features, write_features
 from pipeline.evaluation.metrics import compute_metrics
-from pipeline.evaluation.reference import reference_images
+from pipeline.evaluation.reference import REFERENCE_PATH, Reference, make_reference, read_reference, write_reference
 from pipeline.generation.images import read_images
 from pipeline.generation.shards import Shard, folder, plan
 from pipeline.grid import Setting
@@ -40,8 +37,7 @@ class FeatureWorker:
         device: str,
         out: str,
         storage_options: dict[str, Any] | None,
-        extractor: str,
-        reference: str,
+        evaluation: Evaluation,
         num_images: int,
         shard_size: int,
         batch_size: int,
@@ -50,26 +46,34 @@ class FeatureWorker:
         """Load the extractor; see `Sampler` for the arguments that the two share."""
         if device == "cpu":
             torch.set_num_threads(1)
+        set_tf32(False)
         self.device = device
         self.storage = Storage(out, storage_options)
-        self.extractor = make_extractor(extractor, device)
-        self.reference = reference
+        self.results = Storage(evaluation.url(out), storage_options)
+        self.evaluation = evaluation
+        self.extractor = make_extractor(evaluation.extractor, device)
         self.num_images = num_images
         self.shard_size = shard_size
         self.batch_size = batch_size
         self.fingerprint = fingerprint
 
+    @cached_property
+    def reference(self) -> Reference:
+        """What `extract_shard(None)` wrote."""
+        return read_reference(self.results, REFERENCE_PATH)
+
     def extract_shard(self, shard: Shard | None) -> int:
         """Write the features of an image file, or of the reference for None; return the number of rows."""
         if shard is None:
-            images = reference_images(self.reference)
-            features, logits = extract(self.extractor, images, self.device, self.batch_size)
-            write_features(self.storage, REFERENCE_PATH, 0, features, logits, {"reference": self.reference})
-            return len(images)
+            described, extractor = self.evaluation.reference, self.evaluation.extractor
+            reference = make_reference(described, self.extractor, extractor, self.device, self.batch_size)
+            write_reference(self.results, REFERENCE_PATH, reference)
+            return len(reference.mu) if reference.features is None else len(reference.features)
         pixels, info = read_images(self.storage, shard, self.fingerprint)
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).expand(-1, 3, -1, -1)
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
         features, logits = extract(self.extractor, images, self.device, self.batch_size)
-        write_features(self.storage, shard.path("features"), shard.first, features, logits, asdict(info))
+        metadata = asdict(info) | {"fingerprint": self.evaluation.fingerprint}
+        write_features(self.results, shard.path("features"), shard.first, features, logits, metadata)
         return shard.rows
 
     def measure(self, setting: Setting) -> dict[str, Any]:
@@ -80,16 +84,18 @@ class FeatureWorker:
 
         """
         shards = plan(setting, self.num_images, self.shard_size)
-        parts = [read_planned(self.storage, shard, self.fingerprint) for shard in shards]
-        reference = read_features(self.storage, REFERENCE_PATH)
+        parts = [
+            read_planned(self.results, shard.path("features"), shard, self.evaluation.fingerprint) for shard in shards
+        ]
         features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
         seconds = sum(part.metadata["seconds"] for part in parts)
         row = {
             **setting.describe(),
             "num_images": self.num_images,
-            **compute_metrics(features, logits, reference.features),
+            **compute_metrics(features, logits, self.reference),
             "seconds": seconds,
             "images_per_second": self.num_images / seconds,
+            "reference": self.reference.provenance,
             "device": "/".join(sorted({part.metadata["device"] for part in parts})),
         }
         sizes = self.storage.ls(folder("images", setting))
@@ -100,14 +106,14 @@ class FeatureWorker:
         described = asdict(setting)
         manifest = {"fingerprint": self.fingerprint, "setting": described, "files": files}
         self.storage.write_json(manifest_path(setting), manifest)
-        self.storage.write_json(metrics_path(setting), row)
+        self.results.write_json(metrics_path(setting), row)
         return row
 
 
-def read_planned(storage: Storage, shard: Shard, fingerprint: str) -> Features:
-    """Return a shard's features, with its seeds and its run checked. Raises DamagedFileError."""
-    part = read_features(storage, shard.path("features"))
-    where = f"{storage.url}/{shard.path('features')}"
+def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) -> Features:
+    """Return a shard's features, with its seeds and its evaluation checked. Raises DamagedFileError."""
+    part = read_features(storage, path)
+    where = f"{storage.url}/{path}"
     if part.seeds != list(range(shard.first, shard.end)):
         raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
     if part.metadata["fingerprint"] != fingerprint:

@@ -11,6 +11,7 @@ from pipeline.diffusion import ddim, noise, unet
 from pipeline.generation.images import ImageFile, Pixels, pixel_digest, write_images
 from pipeline.generation.shards import Shard
 from pipeline.grid import Setting
+from pipeline.sources import model_folder
 from pipeline.storage import Storage
 
 
@@ -33,6 +34,7 @@ class Sampler:
         storage_options: dict[str, Any] | None,
         model: str,
         model_digest: str,
+        precision: unet.Precision,
         seed: int,
         batch_size: int,
         fingerprint: str,
@@ -44,8 +46,9 @@ class Sampler:
                 many threads share it.
             out: URL of the output.
             storage_options: fsspec's.
-            model: see `unet.describe`.
+            model: see `sources.model_folder`.
             model_digest: what it must be on this node.
+            precision: of the network.
             seed: the run's.
             batch_size: images a network call.
             fingerprint: the run's, for the files.
@@ -56,10 +59,10 @@ class Sampler:
         """
         if device == "cpu":
             torch.set_num_threads(1)
-        info = unet.describe(model)
+        info = unet.describe(model_folder(model))
         if info.digest != model_digest:
             raise ValueError(f"model {model!r} is another one on this node: digest {info.digest}, not {model_digest}")
-        self.eps_model = unet.UNet(info, device)
+        self.eps_model = unet.UNet(info, device, precision)
         self.image_shape = info.image_shape
         self.alphas_cumprod = info.alphas_cumprod()
         self.device = device

@@ -1,45 +1,85 @@
-"""The files of report/: tables, plots and the picture of samples."""
+"""metrics.json and the files of report/: tables, plots and the picture of samples."""
+
+import json
+from typing import Any
 
 from pipeline.generation.images import read_images
 from pipeline.generation.shards import Shard
-from pipeline.grid import Setting
 from pipeline.reporting import plots, table
-from pipeline.storage import Storage
+from pipeline.reporting.paper import EXPERIMENTS, LATER_SAMPLERS, differences, paper_fid
+from pipeline.reporting.table import Row
+from pipeline.run import Run
 
 SAMPLES_A_ROW = 16
+_EMA = {True: "EMA weights", False: "weights that are not EMA", None: "weights of which it is unknown if they are EMA"}
 
 
-def caption(rows: list[table.Row], extractor: str, reference: str) -> str:
-    """Return one line that says what was measured."""
-    return (
-        f"{rows[0]['num_images']:,} images a setting, features of {extractor}, reference {reference}. "
-        "FID falls with the number of images: compare only at the same number."
-    )
+def publish(run: Run) -> str:
+    """Write metrics.json and report/ of a measured run, and return the text for the terminal."""
+    measured = list(run.metrics().values())
+    run.results.write("metrics.json", (json.dumps(measured, indent=2) + "\n").encode())
+    comparable = run.config.preset in EXPERIMENTS and not differences(run, measured)
+    rows = [row | _beside(run, row) for row in measured] if comparable else measured
+    lines = caption(run, measured)
+    later = _later_samplers() if comparable and run.config.preset == "cifar10" else ""
+    run.results.write("report/table.md", (table.to_markdown(rows, "\n\n".join(lines)) + later).encode())
+    run.results.write("report/table.tex", table.to_latex(rows, "\n% ".join(lines)).encode())
+    run.results.write("report/table.csv", table.to_csv(rows).encode())
+    run.results.write("report/fid_vs_steps.png", plots.fid_vs_steps(rows))
+    run.results.write("report/fid_vs_seconds.png", plots.fid_vs_seconds(rows))
+    run.results.write("report/samples.png", plots.samples(_pictures(run)))
+    where = run.evaluation.url(run.config.out)
+    return f"{table.to_text(rows)}\n\n" + "\n".join(lines) + f"\nFiles: {where}/metrics.json, {where}/report/"
 
 
-def write_report(
-    storage: Storage, rows: list[table.Row], settings: list[Setting], shard_end: int, fingerprint: str, caption: str
-) -> None:
-    """Write table.md, table.tex, table.csv, fid_vs_steps.png, fid_vs_seconds.png and samples.png.
+def caption(run: Run, rows: list[Row]) -> list[str]:
+    """Return lines that say what was measured, how it differs from the preset, and what keeps it from the paper's."""
+    config, evaluation = run.config, run.evaluation
+    extractor, reference = evaluation.extractor, rows[0]["reference"]
+    of = f" ({reference['num_images']:,} images)" if "num_images" in reference else " (statistics alone)"
+    lines = [
+        f"{config.num_images:,} images a setting, {_EMA[run.model.ema]}, {config.dtype}; features of {extractor.name}, "
+        f"reference {evaluation.reference.spec}{of}. FID falls with the number of images: compare only at the same "
+        "number."
+    ]
+    if rows[0]["kid_mean"] is None:
+        lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
+    if config.preset not in EXPERIMENTS:
+        return lines
+    if changed := config.overridden():
+        lines.append(f"Other than the preset {config.preset}: {', '.join(f'{k} {v}' for k, v in changed.items())}.")
+    source = EXPERIMENTS[config.preset].source
+    if reasons := differences(run, rows):
+        lines.append(f"Not set beside {source}: {'; '.join(reasons)}.")
+    else:
+        lines.append(f"paper: {source}; another training run's weights would differ by more than noise.")
+    return lines
 
-    Args:
-        storage: the output of the run.
-        rows: of metrics.json.
-        settings: in the order of `rows`.
-        shard_end: end of each setting's first shard, which samples.png shows the start of.
-        fingerprint: the run's.
-        caption: first line of the tables.
 
-    """
-    storage.write("report/table.md", table.to_markdown(rows, caption).encode())
-    storage.write("report/table.tex", table.to_latex(rows, caption).encode())
-    storage.write("report/table.csv", table.to_csv(rows).encode())
-    storage.write("report/fid_vs_steps.png", plots.fid_vs_steps(rows))
-    storage.write("report/fid_vs_seconds.png", plots.fid_vs_seconds(rows))
+def _beside(run: Run, row: Row) -> dict[str, Any]:
+    return {"fid_paper": paper_fid(EXPERIMENTS[run.config.preset], row)}
+
+
+def _later_samplers() -> str:
+    calls = sorted({nfe for fids in LATER_SAMPLERS.values() for nfe in fids})
+    lines = [
+        "\nThe same checkpoint, samplers of later years, FID by network calls (SciRE-Solver, table 1, and others):\n",
+        "| | " + " | ".join(map(str, calls)) + " |",
+        "|:--" + "|--:" * len(calls) + "|",
+        *(
+            f"| {name} | " + " | ".join(f"{fids[nfe]:.2f}" if nfe in fids else "" for nfe in calls) + " |"
+            for name, fids in LATER_SAMPLERS.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pictures(run: Run) -> list[tuple[str, Any]]:
     pictures = []
-    for setting in settings:
-        pixels, _ = read_images(storage, Shard(setting, 0, shard_end), fingerprint)
+    end = min(run.config.shard_size, run.config.num_images)
+    for setting in run.settings:
+        pixels, _ = read_images(run.storage, Shard(setting, 0, end), run.fingerprint)
         eta = r"$\hat{\sigma}$" if setting.eta == "hat" else rf"$\eta$={setting.eta_text}"
-        spacing = "" if setting.spacing == settings[0].spacing else f" {setting.spacing}"
+        spacing = "" if setting.spacing == run.settings[0].spacing else f" {setting.spacing}"
         pictures.append((f"{eta} S={setting.steps}{spacing}", pixels[:SAMPLES_A_ROW]))
-    storage.write("report/samples.png", plots.samples(pictures))
+    return pictures

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
+PAPER = "  paper"
 
 _METRICS = (
     ("FID ↓", "FID $\\downarrow$", "fid"),
@@ -24,7 +25,7 @@ class Block:
     steps: list[int]
     nfe: list[int]
     rows: list[tuple[str, list[str]]]
-    """(η, cells)."""
+    """(η, cells); below an η, where it may stand there, (`PAPER`, the paper's cells)."""
 
 
 def blocks(rows: list[Row]) -> list[Block]:
@@ -36,13 +37,13 @@ def blocks(rows: list[Row]) -> list[Block]:
         nfe = {row["steps"]: row["nfe"] for row in here}
         cells = {(row["eta"], row["steps"]): row for row in here}
         for title, latex_title, metric in _METRICS:
-            lines = [
-                (
-                    _eta(eta),
-                    [_format(metric, cells[eta, s]) if (eta, s) in cells else "" for s in steps],
-                )
-                for eta in _distinct(row["eta"] for row in here)
-            ]
+            lines = []
+            for eta in _distinct(row["eta"] for row in here):
+                drawn = [cells.get((eta, s)) for s in steps]
+                lines.append((_eta(eta), [_format(metric, row) if row else "" for row in drawn]))
+                published = [row and row.get("fid_paper") for row in drawn]
+                if metric == "fid" and any(published):
+                    lines.append((PAPER, [f"{value:.2f}" if value else "" for value in published]))
             block = Block(
                 f"{title}, {spacing} τ", f"{latex_title}, {spacing} $\\tau$", steps, [nfe[s] for s in steps], lines
             )
@@ -55,7 +56,7 @@ def to_text(rows: list[Row]) -> str:
     parts = []
     for block in blocks(rows):
         lines = [["S", *map(str, block.steps)], ["calls an image", *map(str, block.nfe)]]
-        lines += [[f"η = {eta}" if eta != "σ̂" else eta, *cells] for eta, cells in block.rows]
+        lines += [[_label(eta), *cells] for eta, cells in block.rows]
         widths = [max(_width(line[i]) for line in lines) for i in range(len(lines[0]))]
         body = [
             "  ".join([_pad(line[0], -widths[0]), *(_pad(c, w) for c, w in zip(line[1:], widths[1:], strict=True))])
@@ -72,7 +73,7 @@ def to_markdown(rows: list[Row], caption: str) -> str:
     for block in blocks(rows):
         head = f"| {block.title} | " + " | ".join(f"S = {s}" for s in block.steps) + " |"
         rule = "|:--" + "|--:" * len(block.steps) + "|"
-        body = [f"| {'η = ' if eta != 'σ̂' else ''}{eta} | " + " | ".join(cells) + " |" for eta, cells in block.rows]
+        body = [f"| {_label(eta)} | " + " | ".join(cells) + " |" for eta, cells in block.rows]
         calls = "| network calls an image | " + " | ".join(map(str, block.nfe)) + " |"
         parts.append("\n".join([head, rule, *body, calls]))
     return "\n\n".join(parts) + "\n"
@@ -83,7 +84,7 @@ def to_latex(rows: list[Row], caption: str) -> str:
     parts = [f"% {caption}"]
     for block in blocks(rows):
         columns = len(block.steps)
-        body = [f"${_latex_eta(eta)}$ & " + " & ".join(cells) + r" \\" for eta, cells in block.rows]
+        body = [f"{_latex_label(eta)} & " + " & ".join(cells) + r" \\" for eta, cells in block.rows]
         parts.append(
             "\n".join(
                 [
@@ -122,8 +123,12 @@ def _eta(eta: Any) -> str:
     return "σ̂" if eta == "hat" else f"{eta:.1f}" if round(eta, 1) == eta else f"{eta:g}"
 
 
-def _latex_eta(eta: str) -> str:
-    return r"\hat{\sigma}" if eta == "σ̂" else eta
+def _label(eta: str) -> str:
+    return eta if eta in ("σ̂", PAPER) else f"η = {eta}"
+
+
+def _latex_label(eta: str) -> str:
+    return r"\quad paper" if eta == PAPER else r"$\hat{\sigma}$" if eta == "σ̂" else f"${eta}$"
 
 
 def _format(metric: str, row: Row) -> str:

@@ -8,10 +8,11 @@ import torch
 import torch_fidelity
 from PIL import Image
 
-from pipeline.evaluation.extractors import DIGITS
-from pipeline.evaluation.features import extract, make_extractor
+from pipeline.evaluation.extractors import DIGITS, describe, make_extractor
+from pipeline.evaluation.features import extract
 from pipeline.evaluation.metrics import compute_metrics, metric_options
-from pipeline.evaluation.reference import digits_images
+from pipeline.evaluation.real_images import digits_images
+from pipeline.evaluation.reference import Reference
 
 
 def save_pngs(folder, images):
@@ -23,13 +24,13 @@ def save_pngs(folder, images):
 
 @pytest.mark.parametrize("num_images", [200, 900])
 def test_equal_to_torch_fidelity_on_pngs(tmp_path, num_images):
-    reference = digits_images()
+    reference = digits_images().expand(-1, 3, -1, -1)
     noisy = reference.roll(3, 0)[:num_images].int() + torch.randint(-60, 60, (num_images, 1, 8, 8))
     images = noisy.clamp(0, 255).to(torch.uint8)
-    extractor = make_extractor(DIGITS, "cpu")
+    extractor = make_extractor(describe(DIGITS, None), "cpu")
     features, logits = extract(extractor, images, "cpu", 50)
     features_reference, _ = extract(extractor, reference, "cpu", 50)
-    ours = compute_metrics(features, logits, features_reference)
+    ours = compute_metrics(features, logits, Reference.of(features_reference))
     theirs = torch_fidelity.calculate_metrics(
         input1=save_pngs(tmp_path / "generated", images),
         input2=save_pngs(tmp_path / "reference", reference),
@@ -63,37 +64,38 @@ def normal(n, mean, seed):
 
 def test_fid_of_shifted_gaussians_is_the_squared_distance():
     n, shift = 4000, 1.0
-    fid = compute_metrics(normal(n, shift, 0), normal(n, 0, 2)[:, :10], normal(n, 0, 1))["fid"]
+    fid = compute_metrics(normal(n, shift, 0), normal(n, 0, 2)[:, :10], Reference.of(normal(n, 0, 1)))["fid"]
     # bias of FID of two samples in d dimensions is about d (d + 3) / (2 n), as each covariance is estimated
     assert fid == pytest.approx(16 * shift**2, abs=16 * 19 / n + 4 * math.sqrt(8 * 16 / n))
 
 
 def test_is_of_certain_and_uniform_classes():
     certain = torch.eye(10).repeat(100, 1) * 1000
-    measured = compute_metrics(normal(1000, 0, 0), certain, normal(1000, 0, 1))
+    measured = compute_metrics(normal(1000, 0, 0), certain, Reference.of(normal(1000, 0, 1)))
     assert measured["is_mean"] == pytest.approx(10, abs=0.5)  # splits of 100 shuffled rows are not quite even
-    assert compute_metrics(normal(1000, 0, 0), torch.zeros(1000, 10), normal(1000, 0, 1))["is_mean"] == pytest.approx(1)
+    uniform = compute_metrics(normal(1000, 0, 0), torch.zeros(1000, 10), Reference.of(normal(1000, 0, 1)))
+    assert uniform["is_mean"] == pytest.approx(1)
 
 
 def test_precision_and_recall_are_not_swapped():
     """Generated images in one of the reference's two places: all are real-looking, half of the real is missed."""
     reference = torch.cat([normal(500, 0, 0), normal(500, 100, 1)])
-    measured = compute_metrics(normal(500, 0, 2), torch.zeros(500, 10), reference)
+    measured = compute_metrics(normal(500, 0, 2), torch.zeros(500, 10), Reference.of(reference))
     assert measured["precision"] > 0.5
     assert measured["recall"] < 0.5
     assert measured["precision"] > 1.5 * measured["recall"]
 
 
 def test_kid_of_one_distribution_is_nothing_and_of_two_is_something():
-    same = compute_metrics(normal(2000, 0, 0), torch.zeros(2000, 10), normal(2000, 0, 1))
-    other = compute_metrics(normal(2000, 0.5, 0), torch.zeros(2000, 10), normal(2000, 0, 1))
+    same = compute_metrics(normal(2000, 0, 0), torch.zeros(2000, 10), Reference.of(normal(2000, 0, 1)))
+    other = compute_metrics(normal(2000, 0.5, 0), torch.zeros(2000, 10), Reference.of(normal(2000, 0, 1)))
     assert abs(same["kid_mean"]) < 4 * same["kid_std"]
     assert other["kid_mean"] > 5 * other["kid_std"]
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 100])
 def test_a_handful_of_images_is_measured_too(n):
-    measured = compute_metrics(normal(n, 0, 0), normal(n, 0, 2)[:, :10], normal(50, 0, 1))
+    measured = compute_metrics(normal(n, 0, 0), normal(n, 0, 2)[:, :10], Reference.of(normal(50, 0, 1)))
     assert all(math.isfinite(value) for name, value in measured.items() if name != "options")
 
 
@@ -104,5 +106,5 @@ def test_options_are_torch_fidelitys_defaults_for_a_papers_count():
 
 def test_the_reference_is_every_digit():
     images = digits_images()
-    assert (images.shape, images.dtype) == ((1797, 3, 8, 8), torch.uint8)
+    assert (images.shape, images.dtype) == ((1797, 1, 8, 8), torch.uint8)
     assert sorted(np.unique(images)) == [math.floor(level / 16 * 255 + 0.5) for level in range(17)]

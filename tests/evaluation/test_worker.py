@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.evaluation.evaluation import open_evaluation
 from pipeline.evaluation.extractors import DIGITS
-from pipeline.evaluation.features import REFERENCE_PATH, extract, make_extractor, read_features, write_features
+from pipeline.evaluation.features import extract, read_features, write_features
+from pipeline.evaluation.reference import REFERENCE_PATH
 from pipeline.evaluation.worker import FeatureWorker
 from pipeline.generation.images import ImageFile, pixel_digest, write_images
 from pipeline.generation.shards import plan
@@ -25,7 +27,8 @@ def drawn(small):
     for shard in plan(setting, small.num_images, small.shard_size):
         part = pixels[shard.first : shard.end]
         write_images(storage, shard, part, ImageFile("f", len(part), pixel_digest(part), 2.0, "cpu", "2"))
-    worker = FeatureWorker("cpu", small.out, None, DIGITS, "digits", small.num_images, small.shard_size, 16, "f")
+    evaluation = open_evaluation(DIGITS, None, "digits", (1, 8, 8), {})
+    worker = FeatureWorker("cpu", small.out, None, evaluation, small.num_images, small.shard_size, 16, "f")
     return worker, setting, pixels
 
 
@@ -35,7 +38,7 @@ def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn):
     assert [worker.extract_shard(shard) for shard in reversed(shards)] == [15, 25, 25, 25]
     parts = [read_features(worker.storage, shard.path("features")) for shard in shards]
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
-    features, logits = extract(make_extractor(DIGITS, "cpu"), images, "cpu", 90)
+    features, logits = extract(worker.extractor, images, "cpu", 90)
     assert [seed for part in parts for seed in part.seeds] == list(range(90))
     torch.testing.assert_close(torch.cat([part.features for part in parts]), features)
     torch.testing.assert_close(torch.cat([part.logits for part in parts]), logits)
@@ -52,7 +55,7 @@ def test_a_row_and_the_manifest(drawn):
     assert worker.storage.read_json(f"features/setting={setting.slug}/_metrics.json") == json.loads(json.dumps(row))
     manifest = worker.storage.read_json(f"images/setting={setting.slug}/_manifest.json")
     assert list(manifest["files"]) == [shard.name for shard in shards]
-    assert worker.storage.exists(REFERENCE_PATH)
+    assert REFERENCE_PATH in worker.storage.find()
 
 
 def test_another_runs_or_missing_or_repeated_features_are_errors(drawn):
@@ -67,14 +70,14 @@ def test_another_runs_or_missing_or_repeated_features_are_errors(drawn):
     with pytest.raises(DamagedFileError, match="features do not match their digest"):
         worker.measure(setting)
     worker.storage.write_table(path, table, metadata | {"fingerprint": "g"}, 1000)
-    with pytest.raises(DamagedFileError, match="has fingerprint g, this run has f"):
+    with pytest.raises(DamagedFileError, match="has fingerprint g, this run has"):
         worker.measure(setting)
     original = read_features(worker.storage, shards[2].path("features"))
     wrong = original.features[:-1], original.logits[:-1], original.metadata
     write_features(worker.storage, path, 25, *wrong)
     with pytest.raises(DamagedFileError, match="exactly the seeds 25 to 49"):
         worker.measure(setting)
-    assert not worker.storage.exists(f"features/setting={setting.slug}/_metrics.json")
+    assert "_metrics.json" not in worker.storage.ls(f"features/setting={setting.slug}")
 
 
 def test_a_damaged_image_file_is_an_error(drawn, small):

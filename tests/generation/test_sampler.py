@@ -9,12 +9,13 @@ from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard, plan
 from pipeline.grid import settings
+from pipeline.sources import model_folder
 from pipeline.storage import Storage
 
 
-def make(config, batch_size=None):
-    digest = unet.describe(config.model).digest
-    return Sampler("cpu", config.out, None, config.model, digest, config.seed, batch_size or config.batch_size, "f")
+def make(config, precision="float32"):
+    digest = unet.describe(model_folder(config.model)).digest
+    return Sampler("cpu", config.out, None, config.model, digest, precision, config.seed, config.batch_size, "f")
 
 
 def test_a_shard_is_what_the_sampler_draws_image_by_image(small):
@@ -23,7 +24,7 @@ def test_a_shard_is_what_the_sampler_draws_image_by_image(small):
     drawn = sampler.draw_shard(Shard(setting, 25, 50))
     images, info = read_images(Storage(small.out), Shard(setting, 25, 50), "f")
     assert (drawn.rows, drawn.digest) == (25, info.digest)
-    info_of_model = unet.describe("digits")
+    info_of_model = unet.describe(model_folder("digits"))
     alphas = info_of_model.alphas_cumprod()
     for seed in (25, 41, 49):
         seeds = torch.tensor([seed])
@@ -54,4 +55,4 @@ def test_the_same_x_T_serves_every_setting(small):
 
 def test_another_model_on_the_node_is_an_error(small, tiny_model):
     with pytest.raises(ValueError, match="is another one on this node"):
-        Sampler("cpu", small.out, None, tiny_model, "0" * 64, 0, 16, "f")
+        Sampler("cpu", small.out, None, tiny_model, "0" * 64, "float32", 0, 16, "f")

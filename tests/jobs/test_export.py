@@ -11,10 +11,10 @@ from PIL import Image
 from processes import run
 
 from pipeline.config import SweepConfig
-from pipeline.diffusion import unet
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
-from pipeline.stages import claim, open_run
+from pipeline.run import claim, open_run
+from pipeline.stages import sampler_arguments
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,7 @@ def drawn(tmp_path_factory):
     config = SweepConfig(steps=(5,), eta=(0.0, "hat"), num_images=50, batch_size=10, shard_size=20)
     opened = open_run(config.model_copy(update={"out": str(tmp_path_factory.mktemp("export") / "out")}))
     claim(opened)
-    digest = unet.describe("digits").digest
-    sampler = Sampler("cpu", opened.config.out, None, "digits", digest, 0, 10, opened.fingerprint)
+    sampler = Sampler("cpu", **sampler_arguments(opened))
     for shard in opened.shards():
         sampler.draw_shard(shard)
     return opened

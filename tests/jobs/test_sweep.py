@@ -12,11 +12,11 @@ import pytest
 from processes import assert_ended, run, start, title
 
 from pipeline.config import SweepConfig
-from pipeline.diffusion import unet
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import pending
-from pipeline.stages import claim, open_run
+from pipeline.run import claim, open_run
+from pipeline.stages import sampler_arguments
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "100"]
 CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=100)
@@ -38,8 +38,7 @@ def wait_for_images(process, out, count):
 def expected(tmp_path_factory):
     """The digests that one plain Sampler draws, without Ray, last shard first."""
     opened = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))
-    digest = unet.describe("digits").digest
-    sampler = Sampler("cpu", opened.config.out, None, "digits", digest, 0, 50, opened.fingerprint)
+    sampler = Sampler("cpu", **sampler_arguments(opened))
     return {shard.path("images"): sampler.draw_shard(shard).digest for shard in reversed(opened.shards())}
 
 

@@ -8,7 +8,7 @@ from diffusers import UNet2DModel
 from processes import ROOT, run
 
 from pipeline.config import SweepConfig
-from pipeline.stages import claim, open_run
+from pipeline.run import claim, open_run
 
 TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 
@@ -52,7 +52,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says, mon
 def test_images_that_the_extractor_does_not_know_are_refused(tmp_path, monkeypatch, capsys):
     UNet2DModel(sample_size=16, block_out_channels=(32, 32), **TWO_LEVELS).save_pretrained(tmp_path / "rgb")
     status, _, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out", "--model", tmp_path / "rgb")
-    assert (status, "it draws 3×16×16 images" in err, len(err.splitlines())) == (2, True, 1)
+    assert (status, "the model draws 3×16×16" in err, len(err.splitlines())) == (2, True, 1)
 
 
 def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):

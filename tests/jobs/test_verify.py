@@ -10,7 +10,7 @@ from processes import run
 
 from pipeline.generation.shards import plan
 from pipeline.integrity import Inventory, Verifier, set_aside
-from pipeline.stages import saved_run
+from pipeline.run import saved_run
 from pipeline.storage import DamagedFileError
 
 
@@ -34,12 +34,12 @@ def place(finished, tmp_path):
 def verify(place):
     """What jobs/verify.py does, in this process: (problems, inventory)."""
     opened = saved_run(place.url)
-    inventory = Inventory(opened.storage, opened.settings, 240, 20, opened.fingerprint)
-    verifier = Verifier("cpu", place.url, None, opened.fingerprint)
+    inventory = Inventory(opened)
+    verifier = Verifier("cpu", place.url, None, opened.fingerprint, [opened.evaluation])
     checked = {shard: verifier.check_shard(shard) for shard in inventory.readable()}
     problems = [p for result in checked.values() for p in result.problems if inventory.found.get(p.path)]
     digests = {shard: result.digest for shard, result in checked.items()}
-    closing = inventory.closing_problems(digests, list(opened.metrics().values()))
+    closing = inventory.closing_problems(digests)
     return problems + closing + inventory.unread_problems(), inventory
 
 
@@ -69,7 +69,7 @@ def data_pages(path):
 
 def test_one_flipped_bit_in_200_places_of_data_pages(place):
     opened = saved_run(place.url)
-    verifier = Verifier("cpu", place.url, None, opened.fingerprint)
+    verifier = Verifier("cpu", place.url, None, opened.fingerprint, [opened.evaluation])
     rng = random.Random(0)
     for i in range(200):
         shard = rng.choice(opened.shards())

@@ -5,25 +5,28 @@ import io
 import numpy as np
 from PIL import Image
 
+from pipeline.evaluation.worker import metrics_path
 from pipeline.generation.images import ImageFile, pixel_digest, write_images
 from pipeline.generation.shards import plan
-from pipeline.grid import settings
-from pipeline.reporting.report import caption, write_report
-from pipeline.storage import Storage
+from pipeline.reporting.report import publish
+from pipeline.run import claim, open_run
+
+
+def publish_random(config, **reference):
+    """Publish a run of random pixels and made-up metrics: (text, storage)."""
+    run = open_run(config)
+    claim(run)
+    numbers = {"fid": 2.0, "is_mean": 3.0, "is_std": 0.1, "kid_mean": 0.1, "images_per_second": 20.0, "num_images": 90}
+    for setting in run.settings:
+        shard = plan(setting, 90, 25)[0]
+        pixels = np.random.default_rng(0).integers(0, 256, (25, 8, 8, 1), dtype=np.uint8)
+        write_images(run.storage, shard, pixels, ImageFile(run.fingerprint, 25, pixel_digest(pixels), 1.0, "cpu", "2"))
+        run.storage.write_json(metrics_path(setting), setting.describe() | numbers | {"reference": reference})
+    return publish(run), run.storage
 
 
 def test_every_file_is_written(small):
-    storage = Storage(small.out)
-    grid = settings(small, 1000)
-    rows = []
-    for setting in grid:
-        (shard,) = plan(setting, 20, 25)
-        pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
-        write_images(storage, shard, pixels, ImageFile("f", 20, pixel_digest(pixels), 1.0, "cpu", "2"))
-        numbers = {"fid": 2.0, "is_mean": 3.0, "is_std": 0.1, "images_per_second": 20.0, "num_images": 20}
-        rows.append(setting.describe() | numbers)
-    text = caption(rows, "digits-classifier", "digits")
-    write_report(storage, rows, grid, 20, "f", text)
+    text, storage = publish_random(small, num_images=1797)
     files = storage.ls("report")
     assert set(files) == {
         *("table.md", "table.tex", "table.csv"),
@@ -34,4 +37,11 @@ def test_every_file_is_written(small):
             picture = Image.open(io.BytesIO(storage.read(f"report/{name}")))
             assert picture.width > 300
             assert np.asarray(picture.convert("L")).std() > 5  # not blank
-    assert "20 images a setting, features of digits-classifier" in storage.read("report/table.md").decode()
+    line = (
+        "90 images a setting, EMA weights, float32; features of digits-classifier, reference digits (1,797 images). "
+        "FID falls with the number of images: compare only at the same number."
+    )
+    assert line in text
+    assert line in storage.read("report/table.md").decode()
+    assert f"% {line}" in storage.read("report/table.tex").decode()
+    assert "paper" not in text

@@ -1,0 +1,72 @@
+"""Measure the images of a finished sweep again, in other features or against another reference, and draw none.
+
+    python jobs/evaluate.py --out runs/cifar10 --extractor vgg16
+    python jobs/evaluate.py --out runs/cifar10 --reference cifar10_train.npz --extractor-weights inception.pth
+
+Prints the tables; metrics.json, features and report lie in OUT/evaluations/<extractor>-<digest>/, or in OUT itself
+where what is asked for is what the sweep measured. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+"""
+
+import argparse
+import dataclasses
+import sys
+
+from pipeline import UserError
+from pipeline.cli import Parser, exit_with, storage_options
+from pipeline.config import fingerprint
+from pipeline.evaluation.evaluation import FOLDER, Evaluation, open_evaluation
+from pipeline.executor import cluster
+from pipeline.generation.shards import pending
+from pipeline.reporting.report import publish
+from pipeline.run import Run, saved_run
+from pipeline.stages import evaluate
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line; what is not given of the evaluation is the sweep's own."""
+    parser = Parser(__doc__)
+    parser.add_output("folder or URL of a sweep's outputs")
+    parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    parser.add_evaluation(parser.add_argument_group("the evaluation (defaults are the sweep's)"))
+    return parser.parse_args()
+
+
+def choose(run: Run, args: argparse.Namespace) -> Evaluation:
+    """Return the evaluation that is asked for; one that is not the sweep's own has a folder of its own.
+
+    Raises:
+        UserError: it cannot be done.
+
+    """
+    own = run.evaluation
+    extractor = args.extractor or own.extractor.name
+    # weights belong to their extractor
+    weights = args.extractor_weights or (own.extractor.weights if extractor == own.extractor.name else None)
+    reference = args.reference or own.reference.spec
+    chosen = open_evaluation(extractor, weights, reference, run.model.image_shape, run.identity)
+    if chosen.identity == own.identity:
+        return own
+    return dataclasses.replace(chosen, path=f"{FOLDER}/{extractor}-{fingerprint(chosen.identity)[:8]}")
+
+
+def main() -> int:
+    """Measure and return the exit status."""
+    args = parse_args()
+    if args.num_workers is not None and args.num_workers < 1:
+        raise UserError(f"--num-workers must be 1 or more, not {args.num_workers}")
+    run = saved_run(args.out, storage_options(args.storage_options))
+    if missing := pending(run.storage, "images", run.shards()):
+        raise UserError(f"--out {args.out} lacks {len(missing)} image files: finish the sweep first")
+    run = dataclasses.replace(run, evaluation=choose(run, args))
+    if len(run.metrics()) < len(run.settings):
+        run.results.write_json("evaluation.json", dataclasses.asdict(run.evaluation))
+        with cluster() as resources:
+            evaluate(run, resources, args.num_workers)
+    else:
+        print("nothing to measure: every setting is", file=sys.stderr)
+    print(publish(run))
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,55 @@
+"""Compute a reference once: an .npz with mu and sigma for any tool, or Parquet with the features for every metric here.
+
+    python jobs/reference.py --reference cifar10-train --extractor inception-v3-compat --to cifar10_train.npz
+    python jobs/reference.py --reference photos/ --extractor inception-v3-compat --to photos.parquet
+
+The .npz is pytorch-fid's convention (also clean-fid's and EDM's): mu (D,), sigma (D, D) with N - 1, beside it the
+provenance as text. Either is a SPEC for --reference. Uses a GPU where this machine has one.
+"""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import UserError
+from pipeline.cli import Parser, exit_with
+from pipeline.evaluation import extractors, reference
+from pipeline.storage import Storage
+
+
+def main() -> int:
+    """Compute, write and return the exit status."""
+    parser = Parser(__doc__)
+    parser.add_evaluation(parser.add_argument_group("the reference"))
+    parser.set_defaults(extractor=extractors.INCEPTION)
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="new .npz or .parquet")
+    parser.add_argument("--batch-size", type=int, default=100, help="images an extractor's call (100)")
+    args = parser.parse_args()
+    if args.reference is None:
+        raise UserError("--reference is missing: say what to compute the statistics of")
+    if args.to.exists() or args.to.suffix not in (".npz", ".parquet"):
+        raise UserError(f"--to {args.to} must be a new file and end in .npz or .parquet")
+    if not args.to.parent.is_dir():
+        raise UserError(f"--to {args.to}: there is no folder {args.to.parent}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    described = extractors.describe(args.extractor, args.extractor_weights)
+    info = reference.describe(args.reference, described)
+    extractor = extractors.make_extractor(described, device)
+    made = reference.make_reference(info, extractor, described, device, args.batch_size)
+    if args.to.suffix == ".parquet":
+        if made.features is None:
+            raise UserError(f"--reference {args.reference} has statistics alone: write them as .npz")
+        reference.write_reference(Storage(str(args.to.parent)), args.to.name, made)
+    else:
+        content = io.BytesIO()
+        np.savez(content, mu=made.mu, sigma=made.sigma, provenance=json.dumps(made.provenance))
+        Storage(str(args.to.parent)).write(args.to.name, content.getvalue())
+    print(f"{json.dumps(made.provenance)}\n{args.to}")
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,134 @@
+"""The paper's numbers and later ones, with sources; and whether they may stand beside ours."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.diffusion.ddim import Eta
+from pipeline.evaluation.extractors import INCEPTION
+from pipeline.reporting.table import Row
+from pipeline.run import Run
+
+INCEPTION_SHA256: Final = "6726825d"
+"""How the SHA-256 of torch-fidelity's published Inception weights begins, as their file name says."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table of FIDs and the conditions it was measured under."""
+
+    source: str
+    image_shape: tuple[int, int, int]
+    spacing: str
+    num_reference: int
+    """Images in the training set, which the paper compares with."""
+    fid: dict[tuple[Eta, int], float]
+    """(η, S) → FID."""
+    num_images: int = 50_000
+
+
+def _grid(steps: tuple[int, ...], rows: dict[Eta, tuple[float, ...]]) -> dict[tuple[Eta, int], float]:
+    return {(eta, s): fid for eta, values in rows.items() for s, fid in zip(steps, values, strict=True)}
+
+
+_PAPER: Final = "Song, Meng, Ermon, ICLR 2021"
+
+EXPERIMENTS: Final[dict[str, Experiment]] = {
+    "cifar10": Experiment(
+        f"{_PAPER}, table 1, CIFAR10",
+        (3, 32, 32),
+        "quadratic",
+        50_000,
+        _grid(
+            (10, 20, 50, 100, 1000),
+            {
+                0.0: (13.36, 6.84, 4.67, 4.16, 4.04),
+                0.2: (14.04, 7.11, 4.77, 4.25, 4.09),
+                0.5: (16.66, 8.35, 5.25, 4.46, 4.29),
+                1.0: (41.07, 18.36, 8.01, 5.78, 4.73),
+                "hat": (367.43, 133.37, 32.72, 9.99, 3.17),
+            },
+        ),
+    ),
+    "celeba": Experiment(
+        f"{_PAPER}, table 1, CelebA",
+        (3, 64, 64),
+        "linear",
+        162_770,
+        _grid(
+            (10, 20, 50, 100, 1000),
+            {
+                0.0: (17.33, 13.73, 9.17, 6.53, 3.51),
+                0.2: (17.66, 14.11, 9.51, 6.79, 3.64),
+                0.5: (19.86, 16.06, 11.01, 8.09, 4.28),
+                1.0: (33.12, 26.03, 18.48, 13.93, 5.98),
+                "hat": (299.71, 183.83, 71.71, 45.20, 3.26),
+            },
+        ),
+    ),
+    "bedroom": Experiment(
+        f"{_PAPER}, table 3, LSUN Bedroom",
+        (3, 256, 256),
+        "linear",
+        3_033_042,
+        _grid((10, 20, 50, 100), {0.0: (16.95, 8.89, 6.75, 6.62), 1.0: (42.78, 22.77, 10.81, 6.81)}),
+    ),
+    "church": Experiment(
+        f"{_PAPER}, table 3, LSUN Church",
+        (3, 256, 256),
+        "linear",
+        126_227,
+        _grid((10, 20, 50, 100), {0.0: (19.45, 12.47, 10.84, 10.58), 1.0: (51.56, 23.37, 11.16, 8.27)}),
+    ),
+}
+"""By preset."""
+
+RECONSTRUCTION: Final = {10: 0.014, 20: 0.0065, 50: 0.0023, 100: 0.0009, 200: 0.0004, 500: 0.0001, 1000: 0.0001}
+"""Table 2: S → per-dimension MSE on [0, 1] of encoding and decoding CIFAR10's test set, η = 0."""
+
+LATER_SAMPLERS: Final[dict[str, dict[int, float]]] = {
+    "DDIM": {10: 13.36, 12: 11.02, 15: 8.92, 20: 6.94, 50: 4.73},
+    "Analytic-DDIM": {12: 11.68, 15: 9.16, 20: 7.20, 50: 4.28},
+    "F-PNDM": {10: 7.03, 20: 4.61, 50: 3.68},
+    "tAB3-DEIS": {10: 7.12, 20: 4.53, 50: 3.78},
+    "DPM-Solver-3": {12: 8.20, 15: 5.21, 20: 3.81, 50: 3.49},
+    "ERA-Solver": {12: 4.38, 15: 3.86, 20: 3.79, 50: 3.42},
+    "SciRE-V1-2": {12: 4.41, 15: 4.09, 20: 3.67, 50: 3.28},
+}
+"""FID at that many network calls with the authors' CIFAR10 checkpoint; a secondary source, SciRE-Solver's table 1, and
+other papers for 10 calls."""
+
+INCEPTION_SCORES: Final = {10: 8.28, 20: 8.81, 50: 8.98, 100: 9.11}
+"""S → IS of DDIM, η = 0, with the same checkpoint (DDPM: 9.46), as a later paper measured it; the paper has none."""
+
+
+def differences(run: Run, rows: list[Row]) -> list[str]:
+    """Return what keeps a run's numbers from standing beside its preset's experiment; empty where nothing does.
+
+    Where our conditions are not known, they differ.
+    """
+    experiment = EXPERIMENTS[run.config.preset]
+    extractor = run.evaluation.extractor
+    reference = rows[0]["reference"].get("num_images")
+    ema = {True: "", False: "the weights are not EMA", None: "whether the weights are EMA is unknown"}[run.model.ema]
+    found = {
+        f"{run.config.num_images:,} images, not {experiment.num_images:,}": run.config.num_images
+        != experiment.num_images,
+        f"images of {run.model.image_shape}, not {experiment.image_shape}": run.model.image_shape
+        != experiment.image_shape,
+        f"features of {extractor.name}, not Inception": extractor.name != INCEPTION,
+        f"other weights of Inception ({extractor.digest[:8]}) than the published {INCEPTION_SHA256}": extractor.name
+        == INCEPTION
+        and not extractor.digest.startswith(INCEPTION_SHA256),
+        f"a reference of {f'{reference:,}' if reference else 'an unknown number of'} images, not the "
+        f"{experiment.num_reference:,} of the training set": reference != experiment.num_reference,
+        f"a network in {run.config.dtype}": run.config.dtype != "float32",
+        ema: bool(ema),
+    }
+    return [text for text, differs in found.items() if differs]
+
+
+def paper_fid(experiment: Experiment, row: Row) -> float | None:
+    """Return the paper's FID of a row's setting; None where it has none, or another spacing or clipping."""
+    if row["spacing"] != experiment.spacing or row["clip"] != (row["eta"] == "hat"):
+        return None
+    return experiment.fid.get((row["eta"], row["steps"]))

@@ -1,0 +1,148 @@
+"""Run: a config with all that follows from it, opened for work or read back from its output."""
+
+import contextlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline import UserError
+from pipeline.config import SweepConfig, fingerprint
+from pipeline.diffusion import unet
+from pipeline.evaluation import evaluation as evaluations
+from pipeline.evaluation.evaluation import Evaluation, open_evaluation
+from pipeline.evaluation.worker import metrics_path
+from pipeline.generation.shards import Shard, plan
+from pipeline.grid import Setting, settings
+from pipeline.sources import model_folder
+from pipeline.storage import DamagedFileError, Storage, StorageError
+
+OURS = {"sweep.json", "images", "features", "metrics.json", "report", "_set-aside", evaluations.FOLDER}
+"""Names at the top of an output."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A config with all that follows from it."""
+
+    config: SweepConfig
+    model: unet.ModelInfo
+    identity: dict[str, Any]
+    """Of the images."""
+    evaluation: Evaluation
+    storage_options: dict[str, Any] | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the identity in every image file."""
+        return fingerprint(self.identity)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The output."""
+        return Storage(self.config.out, self.storage_options)
+
+    @cached_property
+    def results(self) -> Storage:
+        """Where the evaluation's features, metrics and report lie: the output, or a folder in it."""
+        return Storage(self.evaluation.url(self.config.out), self.storage_options)
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The grid, in the order of the table."""
+        return settings(self.config, self.model.num_train_timesteps)
+
+    def shards(self) -> list[Shard]:
+        """Return the whole plan."""
+        config = self.config
+        return [shard for s in self.settings for shard in plan(s, config.num_images, config.shard_size)]
+
+    def metrics(self) -> dict[Setting, dict[str, Any]]:
+        """Return the rows of the settings that are measured."""
+        rows = {}
+        for setting in self.settings:
+            # a damaged row is measured again
+            with contextlib.suppress(DamagedFileError):
+                rows[setting] = self.results.read_json(metrics_path(setting))
+        return rows
+
+
+def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None) -> Run:
+    """Return the run of a config; reads the model's config and the output's sweep.json, writes nothing.
+
+    Raises:
+        UserError: the model cannot be used, the grid does not fit it, or the output is another run's.
+
+    """
+    model = unet.describe(model_folder(config.model))
+    settings(config, model.num_train_timesteps)
+    identity = config.identity(model.digest)
+    names_of = config.extractor, config.extractor_weights, config.reference
+    evaluation = open_evaluation(*names_of, model.image_shape, identity)
+    try:
+        run = Run(config, model, identity, evaluation, storage_options)
+        names = run.storage.names()
+        saved = run.storage.read_json("sweep.json") if "sweep.json" in names else None
+    except DamagedFileError as error:
+        raise UserError(f"--out {error}: move sweep.json away, and the same command goes on from the files") from error
+    except (OSError, ValueError, ImportError, StorageError) as error:
+        raise UserError(f"--out {config.out}: {error}") from error
+    if saved is None and (foreign := [name for name in names if name not in OURS]):
+        raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
+    if saved is not None:
+        _assert_same(run, saved["evaluation"]["identity"])
+    return run
+
+
+def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
+    """Return the run that is in an output, without loading its model.
+
+    Raises:
+        UserError: there is none.
+        DamagedFileError: its sweep.json is broken.
+
+    """
+    try:
+        storage = Storage(out, storage_options)
+        names = storage.names()
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"--out {out}: {error}") from error
+    if "sweep.json" not in names:
+        raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
+    saved = storage.read_json("sweep.json")
+    config = SweepConfig.model_validate(saved["config"] | {"out": out})
+    model = unet.ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
+    return Run(config, model, saved["identity"], Evaluation.load(saved["evaluation"]), storage_options)
+
+
+def _assert_same(run: Run, there: dict[str, Any]) -> None:
+    here = run.evaluation.identity
+    differ = [name for name in here if there.get(name) != here[name]]
+    if not differ:
+        return
+    names, advice = list(run.identity), "give another --out"
+    if not set(differ) & set(names):
+        names, advice = list(here), "measure it by jobs/evaluate.py, or give another --out"
+    of_there, of_here = (fingerprint({name: identity.get(name) for name in names}) for identity in (there, here))
+    texts = "; ".join(f"{name} {there.get(name)} there, {here[name]} here" for name in differ)
+    raise UserError(f"--out {run.config.out} has fingerprint {of_there}, this sweep {of_here} ({texts}): {advice}")
+
+
+def claim(run: Run) -> None:
+    """Write sweep.json, the first file of a run.
+
+    Raises:
+        UserError: the output cannot be written.
+
+    """
+    content = {
+        "config": run.config.model_dump(),
+        "fingerprint": run.fingerprint,
+        "identity": run.identity,
+        "model": asdict(run.model),
+        "evaluation": asdict(run.evaluation),
+    }
+    try:
+        run.storage.remove_stale_temporaries()
+        run.storage.write_json("sweep.json", content)
+    except (OSError, StorageError) as error:
+        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error

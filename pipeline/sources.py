@@ -1,0 +1,117 @@
+"""Where checkpoints, weights and references come from: a path, URL or hub name becomes a local path, once a node."""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import fsspec
+from filelock import FileLock
+
+from pipeline import UserError
+from pipeline.diffusion.convert import convert
+
+EMBEDDED = {"digits": "digits-ddpm"}
+"""Names of the models that travel with the package, and their folders under `pipeline/assets`."""
+CHECKPOINTS = (".ckpt", ".pth", ".pt")
+"""How files of the DDIM authors' format end."""
+
+
+def model_folder(model: str) -> Path:
+    """Return the local diffusers folder of a model.
+
+    Args:
+        model: "digits", the embedded one; a folder; a `.ckpt` or `.pth` of the authors' format, which is converted;
+            an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
+
+    Raises:
+        UserError: there is no such thing, or it cannot be reached.
+
+    """
+    if model in EMBEDDED:
+        return Path(str(files("pipeline") / "assets" / EMBEDDED[model]))
+    if "://" not in model and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists():
+        return _from_hub(model)
+    path = local_path("--model", model)
+    if path.suffix not in CHECKPOINTS:
+        return path
+    return _once(sha256_of(path), "converted", lambda folder: convert(path, folder))
+
+
+def local_path(option: str, url: str) -> Path:
+    """Return a local file or folder as it is, and a copy of what is at a URL, made once a node.
+
+    A copy is made again where the files behind the URL have changed.
+
+    Raises:
+        UserError: there is nothing, or it cannot be reached; the text begins with `option`.
+
+    """
+    if "://" not in url:
+        if not Path(url).exists():
+            raise UserError(f"{option} {url}: no such file or folder")
+        return Path(url)
+    try:
+        fs, root = fsspec.core.url_to_fs(url.rstrip("/"))
+        found = sorted(fs.find(root))
+        if not found:
+            raise FileNotFoundError("nothing is there")
+        version = [url, *(f"{name} {fs.ukey(name)}" for name in found)]
+
+        def download(target: Path) -> None:
+            fs.get(root, str(target), recursive=found != [root])
+
+        return _once(hashlib.sha256("\n".join(version).encode()).hexdigest(), Path(root).name, download)
+    except Exception as error:  # every kind of store has errors of its own
+        raise UserError(f"{option} {url} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def node_lock(name: str) -> FileLock:
+    """Return a lock among the processes of this user on this node."""
+    _cache().mkdir(parents=True, exist_ok=True)
+    return FileLock(_cache() / f"{name}.lock")
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    parts = ("*.json", "unet/*.json", "scheduler/*.json")
+    weights = "diffusion_pytorch_model"
+    try:
+        # The hub's own cache has locks, so that actors of one node do not download twice.
+        folder = Path(snapshot_download(name, allow_patterns=[*parts, f"*{weights}.safetensors"]))
+        if not [*folder.rglob(f"{weights}.safetensors")]:
+            snapshot_download(name, allow_patterns=[*parts, f"*{weights}.bin"])
+    except Exception as error:  # offline, unknown, private: the hub has a class for each
+        text = f"{type(error).__name__}: {_first_line(error)}"
+        raise UserError(f"--model {name} is no folder here and cannot be had from the hub: {text}") from error
+    return folder
+
+
+def _once(key: str, name: str, make: Callable[[Path], object]) -> Path:
+    """Return the cache's file or folder under `key`; make it first where it is not there."""
+    target = _cache() / key[:32] / name
+    with node_lock(key[:32]):
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+                make(Path(partial) / name)
+                (Path(partial) / name).rename(target)
+    return target
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddim-pipeline"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
