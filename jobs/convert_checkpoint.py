@@ -1,0 +1,39 @@
+"""Convert a checkpoint of the DDIM authors' format into a diffusers folder, which --model takes.
+
+    python jobs/convert_checkpoint.py model-790000.ckpt converted/
+
+Takes the flat state dicts that the authors published, and the lists that their trainer writes, of which the EMA weights
+are used. Prints what was found. Nothing in the file is run: a pickle of more than tensors is refused.
+"""
+
+import json
+from math import prod
+from pathlib import Path
+
+from safetensors import safe_open
+
+from pipeline.cli import Parser, exit_with
+from pipeline.diffusion.convert import convert
+from pipeline.diffusion.unet import describe
+
+
+def main() -> int:
+    """Convert and return the exit status."""
+    parser = Parser(__doc__)
+    parser.add_argument("file", type=Path, help=".ckpt, .pth or .pt file")
+    parser.add_argument("folder", type=Path, help="new folder")
+    args = parser.parse_args()
+    convert(args.file, args.folder)
+    # What is said is read from what was written.
+    info = describe(str(args.folder))
+    with safe_open(info.folder / "diffusion_pytorch_model.safetensors", "pt") as tensors:
+        sizes = [prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118
+    ema = {True: "yes", False: "no", None: "unknown"}[json.loads((args.folder / "weights.json").read_text())["ema"]]
+    shape = "×".join(map(str, info.image_shape))
+    print(f"{args.file}: {len(sizes):,} tensors, {sum(sizes):,} parameters, images of {shape}, EMA weights: {ema}")
+    print(f"written to {args.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,233 @@
+"""Checkpoints of the DDIM authors' format, converted into diffusers folders."""
+
+import hashlib
+import json
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from pipeline import UserError
+
+PUBLISHED = {
+    "1fa350b952534ae442b1d5235cce5cd3": True,  # CIFAR10
+    "82ed3067fd1002f5cf4c339fb80c4669": False,
+    "1921fa46b66a3665e450e42f36c2720f": True,  # LSUN Bedroom
+    "f70280ac0e08b8e696f42cb8e948ff1c": False,
+    "646f23f4821f2459b8bafc57fd824558": True,  # LSUN Cat
+    "bbee0e7c3d7abfb6e2539eaf2fb9987b": False,
+    "fdc68a23938c2397caba4a260bc2445f": True,  # LSUN Church
+    "eb619b8a5ab95ef80f94ce8a5488dae3": False,
+}
+"""MD5 of the files that the authors' code downloads (their functions/ckpt_util.py), and whether each is EMA weights."""
+
+ATTENTION_SIZE = 16
+"""Height and width of the level that has attention, in every config of the authors."""
+
+NORM_GROUPS = 32
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+# diffusers' names into the authors', in this order; the levels of `up` are counted from the other end.
+RENAMED = {
+    "time_embedding.linear_1": "temb.dense.0",
+    "time_embedding.linear_2": "temb.dense.1",
+    "conv_norm_out": "norm_out",
+    "mid_block.resnets.0": "mid.block_1",
+    "mid_block.resnets.1": "mid.block_2",
+    "mid_block.attentions.0": "mid.attn_1",
+    "down_blocks.": "down.",
+    "up_blocks.": "up.",
+    ".resnets.": ".block.",
+    ".attentions.": ".attn.",
+    ".downsamplers.0": ".downsample",
+    ".upsamplers.0": ".upsample",
+    "time_emb_proj": "temb_proj",
+    "conv_shortcut": "nin_shortcut",
+    "group_norm": "norm",
+    "to_q": "q",
+    "to_k": "k",
+    "to_v": "v",
+    "to_out.0": "proj_out",
+}
+
+
+def read_state_dict(file: Path) -> tuple[dict[str, Tensor], bool | None]:
+    """Return the tensors of a checkpoint, under the authors' names, and whether they are EMA weights (None: unknown).
+
+    Of a flat state dict only the MD5 of a published file tells that. The authors' trainer writes a list: model,
+    optimiser, epoch, step and, where the config asks for EMA, its shadow, which is then what is returned.
+
+    Raises:
+        UserError: the file is missing, damaged or of another format, or pickles more than tensors. It is read with
+            weights_only=True, so nothing in it is run.
+
+    """
+    md5 = _digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    content = _load(file)
+    if isinstance(content, list):
+        if len(content) not in (4, 5):
+            raise UserError(f"{file} holds a list of {len(content)}: the DDIM authors' trainer writes 4 or 5 entries")
+        ema: bool | None = len(content) == 5
+        tensors = content[-1] if ema else content[0]
+    else:
+        ema = PUBLISHED.get(md5)
+        tensors = content
+    if not isinstance(tensors, dict):
+        raise UserError(f"{file} holds a {type(tensors).__name__} where a state dict is expected")
+    for name, value in tensors.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise UserError(f"{file} is not a flat state dict: {name!r} is a {type(value).__name__}, not a tensor")
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, ema
+
+
+def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the arguments and the state dict of the `UNet2DModel` that computes what the authors' network does.
+
+    Channels, levels, blocks a level and the level of attention follow from the names and shapes; the image size from
+    that level, which is 16×16 in every config of the authors.
+
+    Raises:
+        UserError: a tensor is missing, of another shape, or left over; the first one is named.
+
+    """
+    config = _config(state_dict)
+    levels = len(config["block_out_channels"])
+    left, tensors = dict(state_dict), {}
+    for name, parameter in _network(config).state_dict().items():
+        source = _authors_name(name, levels)
+        if source not in left:
+            raise UserError(f"tensor {source} is missing: not a network of the DDIM authors'")
+        tensor = left.pop(source)
+        # Attention is linear in diffusers, a 1×1 convolution in the authors' code.
+        pointwise = ".attentions." in name and parameter.ndim == 2
+        shape = (*parameter.shape, 1, 1) if pointwise else tuple(parameter.shape)
+        if tensor.shape != shape:
+            raise UserError(f"tensor {source} is of shape {tuple(tensor.shape)} where the others ask for {shape}")
+        # A copy: safetensors takes no two views of one storage.
+        tensors[name] = tensor.detach().reshape(parameter.shape).clone()
+    if left:
+        raise UserError(f"tensor {next(iter(left))} has no place in a network of the DDIM authors'")
+    return config, tensors
+
+
+def convert(file: Path, folder: Path) -> None:
+    """Write the checkpoint `file` as a diffusers pipeline into the new `folder`: all of it, or nothing.
+
+    Beside diffusers' own files, weights.json names the source, its SHA-256, and whether the weights are EMA (true,
+    false, or null where that is unknown). The scheduler is the paper's: linear β from 1e-4 to 0.02, T = 1000, no
+    clipping, α = 1 before the first step.
+
+    Raises:
+        UserError: `folder` exists or cannot be written, or `file` is not a checkpoint of the authors' format.
+
+    """
+    if folder.exists():
+        raise UserError(f"{folder} exists: give a new name")
+    state_dict, ema = read_state_dict(file)
+    try:
+        config, tensors = to_diffusers(state_dict)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    from diffusers import DDIMPipeline, DDIMScheduler  # seconds of imports that a bad file need not wait for
+
+    network = _network(config)
+    network.load_state_dict(tensors, assign=True)
+    scheduler = DDIMScheduler(1000, 1e-4, 0.02, "linear", clip_sample=False, set_alpha_to_one=True)
+    origin = {"source": file.name, "sha256": _digest(file, hashlib.sha256), "ema": ema}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            whole = Path(temporary) / folder.name
+            DDIMPipeline(network, scheduler).save_pretrained(whole)
+            # safetensors writes for the owner alone, whatever the umask says.
+            (whole / WEIGHTS).chmod((whole / "model_index.json").stat().st_mode)
+            (whole / "weights.json").write_text(json.dumps(origin, indent=2) + "\n")
+            whole.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder} cannot be written: {error}") from error
+
+
+def _digest(file: Path, algorithm: Callable[[], Any]) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, algorithm).hexdigest()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _load(file: Path) -> Any:
+    try:
+        if zipfile.is_zipfile(file):  # torch writes checksums, and does not look at them when it reads
+            with zipfile.ZipFile(file) as archive:
+                if bad := archive.testzip():
+                    raise zipfile.BadZipFile(bad)
+        with warnings.catch_warnings(action="ignore"):  # of other formats: the error below is the one line
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file of another format makes torch stumble over
+        found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if found:
+            raise UserError(f"{file} pickles more than tensors ({found[1]}) and is refused") from error
+        raise UserError(f"{file} is damaged, or not a checkpoint that torch.save wrote: fetch it again") from error
+
+
+def _config(state_dict: dict[str, Tensor]) -> dict[str, Any]:
+    """Arguments of `UNet2DModel` by names and shapes; whether every tensor agrees is for the caller to see."""
+
+    def size(name: str, dimension: int = 0) -> int:
+        if name not in state_dict:
+            raise UserError(f"tensor {name} is missing: not a network of the DDIM authors'")
+        if state_dict[name].ndim <= dimension:
+            raise UserError(f"tensor {name} is of shape {tuple(state_dict[name].shape)}, not a convolution's")
+        return state_dict[name].shape[dimension]
+
+    names = "\n".join(state_dict)
+    blocks = re.findall(r"^down\.(\d+)\.block\.(\d+)\.", names, re.MULTILINE)
+    levels = 1 + max((int(level) for level, _ in blocks), default=0)
+    in_channels, out_channels = size("conv_in.weight", 1), size("conv_out.weight")
+    channels = [size(f"down.{level}.block.0.conv1.weight") for level in range(levels)]
+    if any(width % NORM_GROUPS for width in channels):
+        raise UserError(f"levels of {channels} channels do not divide into the {NORM_GROUPS} groups of the norms")
+    with_attention = {int(level) for level in re.findall(r"^(?:down|up)\.(\d+)\.attn\.", names, re.MULTILINE)}
+    if len(with_attention) != 1:
+        raise UserError(f"attention at {len(with_attention)} levels: the image size is known only where it is at one")
+    (attention,) = with_attention
+    down = ["AttnDownBlock2D" if level == attention else "DownBlock2D" for level in range(levels)]
+    return {
+        "sample_size": ATTENTION_SIZE << attention,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "block_out_channels": channels,
+        "layers_per_block": len({block for _, block in blocks}),
+        "down_block_types": down,
+        "up_block_types": [block.replace("Down", "Up") for block in reversed(down)],
+        "attention_head_dim": None,  # one head
+        "norm_num_groups": NORM_GROUPS,
+        "norm_eps": 1e-6,
+        "act_fn": "silu",
+        "freq_shift": 1,
+        "flip_sin_to_cos": False,
+        "downsample_padding": 0,  # the authors pad below and to the right alone, as diffusers then does
+    }
+
+
+def _network(config: dict[str, Any]) -> Any:
+    """Return the network without memory for its parameters: they are assigned."""
+    from diffusers import UNet2DModel  # seconds of imports
+
+    with torch.device("meta"):
+        return UNet2DModel(**config)
+
+
+def _authors_name(name: str, levels: int) -> str:
+    name = re.sub(r"^up_blocks\.(\d+)", lambda found: f"up_blocks.{levels - 1 - int(found[1])}", name)
+    for ours, theirs in RENAMED.items():
+        name = name.replace(ours, theirs)
+    return name
