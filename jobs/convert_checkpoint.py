@@ -6,7 +6,6 @@ Takes the flat state dicts that the authors published, and the lists that their 
 are used. Prints what was found. Nothing in the file is run: a pickle of more than tensors is refused.
 """
 
-import json
 from math import prod
 from pathlib import Path
 
@@ -25,10 +24,10 @@ def main() -> int:
     args = parser.parse_args()
     convert(args.file, args.folder)
     # What is said is read from what was written.
-    info = describe(str(args.folder))
-    with safe_open(info.folder / "diffusion_pytorch_model.safetensors", "pt") as tensors:
+    info = describe(args.folder)
+    with safe_open(info.weights, "pt") as tensors:
         sizes = [prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118
-    ema = {True: "yes", False: "no", None: "unknown"}[json.loads((args.folder / "weights.json").read_text())["ema"]]
+    ema = {True: "yes", False: "no", None: "unknown"}[info.ema]
     shape = "×".join(map(str, info.image_shape))
     print(f"{args.file}: {len(sizes):,} tensors, {sum(sizes):,} parameters, images of {shape}, EMA weights: {ema}")
     print(f"written to {args.folder}")

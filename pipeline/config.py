@@ -82,7 +82,12 @@ class SweepConfig(BaseModel):
     def overridden(self) -> dict[str, Any]:
         """Return the fields that differ from the preset, but for `out` and those that a preset leaves open."""
         given = SweepConfig.model_validate({k: v for k, v in PRESETS[self.preset].items() if v is not MISSING})
-        open_fields = {"preset", "out", "extractor_weights", *(name for name, value in PRESETS[self.preset].items() if value is MISSING)}
+        open_fields = {
+            "preset",
+            "out",
+            "extractor_weights",
+            *(name for name, value in PRESETS[self.preset].items() if value is MISSING),
+        }
         return {
             name: value
             for name, value in self.model_dump().items()

@@ -90,7 +90,9 @@ def test_an_unreachable_or_unknown_hub_name_is_one_line(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.file_download.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="--model google/ddpm-none is no folder here and cannot be had from the hub") as e:
+    with pytest.raises(
+        UserError, match="--model google/ddpm-none is no folder here and cannot be had from the hub"
+    ) as e:
         model_folder("google/ddpm-none")
     assert "\n" not in str(e.value)
 

@@ -27,7 +27,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 def errors(folder, state, config, size):
     """Largest difference between the converted network and the authors' in float64, one a timestep."""
-    network = UNet(describe(str(folder)), "cpu")
+    network = UNet(describe(folder), "cpu")
     x = torch.randn(1, config.channels, size, size, generator=torch.Generator().manual_seed(1))
     exact = {name: tensor.double() for name, tensor in state.items()}
     expected = ddim_authors.forward(exact, config, x.double().expand(4, -1, -1, -1), torch.tensor(TIMESTEPS))
@@ -63,7 +63,7 @@ def test_cifar10_is_of_the_published_size(cifar10):
 
 def test_cifar10_computes_what_the_authors_network_does(cifar10):
     state, folder = cifar10
-    assert describe(str(folder / "flat")).image_shape == (3, 32, 32)
+    assert describe(folder / "flat").image_shape == (3, 32, 32)
     assert max(errors(folder / "flat", state, CIFAR10, 32)) < TOLERANCE
 
 
@@ -85,7 +85,7 @@ def test_a_flat_file_and_the_trainers_list_give_the_same_weights(cifar10):
 def test_other_networks_compute_what_the_authors_do(config, tmp_path):
     state = random_state(config)
     convert(save(state, tmp_path / "x.ckpt"), tmp_path / "out")
-    assert describe(str(tmp_path / "out")).image_shape == (config.channels, config.image_size, config.image_size)
+    assert describe(tmp_path / "out").image_shape == (config.channels, config.image_size, config.image_size)
     # LSUN's six levels at a quarter of its size, in a sixteenth of the time: convolutions do not know the size.
     assert max(errors(tmp_path / "out", state, config, min(64, config.image_size))) < TOLERANCE
 
