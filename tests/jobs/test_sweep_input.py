@@ -1,26 +1,18 @@
 """Bad input to the sweep: one clear line, exit status 2, nothing written."""
 
-import runpy
-import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from diffusers import UNet2DModel
-from processes import ROOT, run
+from PIL import Image
+from processes import in_process, run
 
 from pipeline.config import SweepConfig
 from pipeline.run import claim, open_run
 
 TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
-
-
-def in_process(monkeypatch, capsys, *arguments):
-    """The same command without the seconds that a process takes to import torch."""
-    monkeypatch.setattr(sys, "argv", ["sweep.py", *map(str, arguments)])
-    monkeypatch.chdir(ROOT)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path("jobs/sweep.py", run_name="__main__")
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
 
 
 @pytest.mark.parametrize(
@@ -38,11 +30,24 @@ def in_process(monkeypatch, capsys, *arguments):
         (["--config", "missing.json"], "--config missing.json: No such file"),
         (["--config", "pyproject.toml"], "is not the sweep.json of a run"),
         (["--model", "tests"], "give a folder that diffusers' UNet2DModel saved"),
+        (["--model", "nowhere/at/all"], "--model nowhere/at/all: no such file or folder"),
+        (["--model", "s3:"], "--model s3:"),
+        (["--preset", "cifar10"], "--preset cifar10 needs --model"),
+        (["--preset", "celeba", "--model", "digits"], "--preset celeba needs --reference"),
+        (["--clip", "sometimes"], "--clip"),
+        (["--dtype", "float8"], "--dtype"),
+        (["--extractor", "inception"], "--extractor inception is unknown: use inception-v3-compat, vgg16"),
+        (["--extractor-weights", "README.md"], "cannot be loaded from --extractor-weights README.md"),
+        (["--extractor", "vgg16", "--extractor-weights", "README.md"], "cannot be loaded from --extractor-weights"),
+        (["--extractor-weights", "none.pth"], "--extractor-weights none.pth: no such file"),
+        (["--reference", "docs"], "the model draws 1×8×8"),
+        (["--reference", "none.npz"], "--reference none.npz: no such file"),
+        (["--reference", "README.md"], "--reference README.md has no images"),
         (["--stepz", "3"], "--stepz"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says, monkeypatch, capsys):
-    status, text, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out", *arguments)
+    status, text, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
     assert (status, text) == (2, "")
     assert says in err
     assert len(err.splitlines()) == 1
@@ -51,16 +56,60 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says, mon
 
 def test_images_that_the_extractor_does_not_know_are_refused(tmp_path, monkeypatch, capsys):
     UNet2DModel(sample_size=16, block_out_channels=(32, 32), **TWO_LEVELS).save_pretrained(tmp_path / "rgb")
-    status, _, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out", "--model", tmp_path / "rgb")
+    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", "--model", tmp_path / "rgb")
     assert (status, "the model draws 3×16×16" in err, len(err.splitlines())) == (2, True, 1)
+
+
+def test_a_reference_that_does_not_fit_is_refused(tmp_path, monkeypatch, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "rgb.png")
+    np.savez(tmp_path / "lacking.npz", mu=np.zeros(64))
+    np.savez(tmp_path / "wide.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    for spec, says in {
+        "": "has 3×8×8 images, and the model draws 1×8×8",
+        "lacking.npz": "is not an .npz with mu and sigma",
+        "wide.npz": "has mu (2048,) and sigma (2048, 2048), and digits-classifier has 64 features",
+    }.items():
+        arguments = ["--out", tmp_path / "out", "--reference", tmp_path / spec]
+        status, _, err = in_process(monkeypatch, capsys, "sweep", *arguments)
+        assert (status, says in err, len(err.splitlines())) == (2, True, 1), err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pickle_with_code_never_reaches_torch_fidelity(tmp_path, monkeypatch, capsys):
+    class Code:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    torch.save({"a": Code()}, tmp_path / "w.pth")
+    arguments = ["--extractor", "inception-v3-compat", "--extractor-weights", tmp_path / "w.pth"]
+    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
+    assert (status, "cannot be loaded" in err, len(err.splitlines())) == (2, True, 1), err
+    assert not (tmp_path / "executed").exists()
+
+
+def test_an_unreachable_hub_or_download_is_one_line(tmp_path):
+    """Real connections to a port of loopback that has no server, in processes of their own."""
+    nowhere = "http://127.0.0.1:9"
+    offline = {"HF_ENDPOINT": nowhere, "https_proxy": nowhere, "http_proxy": nowhere, "TORCH_HOME": str(tmp_path / "t")}
+    for arguments, says in {
+        ("--model", "google/ddpm-none"): "cannot be had from the hub",
+        ("--extractor", "inception-v3-compat"): "give its file by --extractor-weights",
+        ("--extractor", "dinov2-vit-s-14"): "torch-fidelity's download",
+        ("--reference", "cifar10-train"): "--reference cifar10-train cannot be downloaded",
+    }.items():
+        status, _, err = run("sweep", "--out", tmp_path / "out", *arguments, **offline)
+        lines = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert (status, len(lines), says in err, "Traceback" in err) == (2, 1, True, False), err
+        assert len(err.splitlines()) == 1, err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file" / "out", "/proc/out"):
-        status, _, err = in_process(monkeypatch, capsys, "--out", out)
+        status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
-    status, _, err = in_process(monkeypatch, capsys, "--out", tmp_path)
+    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path)
     assert (status, "no sweep.json" in err, len(err.splitlines())) == (2, True, 1)
     out = tmp_path / "out"
     other = open_run(SweepConfig(out=str(out), seed=1))

@@ -1,0 +1,142 @@
+"""evaluate and reference: a finished run measured again, with the numbers that a sweep would have given."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from places import draw_and_measure
+from processes import in_process, run
+
+from pipeline.evaluation.real_images import digits_images
+from pipeline.evaluation.worker import metrics_path
+from pipeline.generation.shards import folder
+from pipeline.integrity import Inventory, Verifier
+from pipeline.run import saved_run
+
+TIMES = ("seconds", "images_per_second")
+
+
+def rows(file):
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in json.loads(file.read_text())]
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """900 of the digits as PNG: another reference."""
+    files = tmp_path_factory.mktemp("half")
+    for i, image in enumerate(digits_images()[::2]):
+        Image.fromarray(image[0].numpy()).save(files / f"{i:04d}.png")
+    return files
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluate") / "out"
+    draw_and_measure(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def evaluated(drawn, half):
+    status, text, err = run("evaluate", "--out", drawn, "--reference", half)
+    assert status == 0, err
+    assert "reference " + str(half) + " (899 images)" in text
+    (results,) = (drawn / "evaluations").iterdir()
+    return results
+
+
+def test_the_numbers_are_those_of_a_sweep_with_that_reference(tmp_path, evaluated, half):
+    other = draw_and_measure(tmp_path / "other", reference=str(half))
+    expected = [{k: v for k, v in row.items() if k not in TIMES} for row in other.metrics().values()]
+    assert rows(evaluated / "metrics.json") == json.loads(json.dumps(expected))
+    assert {file.name for file in (evaluated / "report").iterdir()} >= {"table.md", "samples.png"}
+
+
+def test_nothing_is_drawn_and_nothing_measured_twice(drawn, evaluated, half):
+    before = {file: file.stat().st_mtime_ns for file in drawn.rglob("*.parquet")}
+    status, _, err = run("evaluate", "--out", drawn, "--reference", half)
+    assert (status, "nothing to measure" in err) == (0, True), err
+    assert {file: file.stat().st_mtime_ns for file in drawn.rglob("*.parquet")} == before
+
+
+def problems(out):
+    opened = saved_run(str(out))
+    inventory = Inventory(opened)
+    verifier = Verifier("cpu", str(out), None, opened.fingerprint, inventory.evaluations)
+    checked = {shard: verifier.check_shard(shard) for shard in inventory.readable()}
+    bad = [p for result in checked.values() for p in result.problems]
+    bad += inventory.closing_problems({shard: result.digest for shard, result in checked.items()})
+    return bad + inventory.unread_problems(), inventory
+
+
+def test_verify_knows_the_folder_and_what_is_made_from_what(drawn, evaluated):
+    opened = saved_run(str(drawn))
+    run("sweep", "--config", drawn / "sweep.json")  # its metrics.json and report
+    assert problems(drawn)[0] == []
+    setting = opened.settings[0]
+    prefix = evaluated.relative_to(drawn)
+    victim = f"{prefix}/{folder('features', setting)}/seeds-000000020-000000040.parquet"
+    whole = (drawn / victim).read_bytes()
+    (drawn / victim).write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    (drawn / prefix / "stray").write_text("")
+    try:
+        bad, inventory = problems(drawn)
+        assert {(p.kind, p.path) for p in bad} == {("bad", victim), ("surplus", f"{prefix}/stray")}
+        assert inventory.made_from(bad) == {victim, f"{prefix}/stray", f"{prefix}/{metrics_path(setting)}"}
+    finally:
+        (drawn / victim).write_bytes(whole)
+        (drawn / prefix / "stray").unlink()
+
+
+def test_a_sweep_with_another_reference_is_sent_here(drawn, half, monkeypatch, capsys):
+    status, _, err = in_process(monkeypatch, capsys, "sweep", "--config", drawn / "sweep.json", "--reference", half)
+    assert (status, "measure it by jobs/evaluate.py" in err, len(err.splitlines())) == (2, True, 1), err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--extractor", "none"], "--extractor none is unknown"),
+        (["--reference", "none.npz"], "--reference none.npz: no such file"),
+        (["--num-workers", "0"], "--num-workers"),
+        (["--extractor-weights", "README.md"], "cannot be loaded"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(drawn, arguments, says, monkeypatch, capsys):
+    before = sorted(drawn.rglob("*"))
+    status, text, err = in_process(monkeypatch, capsys, "evaluate", "--out", drawn, *arguments)
+    assert (status, text, says in err, len(err.splitlines())) == (2, "", True, 1), err
+    assert sorted(drawn.rglob("*")) == before
+
+
+def test_an_unfinished_run_is_refused(tmp_path, monkeypatch, capsys):
+    opened = draw_and_measure(tmp_path / "out")
+    (tmp_path / "out" / opened.shards()[3].path("images")).unlink()
+    status, _, err = in_process(monkeypatch, capsys, "evaluate", "--out", tmp_path / "out")
+    assert (status, "lacks 1 image files: finish the sweep first" in err) == (2, True), err
+
+
+def test_reference_writes_what_others_and_we_read(tmp_path, drawn, monkeypatch, capsys):
+    for name in ("r.npz", "r.parquet"):
+        arguments = ["--reference", "digits", "--extractor", "digits-classifier", "--to", tmp_path / name]
+        status, text, err = in_process(monkeypatch, capsys, "reference", *arguments)
+        assert (status, '"num_images": 1797' in text) == (0, True), err
+        status, _, err = in_process(monkeypatch, capsys, "reference", *arguments)
+        assert (status, "must be a new file" in err, len(err.splitlines())) == (2, True, 1), err
+    with np.load(tmp_path / "r.npz") as content:
+        assert content["mu"].shape == (64,)
+        assert content["sigma"].shape == (64, 64)
+        assert json.loads(str(content["provenance"]))["source"] == "digits"
+    own = saved_run(str(drawn)).metrics()
+    for name in ("r.npz", "r.parquet"):
+        status, _, err = run("evaluate", "--out", drawn, "--reference", tmp_path / name)
+        assert status == 0, err
+    opened = saved_run(str(drawn))
+    by_kind = {e.reference.kind: replace(opened, evaluation=e).metrics() for e in Inventory(opened).evaluations}
+    for setting, row in own.items():
+        assert by_kind["statistics"][setting]["fid"] == row["fid"]
+        assert by_kind["statistics"][setting]["kid_mean"] is None
+        for name in ("fid", "kid_mean", "precision", "recall"):
+            assert by_kind["features"][setting][name] == row[name]
