@@ -1,14 +1,31 @@
-"""The digits classifier that is shipped: what it knows, and what its note says."""
+"""Extractors: the shipped digits classifier, Inception's weights once a node, and what is recorded of each."""
 
+import functools
+import http.server
 import json
+import shutil
+import threading
 
+import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
-from pipeline.evaluation.extractors import DIGITS, DIGITS_WEIGHTS, describe, make_extractor
+from pipeline import UserError
+from pipeline.evaluation import extractors
+from pipeline.evaluation.extractors import (
+    DIGITS,
+    DIGITS_WEIGHTS,
+    INCEPTION,
+    DigitsExtractor,
+    ExtractorInfo,
+    describe,
+    make_extractor,
+)
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.real_images import digits_images
+from pipeline.sources import sha256_of
 
 
 def test_the_shipped_classifier_is_as_good_as_its_note_says():
@@ -21,3 +38,76 @@ def test_the_shipped_classifier_is_as_good_as_its_note_says():
     # rounding the sixteenths to 255 levels may move one digit of 360
     assert abs(accuracy - note["held_out_accuracy"]) <= 1 / 360 + 1e-9
     assert features.shape == (360, 64)
+
+
+@pytest.fixture
+def served(tmp_path, inception_weights, monkeypatch):
+    """A web server on loopback that has the weights, named by their digest as torch-fidelity's are: requests so far."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = f"weights-inception-{sha256_of(inception_weights)[:8]}.pth"
+    (tmp_path / "www").mkdir()
+    shutil.copy(inception_weights, tmp_path / "www" / name)
+    requests = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            requests.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "www"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(extractors, "URL_INCEPTION_V3", f"http://127.0.0.1:{server.server_port}/{name}")
+    yield requests, tmp_path / "www" / name
+    server.shutdown()
+    server.server_close()
+
+
+def test_inceptions_weights_are_fetched_once_a_node(served, inception_weights):
+    requests, _ = served
+    described = []
+    threads = [threading.Thread(target=lambda: described.append(describe(INCEPTION, None))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(requests) == 1
+    assert described == [ExtractorInfo(INCEPTION, None, sha256_of(inception_weights), 2048)] * 3
+    assert describe(INCEPTION, str(inception_weights)).digest == described[0].digest
+
+
+def test_a_download_that_is_not_what_its_name_says_is_refused(served):
+    _, file = served
+    with file.open("r+b") as content:
+        content.seek(1000)
+        content.write(b"\xff\x00\xff")
+    with pytest.raises(UserError, match="invalid hash value"):
+        describe(INCEPTION, None)
+
+
+def test_other_weights_on_a_node_are_an_error(inception_weights):
+    with pytest.raises(ValueError, match="on this node, not 0000"):
+        make_extractor(ExtractorInfo(INCEPTION, str(inception_weights), "0" * 64, 2048), "cpu")
+
+
+class OneLayer(DigitsExtractor):
+    """An extractor whose one layer serves every metric, as VGG16's, CLIP's and DINOv2's do; its file is its own."""
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric):
+        return "64"
+
+
+@pytest.fixture
+def one_layer():
+    register_feature_extractor("one-layer", OneLayer)
+    yield describe("one-layer", None)
+    del FEATURE_EXTRACTORS_REGISTRY["one-layer"]
+
+
+def test_one_layer_may_serve_every_metric(one_layer):
+    features, logits = extract(make_extractor(one_layer, "cpu"), digits_images()[:20], "cpu", 10)
+    assert one_layer.width == 64
+    assert torch.equal(features, logits)
+    assert one_layer.digest == describe("one-layer", None).digest != describe(DIGITS, None).digest
