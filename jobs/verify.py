@@ -10,7 +10,8 @@ from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.executor import ActorPool, cluster
 from pipeline.generation.shards import Shard
 from pipeline.integrity import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
-from pipeline.stages import Run, saved_run, stage
+from pipeline.stages import Run, saved_run
+from pipeline.work import stage
 
 
 def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None], list[Problem]]:
@@ -20,7 +21,7 @@ def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None]
     if shards := inventory.readable():
         with cluster() as resources:
             pool = ActorPool(Verifier, args, resources, None)
-            stage("verifying", pool, "check_shard", shards, lambda shard: shard.rows, checked.__setitem__)
+            stage("verifying", pool, "check_shard", shards, lambda shard: shard.rows, on_done=checked.__setitem__)
             pool.close()
     problems = [problem for result in checked.values() for problem in result.problems]
     return {shard: result.digest for shard, result in checked.items()}, [

@@ -11,6 +11,7 @@ from pipeline.evaluation.worker import manifest_path, metrics_path, read_planned
 from pipeline.generation.images import read_footer
 from pipeline.generation.shards import Shard, plan
 from pipeline.grid import Setting
+from pipeline.result import RESULT_PATH
 from pipeline.storage import DamagedFileError, Storage
 
 SET_ASIDE = "_set-aside"
@@ -88,7 +89,7 @@ class Inventory:
         surplus = [
             Problem(path, "surplus", f"{self.storage.url}/{path} is not in the plan")
             for path in sorted(set(self.found) - planned)
-            if not path.startswith("report/")
+            if not path.startswith("report/") and path != RESULT_PATH
         ]
         return missing + surplus
 
@@ -105,6 +106,8 @@ class Inventory:
 
         """
         problems = []
+        if self.found.get(RESULT_PATH):
+            problems += self._attempt(RESULT_PATH, lambda: self.storage.read_json(RESULT_PATH))
         if self.found.get("metrics.json"):
             problems += self._attempt("metrics.json", lambda: self.storage.read_checked("metrics.json", same(rows)))
         if self.found.get(REFERENCE_PATH):

@@ -1,34 +1,26 @@
 """The stages of a sweep, composed: check, draw, evaluate, report. Each does what is missing and nothing else."""
 
 import contextlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipeline import RunFailedError, UserError
+from pipeline import UserError
 from pipeline.config import SweepConfig, fingerprint
 from pipeline.diffusion import unet
-from pipeline.dispatch import Failure
 from pipeline.evaluation.extractors import DIGITS, DIGITS_SHAPE
 from pipeline.evaluation.features import REFERENCE_PATH
 from pipeline.evaluation.worker import FeatureWorker, metrics_path
-from pipeline.executor import ActorPool, Resources
+from pipeline.executor import ActorPool
 from pipeline.generation.sampler import Sampler
-from pipeline.generation.shards import Shard, pending, plan
+from pipeline.generation.shards import Shard, Shards, pending, plan_all
 from pipeline.grid import Setting, settings
-from pipeline.reporting.progress import Progress
+from pipeline.resources import Resources
+from pipeline.result import RESULT_PATH, Result
 from pipeline.storage import DamagedFileError, Storage, StorageError
+from pipeline.work import stage, write_from_worker
 
-
-class IncompleteError(RunFailedError):
-    """Tasks failed for good; the text names each with its last error."""
-
-    def __init__(self, failures: list[Failure], name: Callable[[Any], str]) -> None:
-        super().__init__("\n".join(f"{name(failure.task)}: {failure.error}" for failure in failures))
-
-
-OURS = {"sweep.json", "images", "features", "metrics.json", "report", "_set-aside"}
+OURS = {"sweep.json", RESULT_PATH, "images", "features", "metrics.json", "report", "_set-aside"}
 """Names at the top of an output."""
 
 
@@ -52,10 +44,14 @@ class Run:
         """The grid, in the order of the table."""
         return settings(self.config, self.num_train_timesteps)
 
-    def shards(self) -> list[Shard]:
+    @cached_property
+    def result(self) -> Result:
+        """What the output says of this run."""
+        return Result(self.storage)
+
+    def shards(self) -> Shards:
         """Return the whole plan."""
-        config = self.config
-        return [shard for s in self.settings for shard in plan(s, config.num_images, config.shard_size)]
+        return plan_all(self.settings, self.config.num_images, self.config.shard_size)
 
     def metrics(self) -> dict[Setting, dict[str, Any]]:
         """Return the rows of the settings that are measured."""
@@ -123,11 +119,12 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     return Run(config, saved["num_train_timesteps"], storage, storage_options, saved["identity"])
 
 
-def claim(run: Run) -> None:
-    """Write sweep.json, the first file of a run.
+def claim(run: Run, resources: Resources | None = None) -> None:
+    """Write sweep.json, the first file of a run; given `resources`, from a worker, as all that follows.
 
     Raises:
-        UserError: the output cannot be written.
+        UserError: the output cannot be written, or what a worker writes there is not seen here.
+        PoolBrokenError: no worker came.
 
     """
     content = {
@@ -138,8 +135,11 @@ def claim(run: Run) -> None:
     }
     try:
         run.storage.remove_stale_temporaries()
-        run.storage.write_json("sweep.json", content)
-    except (OSError, StorageError) as error:
+        if resources is None:
+            run.storage.write_json("sweep.json", content)
+        else:
+            write_from_worker(run.storage, run.storage_options, resources, "sweep.json", content)
+    except (OSError, StorageError, DamagedFileError) as error:
         raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
 
 
@@ -162,7 +162,7 @@ def draw(run: Run, resources: Resources, num_workers: int | None) -> None:
     }
     pool = ActorPool(Sampler, args, resources, num_workers)
     try:
-        stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost)
+        stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost, run.result)
     finally:
         pool.close()
 
@@ -190,45 +190,9 @@ def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
         tasks: list[Shard | None] = [*pending(run.storage, "features", run.shards())]
         if not run.storage.ls("features").get(REFERENCE_PATH.removeprefix("features/")):
             tasks.append(None)
-        stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1)
+        stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1, run.result)
         measured = run.metrics()
         unmeasured = [setting for setting in run.settings if setting not in measured]
-        stage("metrics", pool, "measure", unmeasured, lambda _: config.num_images)
+        stage("metrics", pool, "measure", unmeasured, lambda _: config.num_images, run.result)
     finally:
         pool.close()
-
-
-def stage(
-    name: str,
-    pool: ActorPool,
-    method: str,
-    tasks: Sequence[Any],
-    cost: Callable[[Any], int],
-    on_done: Callable[[Any, Any], None] = lambda task, result: None,
-) -> None:
-    """Call an actor's method once for each task, with progress.
-
-    Raises:
-        IncompleteError: a task failed for good; all others are done.
-
-    """
-    if not tasks:
-        return
-
-    def images(task: Shard | Setting | None) -> int:
-        return task.rows if isinstance(task, Shard) else 0 if task is None else cost(task)
-
-    def count(task: Any, result: Any) -> None:
-        progress.add(images(task), cost(task))
-        on_done(task, result)
-
-    with Progress(name, sum(map(images, tasks)), sum(map(cost, tasks))) as progress:
-        failures = pool.run(method, tasks, cost, count, progress.tick)
-    if failures:
-        raise IncompleteError(failures, _name)
-
-
-def _name(task: Shard | Setting | None) -> str:
-    if isinstance(task, Shard):
-        return f"{task.setting.slug}/{task.name}"
-    return task.slug if task else "the reference"

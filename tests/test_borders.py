@@ -15,15 +15,18 @@ ROOMS = {
     "sealed": set(),
     "storage": {"sealed"},
     "dispatch": set(),
-    "executor": {"dispatch", "storage"},
+    "resources": set(),
+    "result": {"storage"},
+    "executor": {"dispatch", "resources", "storage"},
     "cli": set(),
     "generation": {"config", "grid", "storage", "diffusion"},
     "evaluation": {"config", "grid", "storage", "diffusion", "generation"},
-    "integrity": {"grid", "storage", "generation", "evaluation"},
-    "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation"},
+    "integrity": {"result", "grid", "storage", "generation", "evaluation"},
+    "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation", "dispatch"},
+    "work": {"dispatch", "executor", "resources", "result", "grid", "generation", "reporting", "storage"},
     "stages": {
         *("config", "grid", "storage", "diffusion", "generation", "evaluation", "reporting"),
-        *("dispatch", "executor"),
+        *("executor", "resources", "result", "work"),
     },
 }
 FILES = sorted((ROOT / "pipeline").rglob("*.py"))
