@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +10,6 @@ from pipeline.storage import DamagedFileError, Storage, StorageError
 
 RESULT_PATH = "result.json"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
-SECONDS_UNTIL_DEAD = 300.0
-"""A running sweep writes its result.json about once a minute."""
 
 
 class Result:
@@ -99,6 +96,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def seconds_since(text: str) -> float:
-    """Return the age of a time from `now`, by this machine's clock."""
-    return time.time() - datetime.fromisoformat(text).timestamp()
+def seconds_of(text: str) -> float:
+    """Return a time from `now` in seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()

@@ -1,5 +1,6 @@
 """The tasks of one stage on actors, followed and noted; and a file written from where workers are."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from pipeline.dispatch import Failure
 from pipeline.executor import ActorPool, metric
 from pipeline.generation.shards import Shard
 from pipeline.grid import Setting
-from pipeline.reporting.monitor import Monitor
+from pipeline.reporting.monitor import Monitor, Patience
 from pipeline.resources import Resources
 from pipeline.result import Result
 from pipeline.storage import DamagedFileError, Storage, StorageError
@@ -88,12 +89,12 @@ def write_from_worker(
     args = {"out": storage.url, "storage_options": options}
     pool = ActorPool(Writer, args, replace(resources, witness=None), 1)
     try:
-        stage("first worker", pool, "write", [(path, content)], lambda _: 1)
-    except IncompleteError as error:
-        raise StorageError(f"from a worker: {next(iter(error.failures.values()))}") from error
+        failures = pool.run("write", [(path, content)], lambda _: 1, Patience("first worker"))
     finally:
         pool.close()
-    if storage.read_json(path) != content:
+    if failures:
+        raise StorageError(f"by a worker: {failures[0].error}")
+    if storage.read_json(path) != json.loads(json.dumps(content)):
         raise DamagedFileError(f"what a worker writes to {storage.url} is not seen here: give a URL or a shared disk")
 
 

@@ -22,7 +22,7 @@ ROOMS = {
     "generation": {"config", "grid", "storage", "diffusion"},
     "evaluation": {"config", "grid", "storage", "diffusion", "generation"},
     "integrity": {"result", "grid", "storage", "generation", "evaluation"},
-    "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation", "dispatch"},
+    "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation", "dispatch", "result"},
     "work": {"dispatch", "executor", "resources", "result", "grid", "generation", "reporting", "storage"},
     "stages": {
         *("config", "grid", "storage", "diffusion", "generation", "evaluation", "reporting"),

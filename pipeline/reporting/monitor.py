@@ -52,7 +52,21 @@ class State:
         )
 
 
-class Monitor(Watcher):
+class Patience(Watcher):
+    """Says every minute that no worker comes."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage, self.minutes = stage, 0
+
+    def tick(self, without_worker: float) -> None:
+        """Say so if it is time."""
+        if int(without_worker / 60) > self.minutes:
+            text = f"{self.stage}: no worker for {without_worker:,.0f} s, waiting for the cluster"
+            print(text, file=sys.stderr, flush=True)
+        self.minutes = int(without_worker / 60)
+
+
+class Monitor(Patience):
     """Follows the tasks of a stage and tells standard error, Prometheus and `publish`."""
 
     def __init__(
@@ -77,7 +91,8 @@ class Monitor(Watcher):
             on_done: called with (task, result).
 
         """
-        self.stage, self.images, self.cost = stage, images, cost
+        super().__init__(stage)
+        self.images, self.cost = images, cost
         self.publish, self.on_done = publish, on_done
         self.states: dict[str, State] = {}
         for task in tasks:
@@ -88,7 +103,6 @@ class Monitor(Watcher):
             self._show(slug)
         self.progress = Progress(stage, sum(map(images, tasks)), sum(map(cost, tasks)))
         self.last_states = time.monotonic()
-        self.minutes_without_worker = 0
 
     def started(self, task: Any) -> None:
         """Count a shard as in flight."""
@@ -121,9 +135,7 @@ class Monitor(Watcher):
 
     def tick(self, without_worker: float) -> None:
         """Say something if it is time."""
-        if int(without_worker / 60) > self.minutes_without_worker:
-            print(f"{self.stage}: no worker for {without_worker:,.0f} s, waiting for the cluster", file=sys.stderr)
-        self.minutes_without_worker = int(without_worker / 60)
+        super().tick(without_worker)
         self.progress.tick()
         if time.monotonic() - self.last_states >= SECONDS_BETWEEN_STATES:
             self.last_states = time.monotonic()
