@@ -23,6 +23,7 @@ from pipeline.dispatch import Event, Failure, Watcher, run
 from pipeline.resources import Request, Resources, choose, joins_a_cluster
 from pipeline.storage import StorageError
 
+CHECKOUT = Path(__file__).parents[1]
 AHEAD = 8
 """Workers asked for beyond what an autoscaling cluster has, or as many again as it has: its signal to grow."""
 
@@ -53,6 +54,9 @@ def _connect() -> None:
         ray.init(address="local", include_dashboard=False, **quiet)
         return
     address = os.environ["RAY_ADDRESS"]
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():
+        # as `ray job submit --working-dir .` does: nodes need no install of this project
+        quiet["runtime_env"] = {"working_dir": str(CHECKOUT)}
     try:
         ray.init(**quiet)
     except (ConnectionError, AuthenticationError, ValueError) as error:

@@ -99,5 +99,7 @@ def choose(request: Request, nodes: list[dict[str, float]], autoscaling: bool) -
     if not autoscaling and not resources.slots(nodes):
         asked = f"--gpus-per-worker {resources.gpus:g}" if resources.gpus else "a worker takes a CPU core"
         counted = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
-        raise UserError(f"{asked}: the cluster has {gpus:g} GPUs and {cpus:g} CPU cores on {counted}, too few for one")
+        raise UserError(
+            f"{asked}: the cluster has {gpus:g} GPUs and {cpus:g} CPU cores on {counted}, too few for one worker"
+        )
     return resources

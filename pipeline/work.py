@@ -1,5 +1,6 @@
 """The tasks of one stage on actors, followed and noted; and a file written from where workers are."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -94,8 +95,11 @@ def write_from_worker(
         pool.close()
     if failures:
         raise StorageError(f"by a worker: {failures[0].error}")
-    if storage.read_json(path) != json.loads(json.dumps(content)):
-        raise DamagedFileError(f"what a worker writes to {storage.url} is not seen here: give a URL or a shared disk")
+    seen = None
+    with contextlib.suppress(DamagedFileError):
+        seen = storage.read_json(path)
+    if seen != json.loads(json.dumps(content)):
+        raise DamagedFileError("what a worker writes there is not seen here: give a URL, or a disk that all share")
 
 
 def _name(task: Shard | Setting | None) -> str:

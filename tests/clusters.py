@@ -49,14 +49,15 @@ class Head:
 
 
 @contextlib.contextmanager
-def head(*arguments, **environment):
-    """Run `ray start --head --block` with the arguments."""
+def head(*arguments, autoscaling=None, **environment):
+    """Run `ray start --head --block` with the arguments; `autoscaling` makes the configuration file of a port."""
     # not tmp_path: Ray's sockets lie in it, and a socket's path has 107 characters at most
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     port, dashboard = free_port(), free_port()
     command = [RAY, "start", "--head", "--block", f"--port={port}", f"--temp-dir={folder}"]
     command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     command += [f"--dashboard-agent-listen-port={free_port()}", f"--object-store-memory={200 * 2**20}"]
+    command += [f"--autoscaling-config={autoscaling(port)}"] if autoscaling else []
     environment = ENVIRONMENT | environment
     with Path(folder, "start.log").open("w") as log:
         process = subprocess.Popen([*command, *arguments], env=environment, stdout=log, stderr=log)
