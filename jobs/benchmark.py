@@ -24,11 +24,12 @@ from diffusers import DDIMPipeline
 from pipeline.cli import Parser
 from pipeline.config import SweepConfig
 from pipeline.diffusion import unet
-from pipeline.executor import ActorPool, Resources, cluster
+from pipeline.executor import ActorPool, cluster
 from pipeline.generation.images import read_footer, read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard
 from pipeline.grid import settings
+from pipeline.resources import Resources
 from pipeline.sources import model_folder
 
 STEPS, IMAGES, ROUNDS = 50, 1000, 5
@@ -58,7 +59,6 @@ def throughput(resources: Resources) -> None:
     config = SweepConfig(steps=(STEPS,), eta=(1.0,))
     (setting,) = settings(config, 1000)
     rates: dict[str, list[float]] = {"network_calls": [], "draw_shard": [], "diffusers_pipeline": []}
-    shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(resources.slots)]
     with tempfile.TemporaryDirectory() as out:
         args: dict[str, Any] = {
             "out": out,
@@ -68,15 +68,17 @@ def throughput(resources: Resources) -> None:
         }
         args |= {"precision": "float32", "seed": 0, "batch_size": config.batch_size, "fingerprint": "benchmark"}
         pool = ActorPool(Contenders, args, resources, None)
+        workers = pool.size
+        shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(workers)]
         for round_number in range(ROUNDS + 1):
             for method, measured in rates.items():
                 start = time.perf_counter()
-                pool.run(method, shards, lambda shard: shard.cost, lambda *_: None)
+                pool.run(method, shards, lambda shard: shard.cost)
                 if round_number:  # the first round starts the actors
                     measured.append(sum(shard.cost for shard in shards) / (time.perf_counter() - start))
         pool.close()
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"eta 1, S = {STEPS}, batch {config.batch_size}, {resources.slots} workers ({resources.device})")
+    print(f"eta 1, S = {STEPS}, batch {config.batch_size}, {workers} workers ({resources.device})")
     names = ("bare network calls", "the pipeline", "diffusers' DDIMPipeline")
     for name, rate in zip(names, medians.values(), strict=True):
         print(f"  {name:<24} {rate:>9,.0f} calls × images/s  {rate / medians['network_calls']:>6.1%}")

@@ -18,6 +18,7 @@ from pipeline.evaluation.evaluation import FOLDER, Evaluation, open_evaluation
 from pipeline.executor import cluster
 from pipeline.generation.shards import pending
 from pipeline.reporting.report import publish
+from pipeline.resources import Request
 from pipeline.run import Run, saved_run
 from pipeline.stages import evaluate
 
@@ -60,7 +61,7 @@ def main() -> int:
     run = dataclasses.replace(run, evaluation=choose(run, args))
     if len(run.metrics()) < len(run.settings):
         run.results.write_json("evaluation.json", dataclasses.asdict(run.evaluation))
-        with cluster() as resources:
+        with cluster(Request(out=args.out)) as resources:
             evaluate(run, resources, args.num_workers)
     else:
         print("nothing to measure: every setting is", file=sys.stderr)

@@ -7,21 +7,26 @@
     python jobs/sweep.py --preset cifar10 --model model-790000.ckpt --out s3://bucket/cifar10   # table 1, on GPUs
 
 Prints progress on standard error and the tables on standard output. Run it again after an interruption: it does what
-is missing. Exit status: 0 done, 1 shards failed, 2 bad input, 130 interrupted.
+is missing. Alone it starts its own Ray; under `ray job submit`, or where RAY_ADDRESS is set, it joins that cluster.
+result.json in the output tells running, finished, failed and stopped apart; jobs/status.py reads it. Exit status: 0
+done, 1 shards failed or no worker came, 2 bad input, 130 stopped by an interrupt or SIGTERM.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from pipeline import RunFailedError, UserError
 from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
 from pipeline.config import make_config
+from pipeline.executor import cluster
 from pipeline.generation.shards import pending
 from pipeline.presets import PRESETS
 from pipeline.reporting.report import publish
-from pipeline.run import Run, claim, open_run
-from pipeline.stages import draw, evaluate
+from pipeline.resources import Request, joins_a_cluster
+from pipeline.run import Run, open_run
+from pipeline.stages import claim, draw, evaluate
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +37,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_storage_options()
     parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    parser.add_argument("--gpus-per-worker", type=float, help="a share of one, as 0.5, or a whole number")
+    parser.add_argument("--start-timeout", type=float, default=1800.0, help="seconds to wait for a first worker")
     grid = parser.add_argument_group("the run (defaults are the preset's)", argument_default=argparse.SUPPRESS)
     grid.add_argument("--out", help="folder or URL of the outputs")
     grid.add_argument("--model", help="digits, a diffusers folder, a .ckpt of the authors' format, a URL, a hub name")
@@ -70,17 +77,21 @@ def main() -> int:
     """Run the sweep and return the exit status."""
     args = vars(parse_args())
     preset, file, dry_run, num_workers = (args.pop(name) for name in ("preset", "config", "dry_run", "num_workers"))
+    gpus_per_worker, start_timeout = args.pop("gpus_per_worker"), args.pop("start_timeout")
     options = storage_options(args.pop("storage_options"))
     if num_workers is not None and num_workers < 1:
         raise UserError(f"--num-workers must be 1 or more, not {num_workers}")
-    run = open_run(make_config(preset, file, args), options)
+    config = make_config(preset, file, args)
+    request = Request(gpus_per_worker, start_timeout, config.out)
+    run = open_run(config, options)
     if dry_run:
         print_plan(run)
         return 0
-    claim(run)
+    if not joins_a_cluster():
+        claim(run)  # before the seconds that Ray takes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        complete(run, num_workers)
-        print(publish(run))
+        complete(run, num_workers, request)
     except RunFailedError:
         print("the sweep is not complete; the next run tries only what is missing", file=sys.stderr)
         raise
@@ -90,16 +101,22 @@ def main() -> int:
     return 0
 
 
-def complete(run: Run, num_workers: int | None) -> None:
-    """Draw and evaluate what is missing; without anything missing, without Ray."""
+def complete(run: Run, num_workers: int | None, request: Request) -> None:
+    """Draw and evaluate what is missing, and report; without anything missing, without Ray."""
+    grid = len(run.settings), len(run.settings) * run.config.num_images
     if not pending(run.storage, "images", run.shards()) and len(run.metrics()) == len(run.settings):
         print("nothing to draw: every shard is there", file=sys.stderr)
+        claim(run)
+        with run.result.recorded(*grid):
+            print(publish(run))
         return
-    from pipeline.executor import cluster
-
-    with cluster() as resources:
-        draw(run, resources, num_workers)
-        evaluate(run, resources, num_workers)
+    with cluster(request) as resources:
+        if joins_a_cluster():
+            claim(run, resources)
+        with run.result.recorded(*grid):
+            draw(run, resources, num_workers, run.result)
+            evaluate(run, resources, num_workers, run.result)
+            print(publish(run))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pipeline.executor import ActorPool, cluster
 from pipeline.generation.shards import Shard
 from pipeline.integrity import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
 from pipeline.run import Run, saved_run
-from pipeline.stages import stage
+from pipeline.work import stage
 
 
 def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None], list[Problem]]:
@@ -26,7 +26,7 @@ def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None]
     if shards := inventory.readable():
         with cluster() as resources:
             pool = ActorPool(Verifier, args, resources, None)
-            stage("verifying", pool, "check_shard", shards, lambda shard: shard.rows, checked.__setitem__)
+            stage("verifying", pool, "check_shard", shards, lambda shard: shard.rows, on_done=checked.__setitem__)
             pool.close()
     problems = [problem for result in checked.values() for problem in result.problems]
     return {shard: result.digest for shard, result in checked.items()}, [

@@ -2,8 +2,10 @@
 
 import heapq
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from pipeline import RunFailedError
 
@@ -22,8 +24,9 @@ class Event:
 class Pool(Protocol):
     """Workers as `run` sees them: real ones in `executor`, simulated ones in tests."""
 
-    size: int
-    """How many workers there may be."""
+    @property
+    def size(self) -> int:
+        """How many workers there may be; may change as machines come and go."""
 
     def start(self) -> None:
         """Ask for one more worker; it reports "ready", or "died" where it cannot start."""
@@ -41,6 +44,27 @@ class Pool(Protocol):
         """Return the time in seconds."""
 
 
+class Watcher:
+    """Is told what happens to tasks. This one says nothing."""
+
+    def started(self, task: Any) -> None:
+        """Note that a worker has the task."""
+
+    def done(self, task: Any, result: Any, seconds: float) -> None:
+        """Note that it is done, `seconds` after it was given out."""
+
+    def failed(self, task: Any, error: str, final: bool) -> None:
+        """Note that an attempt failed; unless `final` there will be another."""
+
+    def tick(self, without_worker: float) -> None:
+        """Say something if it is time: called at least once a second.
+
+        Args:
+            without_worker: seconds for which there has been no worker, 0 while there is one.
+
+        """
+
+
 @dataclass(frozen=True)
 class Failure:
     """A task that failed for good."""
@@ -53,31 +77,48 @@ class PoolBrokenError(RunFailedError):
     """Workers cannot be started, so nothing more can be done."""
 
 
-@dataclass
 class _Queue:
-    """Pending tasks as a heap by falling cost, and the attempts of those that failed."""
+    """Tasks by falling cost: those never given out as an order over the sequence, those to be done again as a heap.
 
-    cost: Callable[[Any], float]
-    heap: list[tuple[float, int, Any]] = field(default_factory=list)
-    attempts: dict[int, int] = field(default_factory=dict)
+    Its memory is 16 bytes a task: the sequence may make its tasks when they are asked for.
+    """
 
-    def push(self, index: int, task: Any) -> None:
-        heapq.heappush(self.heap, (-self.cost(task), index, task))
+    def __init__(self, tasks: Sequence[Any], cost: Callable[[Any], float]) -> None:
+        self.tasks = tasks
+        self.costs = np.fromiter(map(cost, tasks), float, len(tasks))
+        self.order = np.argsort(-self.costs, kind="stable")
+        self.given = 0
+        self.again: list[tuple[float, int]] = []
+        self.attempts: dict[int, int] = {}
 
-    def pop(self) -> tuple[int, Any]:
-        _, index, task = heapq.heappop(self.heap)
-        return index, task
+    def __len__(self) -> int:
+        return len(self.order) - self.given + len(self.again)
+
+    def pop(self) -> int:
+        """Return the index of the next task."""
+        if self.given == len(self.order) or (self.again and -self.again[0][0] >= self.costs[self.order[self.given]]):
+            return heapq.heappop(self.again)[1]
+        self.given += 1
+        return int(self.order[self.given - 1])
+
+    def attempt_failed(self, index: int, max_attempts: int) -> bool:
+        """Queue the task again, or return True where that was its last attempt."""
+        self.attempts[index] = self.attempts.get(index, 0) + 1
+        if self.attempts[index] < max_attempts:
+            heapq.heappush(self.again, (-self.costs[index], index))
+            return False
+        return True
 
 
 def run(
     pool: Pool,
     tasks: Sequence[Any],
     cost: Callable[[Any], float],
-    on_done: Callable[[Any, Any], None],
-    on_wait: Callable[[], None] = lambda: None,
+    watcher: Watcher,
     max_attempts: int = 3,
     max_start_failures: int = 3,
     backoff: float = 1.0,
+    start_timeout: float = 1800.0,
 ) -> list[Failure]:
     """Do all tasks and return those that failed `max_attempts` times, each with its last error.
 
@@ -88,39 +129,37 @@ def run(
         pool: the workers.
         tasks: anything the pool's workers take.
         cost: of a task, in any unit.
-        on_done: called with (task, result).
-        on_wait: called at least once a second.
+        watcher: is told what happens.
         max_attempts: tries a task.
         max_start_failures: workers in a row that die before they are ready.
         backoff: first pause in seconds before a dead worker is replaced; doubles up to 30 times itself.
+        start_timeout: seconds that may pass without any worker, at the start or after the last one died.
 
     Raises:
-        PoolBrokenError: workers die at their start; the last error is in the text.
+        PoolBrokenError: workers die at their start, the last error is in the text; or none comes in `start_timeout`.
 
     """
-    queue = _Queue(cost)
-    for index, task in enumerate(tasks):
-        queue.push(index, task)
+    queue = _Queue(tasks, cost)
     failures: list[Failure] = []
-    running: dict[Hashable, tuple[int, Any]] = {}
+    running: dict[Hashable, tuple[int, float]] = {}
     idle: list[Hashable] = []
     starting = 0
     start_failures = 0
-    not_before = pool.now()
+    not_before = last_worker = pool.now()
 
-    def attempt_failed(index: int, task: Any, error: object) -> None:
-        queue.attempts[index] = queue.attempts.get(index, 0) + 1
-        if queue.attempts[index] < max_attempts:
-            queue.push(index, task)
-        else:
-            failures.append(Failure(task, str(error)))
+    def attempt_failed(index: int, error: object) -> None:
+        final = queue.attempt_failed(index, max_attempts)
+        watcher.failed(tasks[index], str(error), final)
+        if final:
+            failures.append(Failure(tasks[index], str(error)))
 
-    while queue.heap or running:
-        while queue.heap and idle:
-            worker = idle.pop()
-            running[worker] = queue.pop()
-            pool.submit(worker, running[worker][1])
-        wanted = min(pool.size, len(queue.heap) + len(running))
+    while queue or running:
+        while queue and idle:
+            worker, index = idle.pop(), queue.pop()
+            running[worker] = (index, pool.now())
+            pool.submit(worker, tasks[index])
+            watcher.started(tasks[index])
+        wanted = min(pool.size, len(queue) + len(running))
         while len(running) + len(idle) + starting < wanted and pool.now() >= not_before:
             pool.start()
             starting += 1
@@ -130,16 +169,16 @@ def run(
                 start_failures = 0
                 idle.append(event.worker)
             elif event.kind in ("done", "failed"):
-                index, task = running.pop(event.worker)
+                index, since = running.pop(event.worker)
                 idle.append(event.worker)
                 if event.kind == "done":
-                    on_done(task, event.value)
+                    watcher.done(tasks[index], event.value, pool.now() - since)
                 else:
-                    attempt_failed(index, task, event.value)
+                    attempt_failed(index, event.value)
             else:
                 pool.discard(event.worker)
                 if event.worker in running:
-                    attempt_failed(*running.pop(event.worker), event.value)
+                    attempt_failed(running.pop(event.worker)[0], event.value)
                 elif event.worker in idle:
                     idle.remove(event.worker)
                 else:
@@ -148,5 +187,10 @@ def run(
                     if start_failures >= max_start_failures:
                         raise PoolBrokenError(f"{start_failures} workers in a row died at their start: {event.value}")
                 not_before = pool.now() + backoff * min(30, 2**start_failures)
-        on_wait()
+        if running or idle:
+            last_worker = pool.now()
+        without_worker = pool.now() - last_worker
+        if without_worker >= start_timeout:
+            raise PoolBrokenError(f"no worker became ready in {start_timeout:,.0f} s")
+        watcher.tick(without_worker)
     return failures

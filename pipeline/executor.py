@@ -3,48 +3,90 @@
 import contextlib
 import logging
 import os
+import signal
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayTaskError
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.exceptions import AuthenticationError, RayActorError, RayTaskError
+from ray.util.metrics import Counter, Gauge, Histogram
 
-from pipeline.dispatch import Event, Failure, run
+from pipeline import UserError
+from pipeline.dispatch import Event, Failure, Watcher, run
+from pipeline.resources import Request, Resources, choose, joins_a_cluster
 from pipeline.storage import StorageError
 
-
-@dataclass(frozen=True)
-class Resources:
-    """What the cluster has for workers: one a GPU, or one a CPU core where there is no GPU."""
-
-    slots: int
-    device: str
-
-    @property
-    def actor_options(self) -> dict[str, Any]:
-        """Return Ray's options for one worker."""
-        return {"num_gpus": 1, "num_cpus": 0} if self.device == "cuda" else {"num_cpus": 1}
+CHECKOUT = Path(__file__).parents[1]
+AHEAD = 8
+"""Workers asked for beyond what an autoscaling cluster has, or as many again as it has: its signal to grow."""
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Resources]:
-    """Join the cluster that RAY_ADDRESS names (a submitted job has it set), or start one in this process."""
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    else:
-        # "local": a bare init would follow the stale address file of a crashed cluster.
-        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+def cluster(request: Request = Request()) -> Iterator[Resources]:  # noqa: B008  frozen
+    """Join the cluster that RAY_ADDRESS names (a submitted job has it set), or start one in this process.
+
+    Raises:
+        UserError: the cluster cannot be joined, or it has not what is asked for and cannot grow.
+
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        total = ray.cluster_resources()
-        if gpus := int(total.get("GPU", 0)):
-            yield Resources(gpus, "cuda")
-        else:
-            yield Resources(int(total.get("CPU", 0)), "cpu")
+        _connect()
+        if on_sigterm is not signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own
+        autoscaling = joins_a_cluster() and is_autoscaler_v2(fetch_from_server=True)
+        yield choose(request, _nodes(), autoscaling)
     finally:
         ray.shutdown()
+
+
+def _connect() -> None:
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not joins_a_cluster():
+        # "local": a bare init would follow the stale address file of a crashed cluster.
+        ray.init(address="local", include_dashboard=False, **quiet)
+        return
+    address = os.environ["RAY_ADDRESS"]
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():
+        # as `ray job submit --working-dir .` does: nodes need no install of this project
+        quiet["runtime_env"] = {"working_dir": str(CHECKOUT)}
+    try:
+        ray.init(**quiet)
+    except (ConnectionError, AuthenticationError, ValueError) as error:
+        raise UserError(f"RAY_ADDRESS {address}: cannot join that cluster: {_first_line(error)}") from error
+    except RuntimeError as error:
+        if "ersion mismatch" not in str(error):
+            raise
+        text = " ".join(str(error).split())
+        raise UserError(f"RAY_ADDRESS {address}: {text}: use the cluster's versions, or `ray job submit`") from error
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str, str]], None]:
+    """Return what feeds a metric of Ray's: Prometheus finds it as `ray_` and its name.
+
+    Args:
+        kind: "counter", "gauge" or "histogram" (of seconds).
+        name: of the metric.
+        description: of the metric.
+
+    """
+    tags = ("stage", "setting")
+    if kind == "counter":
+        return Counter(name, description, tags).inc
+    if kind == "gauge":
+        return Gauge(name, description, tags).set
+    return Histogram(name, description, [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000], tags).observe
 
 
 class ActorPool:
@@ -57,29 +99,41 @@ class ActorPool:
             worker_class: takes `device` and `args`.
             args: keyword arguments of its constructor.
             resources: of the cluster.
-            size: workers at most; None for as many as fit the cluster.
+            size: workers at most; None for as many as the cluster has or can grow to have.
 
         """
-        self.size = size or resources.slots
-        self._class: Any = ray.remote(worker_class).options(max_restarts=0, **resources.actor_options)  # type: ignore[attr-defined]
-        self._args = {"device": resources.device, **args}
+        self.resources = resources
+        self._limit = size
+        self._class: Any = ray.remote(_placed(worker_class, resources.witness)).options(
+            max_restarts=0, **resources.actor_options
+        )  # type: ignore[attr-defined]
+        self._args = args
         self._method = ""
-        self._workers: list[ActorHandle[Any]] = []
+        self._workers: dict[ActorHandle[Any], float | None] = {}  # since when it is ready
         self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], bool]] = {}
         self._spare: list[ActorHandle[Any]] = []
+        self._slots, self._slots_at = 0, -1e9
+        self._seconds = 0.0
+        self._warned = False
+
+    @property
+    def size(self) -> int:
+        """Workers that the limit allows, the nodes can take, and an autoscaler is to make room for."""
+        if self._limit is not None and self.resources.autoscaling:
+            return self._limit
+        if self.now() - self._slots_at > 5:
+            self._slots, self._slots_at = self.resources.slots(_nodes()), self.now()
+        ahead = max(AHEAD, self._slots) if self.resources.autoscaling else 0
+        return min(self._limit or self._slots + ahead, self._slots + ahead)
 
     def run(
-        self,
-        method: str,
-        tasks: Sequence[Any],
-        cost: Callable[[Any], float],
-        on_done: Callable[[Any, Any], None],
-        on_wait: Callable[[], None] = lambda: None,
+        self, method: str, tasks: Sequence[Any], cost: Callable[[Any], float], watcher: Watcher | None = None
     ) -> list[Failure]:
         """Call `method` once for each task; see `dispatch.run`. Actors stay for the next run."""
         self._method = method
-        self._spare = [*self._workers]
-        return run(self, tasks, cost, on_done, on_wait)
+        self._pending.clear()  # of the run before: actors that never became ready
+        self._spare = sorted(self._workers, key=lambda worker: self._workers[worker] is not None)
+        return run(self, tasks, cost, watcher or Watcher(), start_timeout=self.resources.start_timeout)
 
     def start(self) -> None:
         """Reuse an actor of the run before, or ask Ray for one. A pending actor is the autoscaler's signal."""
@@ -87,8 +141,8 @@ class ActorPool:
             worker = self._spare.pop()
         else:
             worker = self._class.remote(**self._args)
-            self._workers.append(worker)
-        self._pending[worker.__ray_ready__.remote()] = (worker, True)
+            self._workers[worker] = None
+        self._pending[worker.where.remote()] = (worker, True)
 
     def submit(self, worker: Any, task: Any) -> None:
         """Call the method."""
@@ -97,7 +151,8 @@ class ActorPool:
     def discard(self, worker: Any) -> None:
         """Kill an actor that is dead or out of reach."""
         ray.kill(worker)
-        self._workers.remove(worker)
+        since = self._workers.pop(worker)
+        self._seconds += self.now() - since if since is not None else 0
 
     def wait(self, timeout: float) -> list[Event]:
         """Return the events of the calls that have ended."""
@@ -111,21 +166,59 @@ class ActorPool:
         """Return the monotonic time."""
         return time.monotonic()
 
+    def take_seconds(self) -> float:
+        """Return for how long workers have been there, all together, since the last call."""
+        now = self.now()
+        for worker, since in self._workers.items():
+            if since is not None:
+                self._seconds += now - since
+                self._workers[worker] = now
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
     def close(self) -> None:
         """Kill all actors."""
-        for worker in self._workers:
-            ray.kill(worker)
-        self._workers.clear()
+        for worker in [*self._workers]:
+            self.discard(worker)
 
     def _event(self, ref: Any, worker: Any, starting: bool) -> Event:
         try:
-            return Event(worker, "ready" if starting else "done", ray.get(ref))
+            value = ray.get(ref)
         except RayTaskError as error:
             if isinstance(error.cause, StorageError):
                 raise error.cause from None  # no other task can succeed either
             return Event(worker, "failed", f"{type(error.cause).__name__}: {error.cause}")
         except RayActorError as error:
             return Event(worker, "died", _cause(error))
+        if starting and self._workers[worker] is None:
+            self._workers[worker] = self.now()
+            if value != self.resources.device and not self._warned:
+                print("a worker was given a GPU, but torch sees none there: it draws on the CPU", file=sys.stderr)
+                self._warned = True
+        return Event(worker, "ready" if starting else "done", value)
+
+
+def _placed(worker_class: Any, witness: str | None) -> type:
+    """Return the class as an actor of it is made: on the GPU that Ray gave it, if torch sees one, else on the CPU."""
+
+    class Placed(worker_class):  # type: ignore[misc]
+        def __init__(self, **args: Any) -> None:
+            if witness is not None and not Path(witness).exists():
+                raise FileNotFoundError(
+                    f"{socket.gethostname()} does not see {witness}: --out must be on a shared disk"
+                )
+            self._where = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
+            super().__init__(device=self._where, **args)
+
+        def where(self) -> str:
+            return self._where
+
+    Placed.__name__ = Placed.__qualname__ = worker_class.__name__
+    return Placed
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _cause(error: RayActorError) -> str:

@@ -13,6 +13,7 @@ from pipeline.evaluation.worker import manifest_path, metrics_path, read_planned
 from pipeline.generation.images import read_footer
 from pipeline.generation.shards import Shard, plan
 from pipeline.grid import Setting
+from pipeline.result import RESULT_PATH
 from pipeline.run import Run
 from pipeline.storage import DamagedFileError, Storage
 
@@ -94,7 +95,7 @@ class Inventory:
         """Return what the listing alone shows: missing and surplus files."""
         needed = {"sweep.json"} | {manifest_path(setting) for setting in self.settings}
         needed |= {shard.path("images") for shard in self.shards}
-        known = set()
+        known = {RESULT_PATH}
         for evaluation in self.evaluations:
             prefix = evaluation.prefix
             # another evaluation than the sweep's need not know settings that came later
@@ -127,7 +128,7 @@ class Inventory:
             digests: of the shards' pixels, None where they cannot be trusted.
 
         """
-        problems = []
+        problems = self._attempt(RESULT_PATH, partial(self.storage.read_json, RESULT_PATH))
         for setting in self.settings:
             drawn = {shard.name: d for shard, d in digests.items() if shard.setting == setting and d}
             manifest = manifest_path(setting)

@@ -1,7 +1,7 @@
 """Run: a config with all that follows from it, opened for work or read back from its output."""
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +11,13 @@ from pipeline.diffusion import unet
 from pipeline.evaluation import evaluation as evaluations
 from pipeline.evaluation.evaluation import Evaluation, open_evaluation
 from pipeline.evaluation.worker import metrics_path
-from pipeline.generation.shards import Shard, plan
+from pipeline.generation.shards import Shards, plan_all
 from pipeline.grid import Setting, settings
+from pipeline.result import RESULT_PATH, Result
 from pipeline.sources import model_folder
 from pipeline.storage import DamagedFileError, Storage, StorageError
 
-OURS = {"sweep.json", "images", "features", "metrics.json", "report", "_set-aside", evaluations.FOLDER}
+OURS = {"sweep.json", RESULT_PATH, "images", "features", "metrics.json", "report", "_set-aside", evaluations.FOLDER}
 """Names at the top of an output."""
 
 
@@ -51,10 +52,14 @@ class Run:
         """The grid, in the order of the table."""
         return settings(self.config, self.model.num_train_timesteps)
 
-    def shards(self) -> list[Shard]:
+    @cached_property
+    def result(self) -> Result:
+        """What the output says of this run."""
+        return Result(self.storage)
+
+    def shards(self) -> Shards:
         """Return the whole plan."""
-        config = self.config
-        return [shard for s in self.settings for shard in plan(s, config.num_images, config.shard_size)]
+        return plan_all(self.settings, self.config.num_images, self.config.shard_size)
 
     def metrics(self) -> dict[Setting, dict[str, Any]]:
         """Return the rows of the settings that are measured."""
@@ -125,24 +130,3 @@ def _assert_same(run: Run, there: dict[str, Any]) -> None:
     of_there, of_here = (fingerprint({name: identity.get(name) for name in names}) for identity in (there, here))
     texts = "; ".join(f"{name} {there.get(name)} there, {here[name]} here" for name in differ)
     raise UserError(f"--out {run.config.out} has fingerprint {of_there}, this sweep {of_here} ({texts}): {advice}")
-
-
-def claim(run: Run) -> None:
-    """Write sweep.json, the first file of a run.
-
-    Raises:
-        UserError: the output cannot be written.
-
-    """
-    content = {
-        "config": run.config.model_dump(),
-        "fingerprint": run.fingerprint,
-        "identity": run.identity,
-        "model": asdict(run.model),
-        "evaluation": asdict(run.evaluation),
-    }
-    try:
-        run.storage.remove_stale_temporaries()
-        run.storage.write_json("sweep.json", content)
-    except (OSError, StorageError) as error:
-        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error

@@ -1,25 +1,44 @@
-"""The stages of a sweep: draw, evaluate. Each does what is missing and nothing else."""
+"""The stages of a sweep: claim, draw, evaluate. Each does what is missing and nothing else."""
 
-from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from pipeline import RunFailedError, UserError
-from pipeline.dispatch import Failure
+from pipeline import UserError
 from pipeline.evaluation.reference import REFERENCE_PATH
 from pipeline.evaluation.worker import FeatureWorker
-from pipeline.executor import ActorPool, Resources
+from pipeline.executor import ActorPool
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard, pending
-from pipeline.grid import Setting
-from pipeline.reporting.progress import Progress
+from pipeline.resources import Resources
+from pipeline.result import Result
 from pipeline.run import Run
+from pipeline.storage import DamagedFileError, StorageError
+from pipeline.work import stage, write_from_worker
 
 
-class IncompleteError(RunFailedError):
-    """Tasks failed for good; the text names each with its last error."""
+def claim(run: Run, resources: Resources | None = None) -> None:
+    """Write sweep.json, the first file of a run; given `resources`, from a worker, as all that follows.
 
-    def __init__(self, failures: list[Failure], name: Callable[[Any], str]) -> None:
-        super().__init__("\n".join(f"{name(failure.task)}: {failure.error}" for failure in failures))
+    Raises:
+        UserError: the output cannot be written, or what a worker writes there is not seen here.
+        PoolBrokenError: no worker came.
+
+    """
+    content = {
+        "config": run.config.model_dump(),
+        "fingerprint": run.fingerprint,
+        "identity": run.identity,
+        "model": asdict(run.model),
+        "evaluation": asdict(run.evaluation),
+    }
+    try:
+        run.storage.remove_stale_temporaries()
+        if resources is None:
+            run.storage.write_json("sweep.json", content)
+        else:
+            write_from_worker(run.storage, run.storage_options, resources, "sweep.json", content)
+    except (OSError, StorageError, DamagedFileError) as error:
+        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
 
 
 def sampler_arguments(run: Run) -> dict[str, Any]:
@@ -50,8 +69,8 @@ def feature_worker_arguments(run: Run) -> dict[str, Any]:
     }
 
 
-def draw(run: Run, resources: Resources, num_workers: int | None) -> None:
-    """Draw the missing shards.
+def draw(run: Run, resources: Resources, num_workers: int | None, result: Result | None = None) -> None:
+    """Draw the missing shards; `result` notes what that does and costs.
 
     Raises:
         IncompleteError: a shard failed for good; all others are drawn.
@@ -63,13 +82,13 @@ def draw(run: Run, resources: Resources, num_workers: int | None) -> None:
     shards = pending(run.storage, "images", run.shards())
     pool = ActorPool(Sampler, sampler_arguments(run), resources, num_workers)
     try:
-        stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost)
+        stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost, result)
     finally:
         pool.close()
 
 
-def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
-    """Extract the missing features and measure the settings that have no metrics.
+def evaluate(run: Run, resources: Resources, num_workers: int | None, result: Result | None = None) -> None:
+    """Extract the missing features and measure the settings that have no metrics; see `draw`.
 
     Raises:
         IncompleteError: an image file is damaged, or a setting could not be measured.
@@ -80,45 +99,9 @@ def evaluate(run: Run, resources: Resources, num_workers: int | None) -> None:
         tasks: list[Shard | None] = [*pending(run.results, "features", run.shards())]
         if not run.results.ls("features").get(REFERENCE_PATH.removeprefix("features/")):
             tasks.append(None)
-        stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1)
+        stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1, result)
         measured = run.metrics()
         unmeasured = [setting for setting in run.settings if setting not in measured]
-        stage("metrics", pool, "measure", unmeasured, lambda _: run.config.num_images)
+        stage("metrics", pool, "measure", unmeasured, lambda _: run.config.num_images, result)
     finally:
         pool.close()
-
-
-def stage(
-    name: str,
-    pool: ActorPool,
-    method: str,
-    tasks: Sequence[Any],
-    cost: Callable[[Any], int],
-    on_done: Callable[[Any, Any], None] = lambda task, result: None,
-) -> None:
-    """Call an actor's method once for each task, with progress.
-
-    Raises:
-        IncompleteError: a task failed for good; all others are done.
-
-    """
-    if not tasks:
-        return
-
-    def images(task: Shard | Setting | None) -> int:
-        return task.rows if isinstance(task, Shard) else 0 if task is None else cost(task)
-
-    def count(task: Any, result: Any) -> None:
-        progress.add(images(task), cost(task))
-        on_done(task, result)
-
-    with Progress(name, sum(map(images, tasks)), sum(map(cost, tasks))) as progress:
-        failures = pool.run(method, tasks, cost, count, progress.tick)
-    if failures:
-        raise IncompleteError(failures, _name)
-
-
-def _name(task: Shard | Setting | None) -> str:
-    if isinstance(task, Shard):
-        return f"{task.setting.slug}/{task.name}"
-    return task.slug if task else "the reference"

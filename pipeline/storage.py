@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import math
 import os
 import socket
 import uuid
@@ -65,11 +66,17 @@ class Storage:
 
     def ls(self, folder: str) -> dict[str, int]:
         """Return name → size in bytes of every file in `folder`; empty where there is no such folder."""
+        return {name: size for name, (size, _) in self.dated(folder).items()}
+
+    def dated(self, folder: str) -> dict[str, tuple[int, float]]:
+        """Return name → (size in bytes, when it was written in seconds since 1970) of every file in `folder`."""
         try:
             entries = self._call("list", folder, self._fs.ls, detail=True)
         except FileNotFoundError:
             return {}
-        return {Path(entry["name"]).name: entry["size"] for entry in entries if entry["type"] == "file"}
+        return {
+            Path(entry["name"]).name: (entry["size"], _written(entry)) for entry in entries if entry["type"] == "file"
+        }
 
     def names(self) -> list[str]:
         """Return the names of the files and folders at the top of the output."""
@@ -198,6 +205,12 @@ class Storage:
             if remote or getattr(error, "errno", None) in _FULL:
                 raise StorageError(f"cannot {operation} {where}: {type(error).__name__}: {error}") from error
             raise
+
+
+def _written(entry: dict[str, Any]) -> float:
+    # local, S3, memory: fsspec has no common word for it
+    time = next((entry[name] for name in ("mtime", "LastModified", "created") if name in entry), math.nan)
+    return float(time) if isinstance(time, int | float) else float(time.timestamp())
 
 
 def _transient(error: BaseException) -> bool:

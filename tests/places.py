@@ -8,8 +8,8 @@ from pipeline.config import SweepConfig
 from pipeline.evaluation.worker import FeatureWorker
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
-from pipeline.run import claim, open_run, saved_run
-from pipeline.stages import feature_worker_arguments, sampler_arguments
+from pipeline.run import open_run, saved_run
+from pipeline.stages import claim, feature_worker_arguments, sampler_arguments
 from pipeline.storage import Storage
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]

@@ -18,14 +18,17 @@ ROOMS = {
     "sealed": set(),
     "storage": {"sealed"},
     "dispatch": set(),
-    "executor": {"dispatch", "storage"},
+    "resources": set(),
+    "result": {"storage"},
+    "executor": {"dispatch", "resources", "storage"},
     "cli": set(),
     "generation": BASE,
     "evaluation": BASE | {"generation"},
-    "run": BASE | {"generation", "evaluation"},
-    "integrity": BASE | {"generation", "evaluation", "run"},
-    "reporting": BASE | {"generation", "evaluation", "run"},
-    "stages": BASE | {"generation", "evaluation", "run", "reporting", "dispatch", "executor"},
+    "run": BASE | {"generation", "evaluation", "result"},
+    "integrity": BASE | {"generation", "evaluation", "result", "run"},
+    "reporting": BASE | {"generation", "evaluation", "dispatch", "result", "run"},
+    "work": {"dispatch", "executor", "resources", "result", "grid", "generation", "reporting", "storage"},
+    "stages": BASE | {"generation", "evaluation", "run", "executor", "resources", "result", "work"},
 }
 FILES = sorted((ROOT / "pipeline").rglob("*.py"))
 

@@ -1,54 +1,37 @@
 """The dispatch loop on simulated workers: order, retries, deaths, bounds."""
 
-import heapq
-import itertools
 import random
+import weakref
 
 import pytest
+from simulated import SimulatedPool
 
-from pipeline.dispatch import Event, PoolBrokenError, run
-
-
-class SimulatedPool:
-    """Workers on a fake clock. A task is (name, seconds); `fate` may turn an attempt into "failed" or "died"."""
-
-    def __init__(self, size, fate=lambda task, attempt: "done", start_fate=lambda n: "ready"):
-        self.size, self.fate, self.start_fate = size, fate, start_fate
-        self.clock, self.busy, self.started = 0.0, 0.0, 0
-        self.events, self.log, self.attempts, self.discarded = [], [], {}, []
-        self.order = itertools.count()
-
-    def start(self):
-        worker, self.started = self.started, self.started + 1
-        self._later(0.5, Event(worker, self.start_fate(worker), "start"))
-
-    def submit(self, worker, task):
-        attempt = self.attempts[task] = self.attempts.get(task, 0) + 1
-        self.log.append(task)
-        self.busy += task[1]
-        self._later(task[1], Event(worker, self.fate(task, attempt), f"{task[0]} #{attempt}"))
-
-    def discard(self, worker):
-        self.discarded.append(worker)
-
-    def wait(self, timeout):
-        if not self.events or self.events[0][0] > self.clock + timeout:
-            self.clock += timeout
-            return []
-        self.clock, _, event = heapq.heappop(self.events)
-        return [event]
-
-    def now(self):
-        return self.clock
-
-    def _later(self, seconds, event):
-        heapq.heappush(self.events, (self.clock + seconds, next(self.order), event))
+from pipeline.dispatch import Event, PoolBrokenError, Watcher, run
 
 
-def dispatch(pool, tasks):
-    done = []
-    failures = run(pool, tasks, lambda task: task[1], lambda task, value: done.append(task))
-    return done, failures
+class Log(Watcher):
+    def __init__(self):
+        self.events, self.finished, self.without_worker = [], [], []
+
+    def started(self, task):
+        self.events.append(("started", task))
+
+    def done(self, task, result, seconds):
+        self.events.append(("done", task))
+        self.finished.append(task)
+        assert seconds == task[1]
+
+    def failed(self, task, error, final):
+        self.events.append(("final" if final else "failed", task))
+
+    def tick(self, without_worker):
+        self.without_worker.append(without_worker)
+
+
+def dispatch(pool, tasks, log=None, **bounds):
+    log = log or Log()
+    failures = run(pool, tasks, lambda task: task[1], log, **bounds)
+    return log.finished, failures
 
 
 TASKS = [(f"t{i}", 1 + i % 7) for i in range(40)]
@@ -119,3 +102,76 @@ def test_random_deaths_lose_and_repeat_nothing():
     done, failures = dispatch(pool, TASKS)
     assert sorted(done) == sorted(TASKS)
     assert failures == []
+
+
+def test_the_watcher_hears_of_every_attempt_in_order():
+    log = Log()
+    pool = SimulatedPool(2, fate=lambda task, attempt: "failed" if task[0] == "t5" else "done")
+    dispatch(pool, TASKS, log)
+    of_t5 = [kind for kind, task in log.events if task == TASKS[5]]
+    assert of_t5 == ["started", "failed", "started", "failed", "started", "final"]
+    others = [[kind for kind, task in log.events if task == other] for other in TASKS if other != TASKS[5]]
+    assert others == [["started", "done"]] * 39
+
+
+def test_a_cluster_that_never_grows_ends_the_run():
+    pool = SimulatedPool(0)
+    log = Log()
+    with pytest.raises(PoolBrokenError, match="no worker became ready in 90 s"):
+        dispatch(pool, TASKS, log, start_timeout=90.0)
+    assert (log.without_worker[0], pool.clock) == (1.0, 90.0)
+
+
+def test_workers_that_are_all_lost_are_waited_for_and_replaced():
+    """Every worker dies at once; a minute later there is room again."""
+    pool = SimulatedPool(3, fate=lambda task, attempt: "died" if pool.clock < 3 else "done")
+    shrunk = Log()
+
+    def tick(without_worker):
+        shrunk.without_worker.append(without_worker)
+        pool.size = 0 if 3 <= pool.clock < 63 else 3
+
+    shrunk.tick = tick
+    done, failures = dispatch(pool, [(f"t{i}", 5) for i in range(10)], shrunk, start_timeout=100.0)
+    assert (len(done), failures) == (10, [])
+    assert 55 < max(shrunk.without_worker) < 65
+
+
+def test_a_pool_that_grows_is_used():
+    pool = SimulatedPool(1)
+    log = Log()
+    log.tick = lambda without_worker: setattr(pool, "size", 1 if pool.clock < 20 else 4)
+    dispatch(pool, [(f"t{i}", 5) for i in range(40)], log)
+    assert pool.started == 4
+    assert pool.clock < 20 + 40 * 5 / 4
+
+
+def test_tasks_are_made_when_they_are_given_out():
+    """Of a sequence that makes its tasks, no more are kept than are in flight."""
+    alive = weakref.WeakSet()
+
+    class Task:
+        def __init__(self, index):
+            self.index = index
+            alive.add(self)
+
+    class Made:
+        def __len__(self):
+            return 1000
+
+        def __getitem__(self, index):
+            return Task(index)
+
+        def __iter__(self):
+            return (Task(index) for index in range(1000))
+
+    most = []
+
+    class Pool(SimulatedPool):
+        def submit(self, worker, task):
+            self._later(1.0, Event(worker, "done"))
+            most.append(len(alive))
+
+    assert run(Pool(3), Made(), lambda task: -task.index, Watcher()) == []
+    assert len(most) == 1000
+    assert max(most) <= 5

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.config import SweepConfig
-from pipeline.generation.shards import Shard, pending, plan
+from pipeline.generation.shards import Shard, pending, plan, plan_all
 from pipeline.grid import settings
 from pipeline.storage import Storage
 
@@ -25,18 +25,29 @@ def test_names_and_costs():
 
 def test_pending_is_planned_minus_found(tmp_path):
     storage = Storage(str(tmp_path))
-    shards = [shard for s in SETTINGS for shard in plan(s, 90, 25)]
+    shards = plan_all(SETTINGS, 90, 25)
     storage.write(shards[1].path("images"), b"x")
     storage.write(shards[4].path("images"), b"x")
     storage.write(shards[5].path("images"), b"")  # an empty file is not a finished one
     storage.write("images/setting=ddim-S5-eta0-linear/seeds-000000000-000000090.parquet", b"of another plan")
-    assert pending(storage, "images", shards) == [shards[i] for i in (0, 2, 3, 5, 6, 7)]
+    assert [*pending(storage, "images", shards)] == [shards[i] for i in (0, 2, 3, 5, 6, 7)]
 
 
 def test_one_listing_a_setting(tmp_path, monkeypatch):
     storage = Storage(str(tmp_path))
     listed = []
     monkeypatch.setattr(storage, "ls", lambda folder: listed.append(folder) or {})
-    shards = [shard for s in SETTINGS for shard in plan(s, 1000, 10)]
+    shards = plan_all(SETTINGS, 1000, 10)
     assert len(pending(storage, "images", shards)) == 200
     assert len(listed) == 2
+
+
+def test_shards_of_many_settings_are_a_sequence():
+    shards = plan_all(SETTINGS, 90, 25)
+    listed = [shard for s in SETTINGS for shard in plan(s, 90, 25)]
+    assert [*shards] == [shards[i] for i in range(len(shards))] == listed
+    assert [*reversed(shards)] == listed[::-1]
+    assert (shards[-1], shards[2:5]) == (listed[-1], listed[2:5])
+    with pytest.raises(IndexError):
+        shards[8]
+    assert not plan_all([], 90, 25)

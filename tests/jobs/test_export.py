@@ -13,8 +13,8 @@ from processes import run
 from pipeline.config import SweepConfig
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
-from pipeline.run import claim, open_run
-from pipeline.stages import sampler_arguments
+from pipeline.run import open_run
+from pipeline.stages import claim, sampler_arguments
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from pipeline.config import SweepConfig
 from pipeline.generation.images import read_images
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import pending
-from pipeline.run import claim, open_run
-from pipeline.stages import sampler_arguments
+from pipeline.run import open_run
+from pipeline.stages import claim, sampler_arguments
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "100"]
 CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=100)

@@ -10,7 +10,8 @@ from PIL import Image
 from processes import in_process, run
 
 from pipeline.config import SweepConfig
-from pipeline.run import claim, open_run
+from pipeline.run import open_run
+from pipeline.stages import claim
 
 TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 

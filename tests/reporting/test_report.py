@@ -9,7 +9,8 @@ from pipeline.evaluation.worker import metrics_path
 from pipeline.generation.images import ImageFile, pixel_digest, write_images
 from pipeline.generation.shards import plan
 from pipeline.reporting.report import publish
-from pipeline.run import claim, open_run
+from pipeline.run import open_run
+from pipeline.stages import claim
 
 
 def publish_random(config, **reference):

@@ -1,0 +1,33 @@
+"""Say how far a sweep is, running or not, from its output alone: any machine that can read it will do.
+
+    python jobs/status.py --out runs/digits
+    python jobs/status.py --out s3://bucket/prefix
+
+Prints a line a setting: images drawn and planned, shards in flight and failed as the sweep itself wrote about once a
+minute, images a second and time left by the times of the files. Exit status: 0 finished, 1 failed, stopped, killed or
+otherwise not whole, 2 bad input, 3 running.
+"""
+
+import time
+
+from pipeline.cli import FAILED, Parser, exit_with, storage_options
+from pipeline.reporting.status import read_status, to_text
+from pipeline.result import FINISHED, RUNNING
+from pipeline.run import saved_run
+
+STILL_RUNNING = 3
+
+
+def main() -> int:
+    """Print the status and return the exit status."""
+    parser = Parser(__doc__)
+    parser.add_output("folder or URL of a sweep's outputs")
+    args = parser.parse_args()
+    run = saved_run(args.out, storage_options(args.storage_options))
+    status = read_status(run.storage, run.shards(), time.time())
+    print(to_text(status))
+    return {FINISHED: 0, RUNNING: STILL_RUNNING}.get(status.state, FAILED)
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,124 @@
+"""How far a sweep is, from its output alone: result.json and one listing a setting."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.generation.shards import Shards, folder
+from pipeline.grid import Setting
+from pipeline.result import FAILED, FINISHED, RESULT_PATH, RUNNING, STOPPED, seconds_of, summary
+from pipeline.storage import Storage
+
+SECONDS_UNTIL_KILLED = 300.0
+"""A running sweep writes result.json about once a minute."""
+KILLED, INCOMPLETE, UNKNOWN = "killed", "incomplete", "unknown"
+
+_MEANING = {
+    RUNNING: "running",
+    FINISHED: "finished",
+    FAILED: "failed: the same command tries again what is missing",
+    STOPPED: "stopped: the same command goes on",
+    KILLED: "killed, it says nothing any more: the same command goes on",
+    INCOMPLETE: "finished, but images have gone since: the same command draws them",
+    UNKNOWN: "there is no result.json: no sweep has got to its first image, or an earlier version wrote this",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the listing of a setting's images shows."""
+
+    setting: Setting
+    images: int
+    """Planned."""
+    done: int
+    """In files that are there."""
+    recent: list[tuple[float, int]]
+    """When each file of the last run was written, in seconds since 1970, and its images; in order."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A sweep's state and its settings."""
+
+    state: str
+    age: float
+    """Seconds since its last sign of life; nan where there was none."""
+    result: dict[str, Any]
+    """Content of result.json, {} where there is none."""
+    found: list[Found]
+
+
+def read_status(storage: Storage, shards: Shards, now: float) -> Status:
+    """Look at an output.
+
+    Args:
+        storage: the output.
+        shards: the whole plan.
+        now: seconds since 1970.
+
+    Raises:
+        DamagedFileError: result.json is broken.
+
+    """
+    result = storage.read_json(RESULT_PATH) if RESULT_PATH in storage.names() else {}
+    started = seconds_of(result["started"]) if result else -math.inf
+    found = []
+    for setting, firsts in shards.parts:
+        there = storage.dated(folder("images", setting))
+        of_setting = Shards([(setting, firsts)], shards.num_images, shards.shard_size)
+        files = sorted((there[s.name][1], s.rows) for s in of_setting if there.get(s.name, (0, 0.0))[0])
+        recent = [file for file in files if file[0] >= started]
+        found.append(Found(setting, shards.num_images, sum(rows for _, rows in files), recent))
+    state = result.get("state", UNKNOWN)
+    age = now - seconds_of(result["updated"]) if result else math.nan
+    if state == RUNNING and age > SECONDS_UNTIL_KILLED:
+        state = KILLED
+    if state == FINISHED and any(one.done < one.images for one in found):
+        state = INCOMPLETE
+    return Status(state, age, result, found)
+
+
+def rate(files: list[tuple[float, int]]) -> float:
+    """Return amounts a second from the first to the last of (time, amount), in order; nan where that is no time."""
+    seconds = files[-1][0] - files[0][0] if files else 0.0
+    return sum(amount for _, amount in files[1:]) / seconds if seconds > 0 else math.nan
+
+
+def to_text(status: Status) -> str:
+    """Return the status as lines: a row a setting, the whole, and the state."""
+    stages = status.result.get("stages", {})
+    lines = [f"{'setting':<34} {'done':>11} {'of':>11} {'in flight':>9} {'failed':>6} {'images/s':>9} {'left':>9}"]
+    for one in status.found:
+        said = stages.get("drawing", {}).get(one.setting.slug, {})
+        in_flight = said.get("in_flight", 0) if status.state == RUNNING else 0
+        speed = rate(one.recent)
+        left = _left((one.images - one.done) / speed, status.state) if speed else "–"
+        lines.append(
+            f"{one.setting.slug:<34} {one.done:>11,} {one.images:>11,} {in_flight:>9} {said.get('failed', 0):>6} "
+            f"{_number(speed):>9} {left:>9}"
+        )
+    done, images = sum(one.done for one in status.found), sum(one.images for one in status.found)
+    cost = sum((one.images - one.done) * one.setting.nfe for one in status.found)
+    recent = sorted((time, rows, rows * one.setting.nfe) for one in status.found for time, rows in one.recent)
+    speed = rate([(time, rows) for time, rows, _ in recent])
+    calls = rate([(time, cost) for time, _, cost in recent])
+    left = _left(cost / calls, status.state) if calls else "–"
+    lines.append(f"{'drawn in all':<34} {done:>11,} {images:>11,} {'':>9} {'':>6} {_number(speed):>9} {left:>9}")
+    others = {name: states for name, states in stages.items() if name != "drawing" and states}
+    for name, states in others.items():
+        there = sum(state["done"] for state in states.values())
+        lines.append(f"{name:<34} {there:>11,} {sum(state['images'] for state in states.values()):>11,}")
+    lines += [f"{name}: {error}" for name, error in status.result.get("failures", {}).items()]
+    if status.result:
+        lines.append(summary(status.result))
+    sign = "" if math.isnan(status.age) else f" (last sign {status.age:,.0f} s ago)"
+    return "\n".join([*lines, _MEANING[status.state] + sign])
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.1f}"
+
+
+def _left(seconds: float, state: str) -> str:
+    return f"{seconds:,.0f} s" if state == RUNNING and not math.isnan(seconds) else "–"

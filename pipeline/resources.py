@@ -1,0 +1,105 @@
+"""What a job asks of a cluster, and what a cluster has for it. Knows no Ray."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsspec.utils import get_protocol
+
+from pipeline import UserError
+
+
+def joins_a_cluster() -> bool:
+    """Say whether jobs of this process run on a cluster: a submitted job has RAY_ADDRESS set."""
+    return "RAY_ADDRESS" in os.environ
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job asks for. Raises UserError where that makes no sense."""
+
+    gpus_per_worker: float | None = None
+    """None for one GPU a worker where there are GPUs, and for CPU cores where there are none."""
+    start_timeout: float = 1800.0
+    """Seconds that may pass without any worker."""
+    out: str | None = None
+    """URL of an output that workers write."""
+
+    def __post_init__(self) -> None:
+        gpus = self.gpus_per_worker
+        if gpus is not None and not (0 < gpus <= 1 or (gpus > 1 and gpus == int(gpus))):
+            raise UserError(f"--gpus-per-worker must be a share up to 1 or a whole number, not {gpus:g}")
+        if not self.start_timeout > 0:
+            raise UserError(f"--start-timeout must be above 0, not {self.start_timeout:g}")
+        if joins_a_cluster() and self._local and not Path(self._path).is_absolute():
+            raise UserError(
+                f"--out {self.out}: a relative path is lost on a cluster: give a URL such as s3://bucket/prefix, or an "
+                "absolute path that all nodes share"
+            )
+
+    @property
+    def witness(self) -> str | None:
+        """A file that every node must see, where the output is a path and nodes may have disks of their own."""
+        return f"{self._path}/sweep.json" if joins_a_cluster() and self._local else None
+
+    @property
+    def _local(self) -> bool:
+        return self.out is not None and get_protocol(self.out) in ("file", "local")
+
+    @property
+    def _path(self) -> str:
+        return (self.out or "").split("://")[-1].rstrip("/")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a cluster has for workers: each has a GPU, a share of one or several, or one CPU core."""
+
+    gpus: float
+    """GPUs a worker, 0 for a CPU core."""
+    autoscaling: bool
+    start_timeout: float
+    witness: str | None
+
+    @property
+    def device(self) -> str:
+        """Kind of the workers."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
+    def actor_options(self) -> dict[str, Any]:
+        """Return Ray's options for one worker."""
+        return {"num_gpus": self.gpus, "num_cpus": 0} if self.gpus else {"num_cpus": 1}
+
+    def slots(self, nodes: Iterable[dict[str, float]]) -> int:
+        """Return how many workers fit on nodes of these resources."""
+        return sum(map(self._fit, nodes))
+
+    def _fit(self, node: dict[str, float]) -> int:
+        if not self.gpus:
+            return int(node.get("CPU", 0))
+        gpus = int(node.get("GPU", 0))
+        return gpus * int(1 / self.gpus) if self.gpus < 1 else gpus // int(self.gpus)
+
+
+def choose(request: Request, nodes: list[dict[str, float]], autoscaling: bool) -> Resources:
+    """Return what workers are to be made of.
+
+    An autoscaling cluster may have nothing but a head without cores yet: then GPUs are what it is for.
+
+    Raises:
+        UserError: no worker fits, and the cluster cannot grow.
+
+    """
+    gpus, cpus = (sum(node.get(name, 0) for node in nodes) for name in ("GPU", "CPU"))
+    default = 1.0 if gpus or (autoscaling and not cpus) else 0.0
+    resources = Resources(request.gpus_per_worker or default, autoscaling, request.start_timeout, request.witness)
+    if not autoscaling and not resources.slots(nodes):
+        asked = f"--gpus-per-worker {resources.gpus:g}" if resources.gpus else "a worker takes a CPU core"
+        counted = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+        raise UserError(
+            f"{asked}: the cluster has {gpus:g} GPUs and {cpus:g} CPU cores on {counted}, too few for one worker"
+        )
+    return resources

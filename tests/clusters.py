@@ -1,0 +1,92 @@
+"""Ray clusters as processes of their own on this machine, on free ports, ended by pid."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+RAY = str(Path(sys.executable).parent / "ray")
+# An embedded Ray of the same user may have switched token authentication on for later clusters.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")} | {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Head:
+    """A running head: its addresses, and the environment that joins it."""
+
+    def __init__(self, port, dashboard):
+        self.address, self.jobs = f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
+        self.environment = ENVIRONMENT | {"RAY_ADDRESS": self.address}
+
+    def job(self, *arguments, **options):
+        """Run `ray job …` to its end."""
+        command = [RAY, "job", arguments[0], "--address", self.jobs, *map(str, arguments[1:])]
+        pipes = {"capture_output": True, "text": True, "check": False, "timeout": 300}
+        return subprocess.run(command, env=ENVIRONMENT, **pipes, **options)
+
+    def state(self, job):
+        """Return the state of a submitted job."""
+        with urllib.request.urlopen(f"{self.jobs}/api/jobs/{job}", timeout=30) as answer:
+            return json.load(answer)["status"]
+
+
+@contextlib.contextmanager
+def head(*arguments, autoscaling=None, **environment):
+    """Run `ray start --head --block` with the arguments; `autoscaling` makes the configuration file of a port."""
+    # not tmp_path: Ray's sockets lie in it, and a socket's path has 107 characters at most
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    port, dashboard = free_port(), free_port()
+    command = [RAY, "start", "--head", "--block", f"--port={port}", f"--temp-dir={folder}"]
+    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    command += [f"--dashboard-agent-listen-port={free_port()}", f"--object-store-memory={200 * 2**20}"]
+    command += [f"--autoscaling-config={autoscaling(port)}"] if autoscaling else []
+    environment = ENVIRONMENT | environment
+    with Path(folder, "start.log").open("w") as log:
+        process = subprocess.Popen([*command, *arguments], env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: process.poll() is None and _answers(f"http://127.0.0.1:{dashboard}/api/version"), 120)
+        yield Head(port, dashboard)
+    finally:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        process.terminate()
+        psutil.wait_procs(family, timeout=20)
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until(condition, seconds):
+    """Wait until the condition holds and return what it says."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.2)
+    return value
+
+
+def _answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
