@@ -21,6 +21,7 @@ ROOMS = {
     "evaluation": {"config", "grid", "storage", "diffusion", "generation"},
     "integrity": {"grid", "storage", "generation", "evaluation"},
     "reporting": {"config", "grid", "storage", "diffusion", "generation", "evaluation"},
+    "regression": {"config", "grid", "storage", "sealed", "generation", "evaluation", "reporting"},
     "stages": {
         *("config", "grid", "storage", "diffusion", "generation", "evaluation", "reporting"),
         *("dispatch", "executor"),
