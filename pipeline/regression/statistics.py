@@ -1,5 +1,6 @@
 """FID, IS and KID of resampled images, the paired bootstrap of their differences, and Holm's correction."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,13 +64,13 @@ def is_statistic(logits: Tensor, splits: int) -> Statistic:
     p = log_p.exp()
     terms = torch.cat([p, (p * log_p).sum(dim=1, keepdim=True)], dim=1)  # a row: p, and minus its entropy
     n = len(logits)
-    order = torch.from_numpy(np.random.RandomState(DEFAULTS["rng_seed"]).permutation(n))  # noqa: NPY002  theirs
+    order = torch.from_numpy(np.random.RandomState(DEFAULTS["rng_seed"]).permutation(n))
     bounds = [i * n // splits for i in range(splits + 1)]
 
     def score(index: Tensor) -> Tensor:
         shuffled = index[:, order.to(index.device)]
         scores = []
-        for first, end in zip(bounds, bounds[1:], strict=False):
+        for first, end in itertools.pairwise(bounds):
             mean = terms[shuffled[:, first:end]].mean(dim=1)
             q = mean[:, :-1]
             scores.append((mean[:, -1] - torch.special.xlogy(q, q).sum(dim=1)).exp())
@@ -97,12 +98,13 @@ def kid_statistic(features: Tensor, reference: Tensor) -> Statistic:
 
     def kid(index: Tensor) -> Tensor:
         counts = _counts(index, len(x))
-        pairs, weight = 0.0, 0.0
+        pairs = torch.zeros(len(index), dtype=torch.float64, device=index.device)
+        weight = torch.zeros_like(pairs)
         for first, kernel in zip(blocks, within, strict=True):
             w = counts[:, first : first + KID_BLOCK]
-            pairs = pairs + ((w @ kernel) * w).sum(dim=1)
-            weight = weight + w.sum(dim=1) ** 2 - (w**2).sum(dim=1)
-        return torch.as_tensor(pairs / weight - 2 * (counts @ across) / len(x))
+            pairs += ((w @ kernel) * w).sum(dim=1)
+            weight += w.sum(dim=1) ** 2 - (w**2).sum(dim=1)
+        return pairs / weight - 2 * (counts @ across) / len(x)
 
     return kid
 
@@ -201,4 +203,5 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 def _root(sigma: Tensor) -> Tensor:
     """Return the symmetric square root."""
     eigenvalues, vectors = torch.linalg.eigh(sigma)
-    return (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+    return root
