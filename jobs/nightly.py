@@ -175,6 +175,10 @@ def update_baseline(url: str, out: str, options: dict[str, Any] | None) -> int:
     if url == EMBEDDED:
         raise UserError("--update-baseline needs --baseline: a folder or URL to write to")
     try:
+        if nights := Storage(f"{out}/runs", options).names():
+            raise UserError(
+                f"--update-baseline: --out {out} holds nights: give one of them, such as {out}/runs/{nights[-1]}"
+            )
         run = saved_run(out, options)
         storage = Storage(url, options)
         rows = run.metrics()

@@ -24,6 +24,8 @@ from pipeline.storage import Storage
 RESAMPLES = 1000
 """Gives a standard deviation to 2 %."""
 
+NOTHING = Estimate(0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -63,6 +65,8 @@ def estimate(
         device: where to compute.
 
     """
+    if all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in ("features", "logits")):
+        return NOTHING, NOTHING, NOTHING
     n, beside = len(ours.seeds), reference.to(device)
     splits = metric_options(n, len(reference))["isc_splits"]
     (x, y), (p, q) = ([getattr(side, name).to(device) for side in (ours, theirs)] for name in ("features", "logits"))
