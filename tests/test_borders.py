@@ -29,6 +29,7 @@ ROOMS = {
     "reporting": BASE | {"generation", "evaluation", "dispatch", "result", "run"},
     "work": {"dispatch", "executor", "resources", "result", "grid", "generation", "reporting", "storage"},
     "stages": BASE | {"generation", "evaluation", "run", "executor", "resources", "result", "work"},
+    "regression": BASE | {"sealed", "generation", "evaluation", "reporting", "run"},
 }
 FILES = sorted((ROOT / "pipeline").rglob("*.py"))
 

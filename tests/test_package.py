@@ -11,7 +11,9 @@ ASSETS = ROOT / "pipeline" / "assets"
 
 def test_the_models_are_small_and_say_how_they_were_made():
     assert sum(file.stat().st_size for file in ASSETS.rglob("*") if file.is_file()) < 8_000_000
-    assert {file.suffix for file in ASSETS.rglob("*") if file.is_file()} == {".json", ".safetensors"}
+    assert {file.suffix for file in ASSETS.rglob("*") if file.is_file()} == {
+        *(".json", ".safetensors", ".parquet"),
+    }
     for folder in ("digits-ddpm", "digits-classifier"):
         assert '"command": "python jobs/train_digits.py' in (ASSETS / folder / "training.json").read_text()
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.diffusion import ddim, noise, unet
+from pipeline.generation.device import device_name
 from pipeline.generation.images import ImageFile, Pixels, pixel_digest, write_images
 from pipeline.generation.shards import Shard
 from pipeline.grid import Setting
@@ -82,8 +83,7 @@ class Sampler:
         pixels = np.concatenate(batches)[: shard.rows]
         seconds = time.perf_counter() - start
         digest = pixel_digest(pixels)
-        device = torch.cuda.get_device_name() if self.device == "cuda" else "cpu"
-        info = ImageFile(self.fingerprint, shard.rows, digest, seconds, device, torch.__version__)
+        info = ImageFile(self.fingerprint, shard.rows, digest, seconds, device_name(self.device), torch.__version__)
         write_images(self.storage, shard, pixels, info)
         return Drawn(shard.rows, seconds, digest)
 

@@ -1,0 +1,24 @@
+"""The name of the hardware that draws, full enough to say whether two speeds compare."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def device_name(device: str) -> str:
+    """Return the GPU's name for "cuda", and for "cpu" the processor's, with its family and model, and the cores here.
+
+    Virtual machines call many processors by one name; the family and the model tell more of them apart.
+    """
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.exists() else []
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    if {"cpu family", "model"} <= fields.keys():
+        name += f" (family {fields['cpu family']}, model {fields['model']})"
+    return f"{name}, {os.cpu_count()} cores"

@@ -1,0 +1,1 @@
+"""Tonight against a baseline: paired statistics, the gate, the history and its pages."""

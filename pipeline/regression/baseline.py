@@ -1,0 +1,178 @@
+"""A baseline: the features, rows and digests of a finished run, written once and compared with every night."""
+
+import hashlib
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from statistics import median
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from pipeline import UserError
+from pipeline.config import SweepConfig
+from pipeline.evaluation.features import Features, read_features, write_features
+from pipeline.evaluation.worker import read_planned
+from pipeline.generation.images import Pixels, read_images
+from pipeline.generation.shards import plan
+from pipeline.grid import Setting
+from pipeline.run import Run
+from pipeline.sealed import sha256
+from pipeline.storage import DamagedFileError, Storage, StorageError
+
+EMBEDDED = "digits"
+PATH = "baseline.json"
+MAY_DIFFER = ("model",)
+"""What of a run's identity the check is there to compare."""
+
+_LIBRARIES = ("torch", "numpy", "diffusers", "torch-fidelity")
+_DIGITS_OF_AN_IMAGE = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a baseline says of one setting."""
+
+    file: str
+    """Path of its features in the baseline, with every image's digest in the metadata."""
+    row: dict[str, Any]
+    """Of metrics.json."""
+    digests: list[str]
+    """Of each image file's pixels."""
+    images_per_second: float
+    """Median over the shards."""
+    devices: list[str]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The content of baseline.json, and where it is."""
+
+    storage: Storage
+    config: SweepConfig
+    identity: dict[str, Any]
+    versions: dict[str, str]
+    written: str
+    """Date and time, UTC."""
+    entries: dict[str, Entry]
+    """By the setting's slug."""
+
+
+def versions() -> dict[str, str]:
+    """Return the releases of all that computes a pixel or a feature."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+
+
+def speed(parts: list[Features]) -> tuple[float, list[str]]:
+    """Return the images a second of a setting, as the median over its shards, and the devices that drew them."""
+    rates = [len(part.seeds) / part.metadata["seconds"] for part in parts]
+    return median(rates), sorted({part.metadata["device"] for part in parts})
+
+
+def image_digests(pixels: Pixels) -> list[str]:
+    """Return a short digest of each image: enough to find the first of two that differ."""
+    return [hashlib.sha256(image.tobytes()).hexdigest()[:_DIGITS_OF_AN_IMAGE] for image in pixels]
+
+
+def write_baseline(storage: Storage, run: Run) -> int:
+    """Make a baseline of a finished run; return the number of bytes written.
+
+    Files of features carry their content's digest in their names and baseline.json is written last, so that a baseline
+    that is being replaced can be read at any moment. The files of the one before stay.
+
+    Args:
+        storage: where the baseline goes.
+        run: a run whose settings are all measured.
+
+    Raises:
+        UserError: the run's reference is known by its statistics alone, and resampling needs its features.
+        DamagedFileError: a file of the run is missing or not as it should be.
+
+    """
+    if (reference := run.evaluation.reference).kind == "statistics":
+        raise UserError(f"--reference {reference.spec} has statistics alone: a baseline needs its features")
+    entries, size = {}, 0
+    config, fingerprint = run.config, run.evaluation.fingerprint
+    for setting, row in run.metrics().items():
+        shards = plan(setting, config.num_images, config.shard_size)
+        parts = [read_planned(run.results, shard.path("features"), shard, fingerprint) for shard in shards]
+        features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
+        images = "".join(
+            "".join(image_digests(read_images(run.storage, shard, run.fingerprint)[0])) for shard in shards
+        )
+        content = sha256(features.numpy().tobytes() + logits.numpy().tobytes() + images.encode())[:12]
+        path = f"features/{setting.slug}-{content}.parquet"
+        write_features(storage, path, 0, features, logits, {"fingerprint": fingerprint, "images": images})
+        size += storage.ls("features")[path.removeprefix("features/")]
+        entries[setting.slug] = Entry(path, row, [part.metadata["digest"] for part in parts], *speed(parts))
+    content_of_json = {
+        "config": config.model_dump(exclude={"out"}),
+        "identity": run.evaluation.identity,
+        "versions": versions(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "entries": {slug: asdict(entry) for slug, entry in entries.items()},
+    }
+    storage.write_json(PATH, content_of_json)
+    return size + storage.ls("")[PATH]
+
+
+def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
+    """Return the baseline at a URL, or the embedded one; its features are not read yet.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+
+    """
+    if url == EMBEDDED:
+        url = str(files("pipeline") / "assets" / "digits-baseline")
+    try:
+        storage = Storage(url, options)
+        if PATH not in storage.names():
+            raise UserError(f"--baseline {url} holds no {PATH}: write one with --update-baseline from a finished run")
+        saved = storage.read_json(PATH)
+        config = SweepConfig.model_validate(saved["config"])
+        entries = {slug: Entry(**entry) for slug, entry in saved["entries"].items()}
+    except UserError:
+        raise
+    except ValidationError as error:
+        raise UserError(
+            f"--baseline {url}: its config is not one of this release: {error.errors()[0]['msg']}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, ImportError, StorageError, DamagedFileError) as error:
+        raise UserError(f"--baseline {url}: {error}") from error
+    return Baseline(storage, config, saved["identity"], saved["versions"], saved["written"], entries)
+
+
+def read_entry(storage: Storage, entry: Entry) -> tuple[Features, list[str]]:
+    """Return a setting's features in a baseline, and each image's digest. Raises DamagedFileError."""
+    features = read_features(storage, entry.file)
+    text, width = features.metadata["images"], _DIGITS_OF_AN_IMAGE
+    return features, [text[i : i + width] for i in range(0, len(text), width)]
+
+
+def refuse_another(baseline: Baseline, settings: list[Setting], identity: dict[str, Any]) -> None:
+    """Check that a run can be paired with a baseline, image by image, and that the baseline can be read.
+
+    Raises:
+        UserError: it is of another grid, number of images, extractor, reference, seed, noise or plan, or a file of it
+            is missing or damaged. Each is named.
+
+    """
+    slugs = [setting.slug for setting in settings]
+    differ = [
+        f"{name.replace('_', ' ')} {value} there, {identity.get(name)} here"
+        for name, value in baseline.identity.items()
+        if name not in MAY_DIFFER and identity.get(name) != value
+    ]
+    differ += [f"grid: {slug} is not in it" for slug in slugs if slug not in baseline.entries]
+    differ += [f"grid: {slug} is in it alone" for slug in baseline.entries if slug not in slugs]
+    if differ:
+        raise UserError(f"--baseline {baseline.storage.url} is another run's ({'; '.join(differ)})")
+    try:
+        for entry in baseline.entries.values():
+            read_entry(baseline.storage, entry)
+    except (DamagedFileError, StorageError) as error:
+        raise UserError(f"--baseline {error}") from error

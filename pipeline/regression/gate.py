@@ -1,0 +1,102 @@
+"""The gate: which settings got worse, beyond noise and beyond what is tolerated; and what differs before statistics."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline import UserError
+from pipeline.regression.comparison import Comparison
+from pipeline.regression.statistics import holm
+
+ALPHA = 0.05
+"""The chance that a night without any change has a setting beyond noise, to either side. Half of it is to the worse."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is tolerated, relative to the baseline."""
+
+    fid: float
+    """Change of FID: 0.02 is 2 % of the baseline's FID of the same setting."""
+    speed: float
+    """Loss of images a second: 0.3 is 30 %."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of one setting."""
+
+    comparison: Comparison
+    quality: str
+    """"same" (pixels and features are the baseline's), "noise", "small" (beyond noise, within the limit), "worse" or
+    "better" (both beyond the limit)."""
+    speed: str
+    """"ok", "slower", or "not compared" (another device)."""
+    level: float
+    """1 − confidence of the setting's interval, by Holm."""
+    limits: Limits
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the difference of FID; it excludes 0 where the quality is "small", "worse" or "better"."""
+        return self.comparison.fid.interval(self.level)
+
+    @property
+    def failed(self) -> bool:
+        """Say whether this is a regression."""
+        return self.quality == "worse" or self.speed == "slower"
+
+
+def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
+    """Return a verdict for each setting.
+
+    A setting is worse where Holm's interval of its paired difference of FID lies above 0 and the difference exceeds
+    the limit. FID alone decides. IS and KID stand beside it with their own intervals: IS can rise as images leave the
+    data, and KID sees what FID sees with more noise, so either would cost the correction power and add little.
+    Speed is compared where both sides name one and the same device.
+    """
+    rejected, levels = holm([comparison.fid.p_value for comparison in comparisons], ALPHA)
+    verdicts = []
+    for comparison, beyond_noise, level in zip(comparisons, rejected, levels, strict=True):
+        change = comparison.change
+        if not comparison.differing and comparison.fid.std == 0:
+            quality = "same"
+        elif not beyond_noise:
+            quality = "noise"
+        elif abs(change) <= limits.fid:
+            quality = "small"
+        else:
+            quality = "worse" if change > 0 else "better"
+        before, tonight = comparison.speeds
+        there, here = comparison.devices
+        if there != here or len(here) != 1:
+            speed = "not compared"
+        else:
+            speed = "slower" if tonight < (1 - limits.speed) * before else "ok"
+        verdicts.append(Verdict(comparison, quality, speed, level, limits))
+    return verdicts
+
+
+def check_extractor(comparisons: Sequence[Comparison], url: str) -> None:
+    """Check that the baseline's features and tonight's reference came from one extractor.
+
+    Raises:
+        UserError: the baseline's FID beside tonight's reference is not the one it was written with.
+
+    """
+    for comparison in comparisons:
+        written = comparison.baseline_row["fid"]
+        # FID is a small difference of large traces: releases that sum in another order move it by less
+        if not math.isclose(comparison.baseline_fid, written, rel_tol=1e-2, abs_tol=1e-3):
+            raise UserError(
+                f"--baseline {url}: FID of {comparison.setting.slug} is {written:.4g} in it and "
+                f"{comparison.baseline_fid:.4g} beside tonight's reference: the extractor or the reference has changed"
+            )
+
+
+def first_difference(comparisons: Sequence[Comparison]) -> tuple[str, int] | None:
+    """Return the first setting, in the order of the grid, and the first seed whose pixels differ; None for none."""
+    for comparison in comparisons:
+        if comparison.differing:
+            return comparison.setting.slug, comparison.differing[0]
+    return None

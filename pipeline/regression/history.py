@@ -1,0 +1,74 @@
+"""The history: one Parquet file a night, a row a setting, never written again."""
+
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.regression.gate import Verdict
+from pipeline.storage import Storage
+
+FOLDER = "history"
+
+SCHEMA = pa.schema(
+    [
+        ("date", pa.timestamp("s", tz="UTC")),
+        *((name, pa.string()) for name in ("night", "setting", "eta", "spacing")),
+        *((name, pa.int64()) for name in ("steps", "nfe", "num_images", "differing")),
+        *((name, pa.float64()) for name in ("fid", "is_mean", "kid_mean", "baseline_fid")),
+        *((name, pa.float64()) for name in ("delta_fid", "low", "high", "fid_limit")),
+        *((name, pa.float64()) for name in ("images_per_second", "baseline_images_per_second", "speed_limit")),
+        *((name, pa.string()) for name in ("quality", "speed", "device", "torch", "model")),
+    ]
+)
+"""`low` and `high` are the interval of `delta_fid`; `fid_limit` is the FID above which the gate fails beyond noise,
+and `speed_limit` the images a second below which it does, null where the baseline is of another device."""
+
+
+def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model: str) -> list[dict[str, Any]]:
+    """Return a night's rows, as `SCHEMA` has them; `torch` is its release and `model` the network's digest."""
+    result = []
+    for verdict in verdicts:
+        comparison, limits = verdict.comparison, verdict.limits
+        setting, row = comparison.setting, comparison.row
+        before, tonight = comparison.speeds
+        low, high = verdict.interval
+        result.append(
+            {
+                "date": date,
+                "night": night,
+                "setting": setting.slug,
+                "eta": setting.eta_text,
+                "spacing": setting.spacing,
+                "steps": setting.steps,
+                "nfe": setting.nfe,
+                "differing": len(comparison.differing),
+                **{name: row[name] for name in ("num_images", "fid", "is_mean", "kid_mean")},
+                "baseline_fid": comparison.baseline_fid,
+                "delta_fid": comparison.fid.delta,
+                "low": low,
+                "high": high,
+                "fid_limit": (1 + limits.fid) * comparison.baseline_fid,
+                "images_per_second": tonight,
+                "baseline_images_per_second": before,
+                "speed_limit": None if verdict.speed == "not compared" else (1 - limits.speed) * before,
+                "quality": verdict.quality,
+                "speed": verdict.speed,
+                "device": "/".join(comparison.devices[1]),
+                "torch": torch,
+                "model": model,
+            }
+        )
+    return result
+
+
+def append(storage: Storage, night: str, rows: list[dict[str, Any]]) -> None:
+    """Commit a night's file."""
+    storage.write_table(f"{FOLDER}/{night}.parquet", pa.Table.from_pylist(rows, SCHEMA), {}, row_group_size=1000)
+
+
+def read(storage: Storage) -> list[dict[str, Any]]:
+    """Return the rows of all nights, oldest first. Raises DamagedFileError."""
+    nights = sorted(name for name in storage.ls(FOLDER) if name.endswith(".parquet"))
+    tables = [storage.read_table(f"{FOLDER}/{name}", lambda table, _: table.to_pylist()) for name in nights]
+    return [row for table in tables for row in table]

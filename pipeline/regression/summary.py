@@ -1,0 +1,167 @@
+"""A night in words: the headline, the Markdown summary, and JUnit XML with a case a setting."""
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from pipeline.regression.comparison import Comparison
+from pipeline.regression.gate import ALPHA, Verdict, first_difference
+from pipeline.regression.statistics import Estimate
+
+_MARKS = {"same": "identical", "noise": "within noise", "small": "within tolerance", "worse": "**worse**"}
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a night's pages say."""
+
+    name: str
+    baseline: str
+    """Its URL and date."""
+    changed: list[str]
+    """What is not as it was for the baseline: model, device, releases; each in words."""
+    verdicts: list[Verdict]
+    seconds: float
+    """Wall clock of the whole check."""
+
+    @property
+    def failed(self) -> list[Verdict]:
+        """The regressions."""
+        return [verdict for verdict in self.verdicts if verdict.failed]
+
+
+def headline(night: Night) -> str:
+    """Return one line: the answer."""
+    total = len(night.verdicts)
+    worse = sum(verdict.quality == "worse" for verdict in night.verdicts)
+    slower = sum(verdict.speed == "slower" for verdict in night.verdicts)
+    better = sum(verdict.quality == "better" for verdict in night.verdicts)
+    gains = f"; quality better in {better}" if better else ""
+    if night.failed:
+        return f"REGRESSION: quality worse in {worse}, speed in {slower} of {total} settings{gains}"
+    compared = any(verdict.speed != "not compared" for verdict in night.verdicts)
+    speed = "" if compared else "; speed not compared, the device is another one"
+    return f"clean: no regression in {total} settings{gains}{speed}"
+
+
+def differences(night: Night) -> list[str]:
+    """Return what is not the baseline's, before any statistics."""
+    comparisons = [verdict.comparison for verdict in night.verdicts]
+    first = first_difference(comparisons)
+    if first is None:
+        return [*night.changed, "every image has the baseline's pixels"]
+    images = sum(len(comparison.differing) for comparison in comparisons)
+    total = sum(comparison.row["num_images"] for comparison in comparisons)
+    count = f"{images:,} of {total:,} images have other pixels, the first is seed {first[1]} of {first[0]}"
+    unexpected = "" if night.changed else "; same model, device and releases: they were expected to be equal"
+    return [*night.changed, count + unexpected]
+
+
+def reason(verdict: Verdict) -> str:
+    """Return why a setting failed."""
+    comparison = verdict.comparison
+    low, high = verdict.interval
+    before, tonight = comparison.speeds
+    parts = []
+    if verdict.quality == "worse":
+        parts.append(
+            f"FID {comparison.row['fid']:.4g}, {comparison.change:+.1%} of the baseline's "
+            f"{comparison.baseline_fid:.4g}; difference {comparison.fid.delta:+.3g} in "
+            f"[{low:+.3g}, {high:+.3g}], tolerance {verdict.limits.fid:.1%}"
+        )
+    if verdict.speed == "slower":
+        parts.append(
+            f"{tonight:,.0f} images/s, {tonight / before - 1:+.0%} of the baseline's {before:,.0f}, "
+            f"tolerance {verdict.limits.speed:.0%}"
+        )
+    return "; ".join(parts)
+
+
+def to_markdown(night: Night) -> str:
+    """Return the summary for a CI job's page or a chat message."""
+    lines = [f"### {headline(night)}", ""]
+    lines += [f"Night {night.name} against {night.baseline}.", ""]
+    lines += [f"- {text}" for text in differences(night)]
+    lines += [f"- {verdict.comparison.setting.slug}: {reason(verdict)}" for verdict in night.failed]
+    lines += [
+        "",
+        "| setting | FID, baseline | FID, tonight | ΔFID | interval | quality | ΔIS | ΔKID | images/s | speed |",
+        "|:--|--:|--:|--:|:-:|:--|--:|--:|--:|:--|",
+    ]
+    for verdict in night.verdicts:
+        comparison = verdict.comparison
+        low, high = verdict.interval
+        quality = _MARKS.get(verdict.quality, verdict.quality)
+        speed = "**slower**" if verdict.speed == "slower" else verdict.speed
+        lines.append(
+            f"| {comparison.setting.slug} | {comparison.baseline_fid:.3f} | {comparison.row['fid']:.3f} "
+            f"| {comparison.change:+.1%} | {low:+.3f} … {high:+.3f} | {quality} "
+            f"| {_plus_minus(comparison.inception_score)} | {_plus_minus(comparison.kid)} "
+            f"| {_speeds(comparison)} | {speed} |"
+        )
+    limits = night.verdicts[0].limits
+    lines += [
+        "",
+        f"ΔFID is relative; its interval, in FID, has Holm's correction: a night without any change has a setting "
+        f"beyond noise with a chance of {ALPHA:.0%} at most, half of it to the worse. Worse is beyond noise and by "
+        f"more than {limits.fid:.1%}; slower is by more than {limits.speed:.0%}. ΔIS and ΔKID: 95 %, uncorrected.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_junit(night: Night) -> bytes:
+    """Return JUnit XML: one suite, a case a setting, a failure where the gate fails."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name="nightly",
+        tests=str(len(night.verdicts)),
+        failures=str(len(night.failed)),
+        errors="0",
+        skipped="0",
+        time=f"{night.seconds:.1f}",
+    )
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in {"night": night.name, "baseline": night.baseline}.items():
+        ElementTree.SubElement(properties, "property", name=name, value=value)
+    for verdict in night.verdicts:
+        row, slug = verdict.comparison.row, verdict.comparison.setting.slug
+        case = ElementTree.SubElement(suite, "testcase", classname="nightly", name=slug, time=f"{row['seconds']:.3f}")
+        if verdict.failed:
+            kind = "quality" if verdict.quality == "worse" else "speed"
+            ElementTree.SubElement(case, "failure", message=reason(verdict), type=kind).text = reason(verdict)
+    ElementTree.SubElement(suite, "system-out").text = "\n".join([headline(night), *differences(night)])
+    return _document(suite)
+
+
+def incomplete_markdown(name: str, error: str) -> str:
+    """Return the summary of a night that has no answer."""
+    return f"### INCOMPLETE: the run of night {name} did not finish\n\n```\n{error}\n```\n"
+
+
+def incomplete_junit(slugs: list[str], error: str) -> bytes:
+    """Return JUnit XML in which every setting is an error: none was compared."""
+    count = str(len(slugs))
+    suite = ElementTree.Element(
+        "testsuite", name="nightly", tests=count, failures="0", errors=count, skipped="0", time="0"
+    )
+    for slug in slugs:
+        case = ElementTree.SubElement(suite, "testcase", classname="nightly", name=slug, time="0")
+        ElementTree.SubElement(case, "error", message="the run did not finish", type="incomplete").text = error
+    return _document(suite)
+
+
+def _document(suite: ElementTree.Element) -> bytes:
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.indent(suites)
+    text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _plus_minus(estimate: Estimate) -> str:
+    low, high = estimate.interval(0.05)
+    return f"{estimate.delta:+.3f} ± {(high - low) / 2:.3f}"
+
+
+def _speeds(comparison: Comparison) -> str:
+    before, tonight = comparison.speeds
+    return f"{before:,.0f} → {tonight:,.0f}"

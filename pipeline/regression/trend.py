@@ -1,0 +1,94 @@
+"""The trend page: FID and speed of each setting over the nights, in one HTML file that needs no other."""
+
+import base64
+import io
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+from jinja2 import Environment
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+_BAND = {"color": "#2e7d32", "alpha": 0.15, "linewidth": 0}
+_BAD = "#b00020"
+_MARGIN = timedelta(hours=12)
+
+
+def to_html(history: list[dict[str, Any]], headline: str) -> str:
+    """Return the page of all nights.
+
+    Args:
+        history: rows as `history.SCHEMA` has them, oldest first; at least one night.
+        headline: of the last night.
+
+    """
+    last = [row for row in history if row["night"] == history[-1]["night"]]
+    by_setting = {row["setting"]: [other for other in history if other["setting"] == row["setting"]] for row in last}
+    plots = [
+        {"setting": setting, "png": base64.b64encode(plot(nights)).decode()} for setting, nights in by_setting.items()
+    ]
+    template = files("pipeline.regression").joinpath("trend.html.j2").read_text()
+    return (
+        Environment(autoescape=True)
+        .from_string(template)
+        .render(
+            headline=headline,
+            nights=len({row["night"] for row in history}),
+            last=f"{history[-1]['date']:%Y-%m-%d %H:%M} UTC",
+            rows=last,
+            plots=plots,
+        )
+    )
+
+
+def plot(nights: list[dict[str, Any]]) -> bytes:
+    """Return a PNG of one setting's nights: FID on the left, images a second on the right."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 2.6), layout="constrained")
+    dates = [row["date"] for row in nights]
+    fid = [row["fid"] for row in nights]
+    baseline = [row["baseline_fid"] for row in nights]
+    errors = [
+        [max(0.0, row["delta_fid"] - row["low"]) for row in nights],
+        [max(0.0, row["high"] - row["delta_fid"]) for row in nights],
+    ]
+    span = [dates[0] - _MARGIN, *dates, dates[-1] + _MARGIN]  # so that a single night has a band too
+    below = [2 * row["baseline_fid"] - row["fid_limit"] for row in nights]
+    above = [row["fid_limit"] for row in nights]
+    left.fill_between(span, _wide(below), _wide(above), step="mid", **_BAND)
+    left.step(span, _wide(baseline), where="mid", color="#2e7d32", linewidth=1)
+    left.errorbar(dates, fid, errors, fmt="none", ecolor="#888", elinewidth=1, capsize=2)
+    _points(left, dates, fid, [row["quality"] == "worse" for row in nights], [True] * len(nights))
+    left.set_ylabel("FID")
+
+    speeds = [row["images_per_second"] for row in nights]
+    compared = [row["speed_limit"] is not None for row in nights]
+    right.set_ylim(0, 1.15 * max(speeds + [row["baseline_images_per_second"] for row in nights]))
+    floor = [row["speed_limit"] or 0.0 for row in nights]
+    right.fill_between(span, _wide(floor), right.get_ylim()[1], where=_wide(compared), step="mid", **_BAND)
+    _points(right, dates, speeds, [row["speed"] == "slower" for row in nights], compared)
+    right.set_ylabel("images/s per worker")
+    for axes in (left, right):
+        locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _wide(values: list[Any]) -> list[Any]:
+    return [values[0], *values, values[-1]]
+
+
+def _points(axes: Axes, dates: list[Any], values: list[float], bad: list[bool], filled: list[bool]) -> None:
+    axes.plot(dates, values, color="#1565c0", linewidth=0.8)
+    for date, value, is_bad, is_filled in zip(dates, values, bad, filled, strict=True):
+        color = _BAD if is_bad else "#1565c0"
+        axes.plot(date, value, "o", color=color, markersize=4, markerfacecolor=color if is_filled else "white")

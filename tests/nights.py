@@ -1,0 +1,24 @@
+"""Comparisons made by hand, for the gate and its pages."""
+
+from pipeline.config import SweepConfig
+from pipeline.grid import settings
+from pipeline.regression.comparison import Comparison
+from pipeline.regression.statistics import Estimate
+
+GRID = settings(SweepConfig(steps=(10, 20), eta=(0.0, "hat")), 1000)
+HERE, THERE = ["AMD EPYC (family 25, model 17), 2 cores"], ["NVIDIA A100-SXM4-40GB"]
+
+
+def comparison(i, delta=0.0, std=0.0, differing=(), speed=100.0, devices=(HERE, HERE)):
+    """Of the i-th setting of `GRID`, with a baseline's FID of 1, a bias of 0 and 100 images a second."""
+    row = {
+        "num_images": 500,
+        "fid": 1.0 + delta,
+        "is_mean": 6.0,
+        "kid_mean": 0.1,
+        "seconds": 5.0,
+        "images_per_second": speed,
+    }
+    same = Estimate(0.0, 0.0, 0.0)
+    fid = Estimate(delta, 0.0, std)
+    return Comparison(GRID[i], row, row | {"fid": 1.0}, list(differing), fid, same, same, 1.0, (100.0, speed), devices)

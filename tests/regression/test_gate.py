@@ -1,0 +1,70 @@
+"""The gate's decisions: beyond noise and beyond the limit, to the worse, on one device."""
+
+from dataclasses import replace
+
+import pytest
+from nights import HERE, THERE, comparison
+
+from pipeline import UserError
+from pipeline.regression.gate import Limits, check_extractor, first_difference, judge
+
+LIMITS = Limits(0.02, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("delta", "std", "quality", "failed"),
+    [
+        (0.10, 0.01, "worse", True),
+        (0.10, 0.05, "noise", False),  # two standard deviations: not beyond noise among four settings
+        (0.019, 0.001, "small", False),
+        (-0.10, 0.01, "better", False),
+        (-0.019, 0.001, "small", False),
+    ],
+)
+def test_quality(delta, std, quality, failed):
+    verdicts = judge([comparison(0, delta, std, [3]), *(comparison(i) for i in (1, 2, 3))], LIMITS)
+    assert (verdicts[0].quality, verdicts[0].failed) == (quality, failed)
+    assert [verdict.quality for verdict in verdicts[1:]] == ["same"] * 3
+    low, high = verdicts[0].interval
+    assert (low <= 0 <= high) == (quality == "noise")
+
+
+def test_the_correction_grows_with_the_grid():
+    alone = judge([comparison(0, 0.1, 0.045, [0])], LIMITS)[0]
+    among_four = judge([comparison(0, 0.1, 0.045, [0]), *(comparison(i) for i in (1, 2, 3))], LIMITS)[0]
+    assert (alone.quality, among_four.quality) == ("worse", "noise")
+    assert among_four.interval[0] < alone.interval[0]
+
+
+def test_other_features_of_the_same_pixels_are_judged_too():
+    assert judge([comparison(0, 0.1, 0.001)], LIMITS)[0].quality == "worse"
+
+
+@pytest.mark.parametrize(
+    ("speed", "devices", "verdict"),
+    [
+        (71.0, (HERE, HERE), "ok"),
+        (69.0, (HERE, HERE), "slower"),
+        (500.0, (HERE, HERE), "ok"),
+        (1.0, (THERE, HERE), "not compared"),
+        (1.0, (HERE + THERE, HERE + THERE), "not compared"),  # which shard ran where is not the same
+    ],
+)
+def test_speed(speed, devices, verdict):
+    judged = judge([comparison(0, speed=speed, devices=devices)], LIMITS)[0]
+    assert (judged.speed, judged.failed) == (verdict, verdict == "slower")
+
+
+def test_the_first_difference_is_that_of_the_grids_order():
+    assert first_difference([comparison(0), comparison(1, differing=[7, 9]), comparison(2, differing=[1])]) == (
+        "ddim-S20-eta0-linear",
+        7,
+    )
+    assert first_difference([comparison(0)]) is None
+
+
+def test_a_changed_extractor_makes_the_baseline_unusable():
+    fine = comparison(0, 0.5, 0.1, [0])
+    check_extractor([fine], "there")
+    with pytest.raises(UserError, match=r"--baseline there: FID of ddim-S10-eta0-linear is 1 in it and 1.3 beside"):
+        check_extractor([fine, replace(fine, baseline_fid=1.3)], "there")
