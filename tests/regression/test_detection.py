@@ -170,7 +170,9 @@ def test_100_fresh_seeds_without_a_defect(monkeypatch, tmp_path, measure):
     """Both sides are drawn anew for each of 100 nights: one baseline for all would share its own luck among them.
 
     Their images are unrelated, which the pairing has to bear; a real night has the baseline's seeds and is tighter.
-    With no tolerance at all, 5 % of nights may have a setting beyond noise and 2.5 % one that is worse.
+    The promise: at most 5 % of nights have a setting beyond noise, to either side, even with no tolerance at all. So at
+    most that many raise an alarm, and half of it is expected. The count to either side is held to what a share of 5 %
+    gives in all but one of 1,000 such experiments.
     """
     monkeypatch.setattr(comparison, "RESAMPLES", 200)
     grid = settings(SweepConfig(steps=(5,), eta=(0.0, "hat")), 1000)
@@ -191,4 +193,4 @@ def test_100_fresh_seeds_without_a_defect(monkeypatch, tmp_path, measure):
         tolerated += any(verdict.failed for verdict in judge(comparisons, DEFAULT))
     print(f"beyond noise {beyond}, alarms {alarms}, with the tolerance {tolerated}")
     assert beyond <= quantile(100, 0.05)
-    assert tolerated <= alarms <= quantile(100, 0.025)
+    assert tolerated <= alarms <= 5

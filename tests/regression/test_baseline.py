@@ -1,0 +1,119 @@
+"""A baseline holds what the run held, survives its own update, and shows the one image that changed."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from places import draw_and_measure
+
+from pipeline.evaluation.worker import FeatureWorker
+from pipeline.generation.images import pixel_digest, read_images, write_images
+from pipeline.grid import settings
+from pipeline.regression.baseline import (
+    EMBEDDED,
+    image_digests,
+    open_baseline,
+    read_entry,
+    refuse_another,
+    speed,
+    write_baseline,
+)
+from pipeline.regression.comparison import NOTHING, Comparer
+from pipeline.stages import saved_run
+from pipeline.storage import Storage
+
+
+def write(storage, run):
+    return write_baseline(storage, run.storage, run.config, run.metrics(), run.identity, run.fingerprint)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return draw_and_measure(tmp_path_factory.mktemp("drawn") / "out")
+
+
+@pytest.fixture(scope="module")
+def baseline(drawn, tmp_path_factory):
+    storage = Storage(str(tmp_path_factory.mktemp("baseline")))
+    assert write(storage, drawn) == sum(storage.find().values())
+    return storage.url
+
+
+def comparer(run, baseline):
+    config = run.config
+    return Comparer("cpu", config.out, None, baseline, config.num_images, config.shard_size, run.fingerprint)
+
+
+def test_it_holds_the_runs_features_rows_and_digests(drawn, baseline):
+    opened = open_baseline(baseline)
+    assert list(opened.entries) == [setting.slug for setting in drawn.settings]
+    refuse_another(opened, drawn.settings, drawn.identity)
+    for setting, row in drawn.metrics().items():
+        entry = opened.entries[setting.slug]
+        assert entry.row == row
+        features, images = read_entry(opened.storage, entry)
+        assert features.seeds == list(range(240))
+        shards = [shard for shard in drawn.shards() if shard.setting == setting]
+        pixels = [read_images(drawn.storage, shard, drawn.fingerprint)[0] for shard in shards]
+        assert entry.digests == [pixel_digest(part) for part in pixels]
+        assert images == image_digests(np.concatenate(pixels))
+        assert len(set(images)) == 240
+
+
+def test_a_run_beside_its_own_baseline_does_not_differ(drawn, baseline):
+    for setting, row in drawn.metrics().items():
+        comparison = comparer(drawn, baseline).compare(setting)
+        assert (comparison.differing, comparison.fid, comparison.kid) == ([], NOTHING, NOTHING)
+        assert comparison.baseline_fid == pytest.approx(row["fid"], rel=1e-5)  # torch-fidelity's, in float32
+        assert comparison.speeds[0] == comparison.speeds[1]
+
+
+def test_one_image_that_changed_is_found_by_its_seed(drawn, baseline, tmp_path):
+    shutil.copytree(drawn.config.out, tmp_path / "out")
+    run = saved_run(str(tmp_path / "out"))
+    shard = next(shard for shard in run.shards() if shard.first <= 137 < shard.end)
+    pixels, info = read_images(run.storage, shard, run.fingerprint)
+    pixels = pixels.copy()
+    pixels[137 - shard.first, 4, 4, 0] ^= 128
+    write_images(run.storage, shard, pixels, replace(info, digest=pixel_digest(pixels)))
+    config = run.config
+    shape = config.num_images, config.shard_size, config.batch_size
+    worker = FeatureWorker("cpu", config.out, None, config.extractor, config.reference, *shape, run.fingerprint)
+    worker.extract_shard(shard)
+    row = worker.measure(shard.setting)
+    comparison = comparer(run, baseline).compare(shard.setting)
+    assert comparison.differing == [137]
+    before = drawn.metrics()[shard.setting]
+    assert comparison.fid.delta == pytest.approx(row["fid"] - before["fid"], abs=2e-5 * row["fid"])
+    assert comparison.inception_score.delta == pytest.approx(row["is_mean"] - before["is_mean"], abs=1e-9)
+    assert comparison.fid.std > 0
+
+
+def test_an_update_leaves_readers_of_the_one_before_alone(drawn, baseline, tmp_path):
+    shutil.copytree(baseline, tmp_path / "b")
+    reader = open_baseline(str(tmp_path / "b"))
+    write(Storage(str(tmp_path / "b")), draw_and_measure(tmp_path / "other", seed=1))
+    refuse_another(reader, drawn.settings, drawn.identity)
+    assert open_baseline(str(tmp_path / "b")).identity["seed"] == 1
+
+
+def test_speed_is_a_median_over_shards():
+    def part(seconds, device="a"):
+        features = torch.zeros(20, 1)
+        return type(
+            "Part", (), {"seeds": range(20), "features": features, "metadata": {"seconds": seconds, "device": device}}
+        )
+
+    assert speed([part(1.0), part(2.0), part(100.0, "b")]) == (10.0, ["a", "b"])
+
+
+def test_the_embedded_baseline_is_small_and_of_this_release():
+    opened = open_baseline(EMBEDDED)
+    run_of_it = settings(opened.config, 1000)
+    assert list(opened.entries) == [setting.slug for setting in run_of_it]
+    refuse_another(opened, run_of_it, opened.identity)
+    files = opened.storage.find()
+    assert sum(files.values()) < 3_000_000
+    assert set(files) == {"baseline.json", *(entry.file for entry in opened.entries.values())}
