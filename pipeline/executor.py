@@ -57,9 +57,12 @@ def _connect() -> None:
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():
         # as `ray job submit --working-dir .` does: nodes need no install of this project
         quiet["runtime_env"] = {"working_dir": str(CHECKOUT)}
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdigit():
+            socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for a quarter of an hour
         ray.init(**quiet)
-    except (ConnectionError, AuthenticationError, ValueError) as error:
+    except (OSError, AuthenticationError, ValueError) as error:
         raise UserError(f"RAY_ADDRESS {address}: cannot join that cluster: {_first_line(error)}") from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):

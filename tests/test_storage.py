@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,15 @@ def test_written_files_are_listed_and_read(storage):
     assert storage.read_json("images/sub/b.json") == {"x": [1]}
     with pytest.raises(FileNotFoundError):
         storage.read("images/none")
+
+
+def test_files_are_dated(storage):
+    before = time.time()
+    storage.write("images/a.bin", b"12")
+    size, written = storage.dated("images")["a.bin"]
+    assert size == 2
+    assert before - 2 <= written <= time.time() + 2
+    assert storage.dated("nowhere") == {}
 
 
 def test_tables_carry_their_metadata(storage):

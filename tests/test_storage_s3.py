@@ -90,3 +90,11 @@ def test_one_listing_for_more_than_a_page_of_files(storage, proxy):
     proxy.requests.clear()
     assert len(storage.ls("f")) == 1200
     assert proxy.requests == ["LIST", "LIST"]  # two pages of a thousand
+
+
+def test_files_are_dated(storage):
+    before = time.time()
+    storage.write("images/a.bin", b"12")
+    size, written = storage.dated("images")["a.bin"]
+    assert size == 2
+    assert before - 2 <= written <= time.time() + 2  # S3's times are whole seconds

@@ -16,7 +16,7 @@ def undisturbed(tmp_path_factory):
     return digests(out)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def working_dir(tmp_path_factory):
     """A copy of what a job needs, whose workers leave a note of where they were imported from."""
     folder = tmp_path_factory.mktemp("working_dir")

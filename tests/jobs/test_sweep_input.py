@@ -121,3 +121,24 @@ def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
     assert other.fingerprint in err
     assert here in err
     assert "seed 1 there, 0 here" in err
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    status, out, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out")
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: [Errno 111] Connection refused" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--gpus-per-worker", "1.5"], "--gpus-per-worker must be a share up to 1 or a whole number, not 1.5"),
+        (["--start-timeout", "0"], "--start-timeout must be above 0, not 0"),
+    ],
+)
+def test_bad_resources_are_one_line(tmp_path, arguments, says, monkeypatch, capsys):
+    status, _, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out", *arguments)
+    assert (status, err) == (2, f"error: {says}\n")
+    assert not (tmp_path / "out").exists()

@@ -124,12 +124,14 @@ def test_missing_surplus_and_closing_files(place):
     storage.write(metrics, storage.read(metrics).replace(b'"fid": ', b'"fid": 1', 1))
     storage.write("metrics.json", storage.read("metrics.json").replace(b'"fid": ', b'"fid": 1', 1))
     storage.write("features/reference.parquet", storage.read("features/reference.parquet")[:-9])
+    storage.write("result.json", storage.read("result.json").replace(b"finished", b"stopped"))
     storage.move(path, "elsewhere.parquet")
     assert found(place) == [
         ("bad", "features/reference.parquet"),
         ("bad", metrics),
         ("bad", manifest),
         ("bad", "metrics.json"),
+        ("bad", "result.json"),
         ("missing", path),
         ("surplus", "elsewhere.parquet"),
         ("surplus", "images/setting=ddim-S7-eta0-linear/seeds-000000000-000000020.parquet"),
