@@ -8,8 +8,10 @@ import threading
 
 import pytest
 import torch
+import torchvision
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from pipeline import UserError
@@ -111,3 +113,19 @@ def test_one_layer_may_serve_every_metric(one_layer):
     assert one_layer.width == 64
     assert torch.equal(features, logits)
     assert one_layer.digest == describe("one-layer", None).digest != describe(DIGITS, None).digest
+
+
+@pytest.mark.slow
+def test_vgg16_by_name_with_random_weights(tmp_path):
+    """Half a gigabyte in the format of torchvision's file: the features are torch-fidelity's."""
+    torch.manual_seed(0)
+    file = tmp_path / "vgg16.pth"
+    torch.save(torchvision.models.vgg16().state_dict(), file)
+    described = describe("vgg16", str(file))
+    assert (described.width, described.digest) == (4096, sha256_of(file))
+    features, logits = extract(make_extractor(described, "cpu"), digits_images()[:4], "cpu", 4)
+    theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], feature_extractor_weights_path=str(file))
+    (expected,) = theirs(digits_images()[:4].expand(-1, 3, -1, -1))
+    assert torch.equal(features, logits)
+    torch.testing.assert_close(features, expected)
+    assert features.std() > 0
