@@ -21,12 +21,9 @@ from pipeline.regression.baseline import (
     write_baseline,
 )
 from pipeline.regression.comparison import NOTHING, Comparer
-from pipeline.stages import saved_run
+from pipeline.run import saved_run
+from pipeline.stages import feature_worker_arguments
 from pipeline.storage import Storage
-
-
-def write(storage, run):
-    return write_baseline(storage, run.storage, run.config, run.metrics(), run.identity, run.fingerprint)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +34,20 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def baseline(drawn, tmp_path_factory):
     storage = Storage(str(tmp_path_factory.mktemp("baseline")))
-    assert write(storage, drawn) == sum(storage.find().values())
+    assert write_baseline(storage, drawn) == sum(storage.find().values())
     return storage.url
 
 
 def comparer(run, baseline):
     config = run.config
-    return Comparer("cpu", config.out, None, baseline, config.num_images, config.shard_size, run.fingerprint)
+    shape = config.num_images, config.shard_size
+    return Comparer("cpu", config.out, None, run.evaluation, baseline, *shape, run.fingerprint)
 
 
 def test_it_holds_the_runs_features_rows_and_digests(drawn, baseline):
     opened = open_baseline(baseline)
     assert list(opened.entries) == [setting.slug for setting in drawn.settings]
-    refuse_another(opened, drawn.settings, drawn.identity)
+    refuse_another(opened, drawn.settings, drawn.evaluation.identity)
     for setting, row in drawn.metrics().items():
         entry = opened.entries[setting.slug]
         assert entry.row == row
@@ -78,9 +76,7 @@ def test_one_image_that_changed_is_found_by_its_seed(drawn, baseline, tmp_path):
     pixels = pixels.copy()
     pixels[137 - shard.first, 4, 4, 0] ^= 128
     write_images(run.storage, shard, pixels, replace(info, digest=pixel_digest(pixels)))
-    config = run.config
-    shape = config.num_images, config.shard_size, config.batch_size
-    worker = FeatureWorker("cpu", config.out, None, config.extractor, config.reference, *shape, run.fingerprint)
+    worker = FeatureWorker("cpu", **feature_worker_arguments(run))
     worker.extract_shard(shard)
     row = worker.measure(shard.setting)
     comparison = comparer(run, baseline).compare(shard.setting)
@@ -94,8 +90,8 @@ def test_one_image_that_changed_is_found_by_its_seed(drawn, baseline, tmp_path):
 def test_an_update_leaves_readers_of_the_one_before_alone(drawn, baseline, tmp_path):
     shutil.copytree(baseline, tmp_path / "b")
     reader = open_baseline(str(tmp_path / "b"))
-    write(Storage(str(tmp_path / "b")), draw_and_measure(tmp_path / "other", seed=1))
-    refuse_another(reader, drawn.settings, drawn.identity)
+    write_baseline(Storage(str(tmp_path / "b")), draw_and_measure(tmp_path / "other", seed=1))
+    refuse_another(reader, drawn.settings, drawn.evaluation.identity)
     assert open_baseline(str(tmp_path / "b")).identity["seed"] == 1
 
 
