@@ -30,6 +30,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.reference is None:
         raise UserError("--reference is missing: say what to compute the statistics of")
+    if args.batch_size < 1:
+        raise UserError(f"--batch-size must be 1 or more, not {args.batch_size}")
     if args.to.exists() or args.to.suffix not in (".npz", ".parquet"):
         raise UserError(f"--to {args.to} must be a new file and end in .npz or .parquet")
     if not args.to.parent.is_dir():

@@ -17,6 +17,8 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
+
 from pipeline import RunFailedError, UserError
 from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
 from pipeline.config import make_config
@@ -87,6 +89,8 @@ def main() -> int:
     if dry_run:
         print_plan(run)
         return 0
+    if config.dtype == "tf32" and not joins_a_cluster() and not torch.cuda.is_available():
+        raise UserError("--dtype tf32 is a GPU's, and torch sees none here")
     if not joins_a_cluster():
         claim(run)  # before the seconds that Ray takes
     signal.signal(signal.SIGTERM, signal.default_int_handler)

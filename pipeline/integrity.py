@@ -1,6 +1,7 @@
 """A whole output against its plan: every bad, missing or surplus file by name; and bad ones set aside."""
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -137,9 +138,12 @@ class Inventory:
             prefix = evaluation.prefix
             for path in (prefix + metrics_path(setting) for setting in self.settings):
                 problems += self._attempt(path, partial(self.storage.read_json, path))
-            rows = list(replace(self.run, evaluation=evaluation).metrics().values())
+            measured = replace(self.run, evaluation=evaluation)
+            # the grid may have changed since another evaluation than the sweep's
+            rows = list((measured.metrics() if not prefix else measured.metrics_of(self.settings)).values())
             metrics = f"{prefix}metrics.json"
-            problems += self._attempt(metrics, partial(self.storage.read_checked, metrics, same(rows)))
+            check = same(rows) if not prefix else among(rows)
+            problems += self._attempt(metrics, partial(self.storage.read_checked, metrics, check))
             real = prefix + REFERENCE_PATH
             problems += self._attempt(real, partial(read_reference, self.storage, real))
         return problems
@@ -215,12 +219,25 @@ def same(rows: list[dict[str, Any]]) -> Callable[[bytes], None]:
     return check
 
 
+def among(rows: list[dict[str, Any]]) -> Callable[[bytes], None]:
+    """Return a check that raises where metrics.json holds a row that is not one of these."""
+
+    def check(data: bytes) -> None:
+        if any(row not in rows for row in json.loads(data)):
+            raise ValueError("it holds a row that was not measured")
+
+    return check
+
+
 def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
     """Move bad and surplus files, and what was made from them, under `_set-aside/`; return the paths moved.
 
-    Nothing is deleted.
+    Nothing is deleted: what was set aside before keeps its name, and the next one of that name gets a number.
     """
+    prefix = f"{SET_ASIDE}/"
+    taken = {path.removeprefix(prefix) for path in inventory.storage.find() if path.startswith(prefix)}
     paths = sorted(inventory.made_from(problems))
     for path in paths:
-        inventory.storage.move(path, f"{SET_ASIDE}/{path}")
+        names = (f"{path}.{i}" if i else path for i in itertools.count())
+        inventory.storage.move(path, prefix + next(name for name in names if name not in taken))
     return paths

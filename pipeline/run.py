@@ -62,9 +62,13 @@ class Run:
         return plan_all(self.settings, self.config.num_images, self.config.shard_size)
 
     def metrics(self) -> dict[Setting, dict[str, Any]]:
-        """Return the rows of the settings that are measured."""
+        """Return the rows of the grid's settings that are measured."""
+        return self.metrics_of(self.settings)
+
+    def metrics_of(self, settings: list[Setting]) -> dict[Setting, dict[str, Any]]:
+        """Return the rows of those settings that are measured."""
         rows = {}
-        for setting in self.settings:
+        for setting in settings:
             # a damaged row is measured again
             with contextlib.suppress(DamagedFileError):
                 rows[setting] = self.results.read_json(metrics_path(setting))

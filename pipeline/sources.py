@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from filelock import FileLock
@@ -59,7 +60,7 @@ def local_path(option: str, url: str) -> Path:
         found = sorted(fs.find(root))
         if not found:
             raise FileNotFoundError("nothing is there")
-        version = [url, *(f"{name} {fs.ukey(name)}" for name in found)]
+        version = [url, *(f"{name} {_version(fs, name)}" for name in found)]
 
         def download(target: Path) -> None:
             fs.get(root, str(target), recursive=found != [root])
@@ -107,6 +108,12 @@ def _once(key: str, name: str, make: Callable[[Path], object]) -> Path:
                 make(Path(partial) / name)
                 (Path(partial) / name).rename(target)
     return target
+
+
+def _version(fs: Any, name: str) -> str:
+    """Return what changes with a file's content; over HTTP, whose ukey is the URL alone, what the server says of it."""
+    info = fs.info(name)
+    return f"{fs.ukey(name)} {[info.get(key) for key in ('ETag', 'Last-Modified', 'last-modified', 'size')]}"
 
 
 def _cache() -> Path:

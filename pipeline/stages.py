@@ -74,11 +74,8 @@ def draw(run: Run, resources: Resources, num_workers: int | None, result: Result
 
     Raises:
         IncompleteError: a shard failed for good; all others are drawn.
-        UserError: the workers cannot do what is asked for.
 
     """
-    if run.config.dtype == "tf32" and resources.device == "cpu":
-        raise UserError("--dtype tf32 is a GPU's, and there is none")
     shards = pending(run.storage, "images", run.shards())
     pool = ActorPool(Sampler, sampler_arguments(run), resources, num_workers)
     try:

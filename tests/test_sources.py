@@ -1,6 +1,8 @@
 """Sources: paths, URLs and checkpoint files become local paths; each is fetched once a node."""
 
+import functools
 import hashlib
+import http.server
 import threading
 
 import pytest
@@ -49,6 +51,18 @@ def test_a_file_at_a_url_is_fetched_once_and_again_when_it_has_changed(memory):
     assert len(fetched) == 1
     store.pipe_file("/a/weights.pth", b"two")
     assert local_path("--x", "memory://a/weights.pth").read_bytes() == b"two"
+
+
+def test_a_file_behind_http_is_fetched_again_when_it_has_changed(tmp_path):
+    (tmp_path / "www").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.npz"
+        for content in (b"one", b"three"):
+            (tmp_path / "www" / "a.npz").write_bytes(content)
+            assert local_path("--x", url).read_bytes() == content
+        server.shutdown()
 
 
 def test_many_at_once_fetch_once(memory):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from pipeline import UserError
@@ -14,13 +15,21 @@ from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 """Of the network alone; the schedule is float64 and the update float32 in all of them."""
+_SCHEDULERS = (
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "DPMSolverMultistepScheduler",
+    "UniPCMultistepScheduler",
+)
 _SUPPORTED = {
     "prediction_type": "epsilon",
+    "predict_epsilon": True,
     "beta_schedule": "linear",
     "trained_betas": None,
     "rescale_betas_zero_snr": False,
-    "thresholding": False,
 }
+"""What a scheduler's config may say; any of it may be left out."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ def describe(root: Path) -> ModelInfo:
     """Return what the checkpoint in a folder says of itself.
 
     Args:
-        root: a diffusers pipeline with `unet` and `scheduler` in it, or a U-Net's own folder, with
+        root: a diffusers pipeline with `unet` and `scheduler` in it, or its `unet`; or a U-Net's own folder, with
             scheduler_config.json beside its config or DDPM's linear schedule of 1000 steps. `weights.json`, as
             `convert` writes it, says whether the weights are EMA.
 
@@ -56,6 +65,8 @@ def describe(root: Path) -> ModelInfo:
         UserError: there is no U-Net that this sampler can use; the text says what, where and what to do.
 
     """
+    if root.name == "unet" and (root.parent / "scheduler").is_dir():
+        root = root.parent
     model = f"model {str(root)!r}"
     folder = root / "unet" if (root / "unet").is_dir() else root
     config_file = folder / "config.json"
@@ -69,19 +80,26 @@ def describe(root: Path) -> ModelInfo:
         weights = weights.with_suffix(".bin")
     if not weights.is_file():
         raise UserError(f"{model}: no {weights.with_suffix('.safetensors')}; save the U-Net with save_pretrained")
+    if lacking := {"in_channels", "out_channels", "sample_size"} - config.keys():
+        raise UserError(f"{model}: {config_file} lacks {', '.join(sorted(lacking))}")
     if config["in_channels"] != config["out_channels"]:
         raise UserError(f"{model}: a network that predicts the variance too is not supported")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
         raise UserError(f"{model}: a class-conditional network is not supported")
+    if config.get("time_embedding_type", "positional") != "positional":
+        raise UserError(f"{model}: it takes noise levels ({config['time_embedding_type']}), not timesteps")
     candidates = [root / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"]
     scheduler_file = next((file for file in candidates if file.is_file()), None)
     scheduler = _read_json(scheduler_file) if scheduler_file else {}
+    if (kind := scheduler.get("_class_name", _SCHEDULERS[0])) not in _SCHEDULERS:
+        raise UserError(f"{model}: {scheduler_file} is a {kind}'s, and a DDPM's is needed")
     for key, supported in _SUPPORTED.items():
         if scheduler.get(key, supported) != supported:
             raise UserError(f"{model}: {key} {scheduler[key]!r} in {scheduler_file} is not {supported!r}")
     if (size := config["sample_size"]) is None:
         raise UserError(f"{model}: sample_size in {config_file} is null; set it to the size of the images")
     height, width = (size, size) if isinstance(size, int) else size
+    _check_tensors(model, config, weights)
     note = root / "weights.json"
     return ModelInfo(
         weights=str(weights),
@@ -132,6 +150,31 @@ def set_tf32(allow: bool) -> None:
     """Let this process multiply float32 matrices and convolve them in TF32 on a GPU, or not."""
     torch.backends.cuda.matmul.allow_tf32 = allow
     torch.backends.cudnn.allow_tf32 = allow
+
+
+def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:
+    """Compare names and shapes in the file with the network's: diffusers fills what is missing with random numbers."""
+    from diffusers import UNet2DModel
+
+    try:
+        with torch.device("meta"):
+            expected = {
+                name: tuple(value.shape) for name, value in UNet2DModel.from_config(config).state_dict().items()
+            }
+        if weights.suffix == ".safetensors":
+            with safe_open(weights, "pt") as tensors:
+                found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        else:
+            found = {
+                name: tuple(value.shape)
+                for name, value in torch.load(weights, map_location="cpu", weights_only=True, mmap=True).items()
+            }
+    except Exception as error:  # not a network's config, truncated, a pickle of more than tensors
+        raise UserError(f"{model}: {weights} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            there, asked = found.get(name, "missing"), expected.get(name, "unknown")
+            raise UserError(f"{model}: tensor {name} is {there} in {weights} and {asked} by its config")
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Evaluation:
 
     def url(self, out: str) -> str:
         """Return where the results lie."""
-        return f"{out}/{self.path}".rstrip("/")
+        return f"{out.rstrip('/')}/{self.path}".rstrip("/")
 
     @classmethod
     def load(cls, saved: dict[str, Any]) -> "Evaluation":

@@ -15,6 +15,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from torch_fidelity.utils import create_feature_extractor
 
 from pipeline import UserError
+from pipeline.diffusion.unet import set_tf32
 from pipeline.sources import local_path, node_lock, sha256_of
 
 DIGITS = "digits-classifier"
@@ -121,6 +122,7 @@ def make_extractor(info: ExtractorInfo, device: str) -> FeatureExtractorBase:
         ValueError: its weights are others on this node.
 
     """
+    set_tf32(False)  # cuDNN has it on
     extractor, file = _load(info.name, info.weights, device)
     if file is not None and (digest := sha256_of(file)) != info.digest:
         raise ValueError(f"{file} has digest {digest} on this node, not {info.digest}")

@@ -2,10 +2,12 @@
 
 import hashlib
 import itertools
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics
+from torch_fidelity.registry import DATASETS_REGISTRY
 
 from pipeline import UserError
 from pipeline.evaluation.extractors import ExtractorInfo
@@ -32,7 +35,7 @@ class ReferenceInfo:
     """As the user gave it."""
     kind: Literal["images", "features", "statistics"]
     identity: str
-    """The spec, or the SHA-256 of its file where it is a single file."""
+    """The name of a data set, the SHA-256 of a file, or that of a folder's listing."""
     image_shape: tuple[int, ...] | None
     """(C, H, W) of its first image; None where there is none."""
 
@@ -69,6 +72,16 @@ def describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
         UserError: it cannot be read, or it was made in other features.
 
     """
+    try:
+        return _describe(spec, extractor)
+    except UserError:
+        raise
+    except Exception as error:  # every format and every store has errors of its own
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"--reference {spec} cannot be read: {cause}") from error
+
+
+def _describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
     if spec.endswith(".npz"):
         file = local_path("--reference", spec)
         _from_npz(file, spec, extractor)
@@ -77,14 +90,11 @@ def describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
         file = local_path("--reference", spec)
         identity = f"sha256:{sha256_of(file)}"
         if (made := _made_earlier(file)) is not None:
-            if (other := made["extractor_weights"]) != extractor.digest:
-                raise UserError(
-                    f"--reference {spec} is in the features of {made['extractor']}, weights {other[:8]}, not of "
-                    f"{extractor.name}, {extractor.digest[:8]}"
-                )
+            _assert_made_by(extractor, spec, made)
             return ReferenceInfo(spec, "features", identity, None)
         return ReferenceInfo(spec, "images", identity, _first_shape(spec))
-    return ReferenceInfo(spec, "images", spec, _first_shape(spec))
+    shape = _first_shape(spec)
+    return ReferenceInfo(spec, "images", spec if spec in DATASETS_REGISTRY else _listing(spec), shape)
 
 
 def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo, device: str, size: int) -> Reference:
@@ -144,31 +154,51 @@ def read_reference(storage: Storage, path: str) -> Reference:
 
 
 def _first_shape(spec: str) -> tuple[int, ...]:
-    return tuple(next(images(spec)).shape)
+    first = next(images(spec), None)
+    if first is None:
+        raise UserError(f"--reference {spec} has no images")
+    return tuple(first.shape)
+
+
+def _listing(spec: str) -> str:
+    """Return what changes with the names or sizes of a folder's files."""
+    fs, root = fsspec.core.url_to_fs(spec)
+    sizes = sorted((name.removeprefix(root), entry["size"]) for name, entry in fs.find(root, detail=True).items())
+    return f"files:{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
 
 
 def _made_earlier(file: Path) -> dict[str, Any] | None:
     """Return the provenance of a reference that `write_reference` wrote, None for any other Parquet file."""
-    try:
-        names = pq.read_schema(file).names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"--reference {file} is not Parquet: {error}") from error
-    if names != ["features"]:
+    schema = pq.read_schema(file)
+    if schema.names != ["features"]:
         return None
     return read_reference(Storage(str(file.parent)), file.name).provenance
+
+
+def _assert_made_by(extractor: ExtractorInfo, spec: str, made: dict[str, Any]) -> None:
+    if (other := made["extractor_weights"]) != extractor.digest:
+        raise UserError(
+            f"--reference {spec} is in the features of {made['extractor']}, weights {other[:8]}, not of "
+            f"{extractor.name}, {extractor.digest[:8]}"
+        )
 
 
 def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
     try:
         with np.load(file, allow_pickle=False) as content:
             mu, sigma = content["mu"], content["sigma"]
-    except (OSError, ValueError, KeyError) as error:
+            made = json.loads(str(content["provenance"])) if "provenance" in content else {}
+    except Exception as error:  # a zip, a header or a pickle: numpy has an error for each
         raise UserError(f"--reference {spec} is not an .npz with mu and sigma: {error}") from error
     if mu.shape != (extractor.width,) or sigma.shape != (extractor.width, extractor.width):
         raise UserError(
             f"--reference {spec} has mu {mu.shape} and sigma {sigma.shape}, and {extractor.name} has "
             f"{extractor.width} features"
         )
-    provenance = {"source": spec, "digest": sha256_of(file), "file": file.name}
+    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
+        raise UserError(f"--reference {spec} has values in mu or sigma that are not finite")
+    if made:  # by jobs/reference.py
+        _assert_made_by(extractor, spec, made)
+    provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | made
     # dtypes as torch-fidelity's own statistics have them, which it asserts
     return Reference(mu.astype(np.float32), sigma.astype(np.float64), None, provenance)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.diffusion.unet import set_tf32
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import Features, extract, read_features, write_features
@@ -46,7 +45,6 @@ class FeatureWorker:
         """Load the extractor; see `Sampler` for the arguments that the two share."""
         if device == "cpu":
             torch.set_num_threads(1)
-        set_tf32(False)
         self.device = device
         self.storage = Storage(out, storage_options)
         self.results = Storage(evaluation.url(out), storage_options)

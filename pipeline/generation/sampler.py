@@ -55,11 +55,13 @@ class Sampler:
             fingerprint: the run's, for the files.
 
         Raises:
-            ValueError: the model here is another one.
+            ValueError: the model here is another one, or the device has no such precision.
 
         """
         if device == "cpu":
             torch.set_num_threads(1)
+            if precision == "tf32":
+                raise ValueError("tf32 is a GPU's, and torch sees none here")
         info = unet.describe(model_folder(model))
         if info.digest != model_digest:
             raise ValueError(f"model {model!r} is another one on this node: digest {info.digest}, not {model_digest}")

@@ -23,6 +23,8 @@ class Experiment:
     """Images in the training set, which the paper compares with."""
     fid: dict[tuple[Eta, int], float]
     """(η, S) → FID."""
+    reference: str | None = None
+    """The data set that a reference has to be made of, where a library has it."""
     num_images: int = 50_000
 
 
@@ -48,6 +50,7 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
                 "hat": (367.43, 133.37, 32.72, 9.99, 3.17),
             },
         ),
+        reference="cifar10-train",
     ),
     "celeba": Experiment(
         f"{_PAPER}, table 1, CelebA",
@@ -108,7 +111,8 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
     """
     experiment = EXPERIMENTS[run.config.preset]
     extractor = run.evaluation.extractor
-    reference = rows[0]["reference"].get("num_images")
+    reference, source = (rows[0]["reference"].get(name) for name in ("num_images", "source"))
+    model = run.model
     ema = {True: "", False: "the weights are not EMA", None: "whether the weights are EMA is unknown"}[run.model.ema]
     found = {
         f"{run.config.num_images:,} images, not {experiment.num_images:,}": run.config.num_images
@@ -121,6 +125,13 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
         and not extractor.digest.startswith(INCEPTION_SHA256),
         f"a reference of {f'{reference:,}' if reference else 'an unknown number of'} images, not the "
         f"{experiment.num_reference:,} of the training set": reference != experiment.num_reference,
+        f"a reference made of {source}, not of {experiment.reference}": experiment.reference not in (None, source),
+        "another noise schedule than DDPM's, linear from 1e-4 to 0.02 in 1000 steps": (
+            model.num_train_timesteps,
+            model.beta_start,
+            model.beta_end,
+        )
+        != (1000, 1e-4, 2e-2),
         f"a network in {run.config.dtype}": run.config.dtype != "float32",
         ema: bool(ema),
     }

@@ -46,7 +46,8 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
     if config.preset not in EXPERIMENTS:
         return lines
-    if changed := config.overridden():
+    measured = {"extractor": extractor.name, "reference": evaluation.reference.spec}
+    if changed := config.model_copy(update=measured).overridden():
         lines.append(f"Other than the preset {config.preset}: {', '.join(f'{k} {v}' for k, v in changed.items())}.")
     source = EXPERIMENTS[config.preset].source
     if reasons := differences(run, rows):
@@ -63,7 +64,7 @@ def _beside(run: Run, row: Row) -> dict[str, Any]:
 def _later_samplers() -> str:
     calls = sorted({nfe for fids in LATER_SAMPLERS.values() for nfe in fids})
     lines = [
-        "\nThe same checkpoint, samplers of later years, FID by network calls (SciRE-Solver, table 1, and others):\n",
+        "\nWith the authors' checkpoint, later samplers' FID by network calls (SciRE-Solver's table 1 and others):\n",
         "| | " + " | ".join(map(str, calls)) + " |",
         "|:--" + "|--:" * len(calls) + "|",
         *(

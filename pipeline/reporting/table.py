@@ -135,7 +135,9 @@ def _format(metric: str, row: Row) -> str:
     value = row[metric]
     if metric == "fid":
         return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
-    return f"{value:.2f} ± {row['is_std']:.2f}" if metric == "is_mean" else f"{value:,.0f}"
+    if metric == "is_mean":
+        return f"{value:.2f} ± {row['is_std']:.2f}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
 
 def _width(text: str) -> int:

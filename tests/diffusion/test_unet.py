@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMPipeline, DDIMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
 
 from pipeline.diffusion.unet import UNet, describe
 from pipeline.sources import model_folder
@@ -62,6 +63,8 @@ def test_a_vae_is_refused(tmp_path):
         ({"prediction_type": "v_prediction"}, "'v_prediction'.*not 'epsilon'"),
         ({"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule"),
         ({"trained_betas": [0.1]}, "trained_betas"),
+        ({"predict_epsilon": False}, "predict_epsilon"),
+        ({"_class_name": "ScoreSdeVeScheduler"}, "ScoreSdeVeScheduler"),
     ],
 )
 def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, says):
@@ -72,7 +75,13 @@ def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, say
 
 @pytest.mark.parametrize(
     ("fields", "says"),
-    [({"num_class_embeds": 10}, "class-conditional"), ({"out_channels": 2}, "variance")],
+    [
+        ({"num_class_embeds": 10}, "class-conditional"),
+        ({"out_channels": 2}, "variance"),
+        ({"time_embedding_type": "fourier"}, "noise levels"),
+        ({"sample_size": None}, "sample_size"),
+        ({"block_out_channels": [8]}, "cannot be loaded"),
+    ],
 )
 def test_networks_that_the_sampler_cannot_use_are_refused(copy, fields, says):
     change(copy / "unet" / "config.json", **fields)
@@ -94,6 +103,34 @@ def test_missing_and_broken_files_are_named(copy):
     (copy / "unet" / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         describe(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda tensors: {f"x.{name}": value for name, value in tensors.items()}, "tensor conv_in.bias is missing"),
+        (
+            lambda tensors: {n: v for n, v in tensors.items() if n != "conv_out.weight"},
+            "tensor conv_out.weight is miss",
+        ),
+        (lambda tensors: tensors | {"more": torch.zeros(1)}, r"tensor more is \(1,\) .* unknown by its config"),
+        (lambda tensors: tensors | {"conv_in.bias": torch.zeros(3)}, r"tensor conv_in.bias is \(3,\)"),
+    ],
+)
+def test_a_file_that_is_not_the_configs_network_is_refused_before_it_is_loaded(copy, change, says):
+    """diffusers would fill what is missing with random numbers, others in each process."""
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file(change(load_file(file)), file)
+    with pytest.raises(ValueError, match=says):
+        describe(copy)
+
+
+def test_the_unet_of_a_pipeline_has_the_pipelines_schedule(copy):
+    change(copy / "scheduler" / "scheduler_config.json", num_train_timesteps=500)
+    assert describe(copy / "unet") == describe(copy)
+    change(copy / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
+    with pytest.raises(ValueError, match="v_prediction"):
+        describe(copy / "unet")
 
 
 def test_pickled_tensors_are_read_and_pickled_code_is_not_run(copy, tmp_path):

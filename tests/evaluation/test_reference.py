@@ -1,5 +1,7 @@
 """References: every kind gives the numbers of its images, and what does not fit is refused in one line."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,6 +162,7 @@ def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):
         ({"mu": np.zeros(64)}, "is not an .npz with mu and sigma: .*sigma"),
         ({"mu": np.zeros(2048), "sigma": np.eye(2048)}, "digits-classifier has 64 features"),
         ({"mu": np.zeros(64), "sigma": np.eye(63)}, "digits-classifier has 64 features"),
+        ({"mu": np.full(64, np.nan), "sigma": np.eye(64)}, "not finite"),
         ({"mu": np.array([None]), "sigma": np.eye(64)}, "is not an .npz with mu and sigma"),  # a pickle
     ],
 )
@@ -173,15 +176,26 @@ def test_statistics_that_do_not_fit_are_refused(tmp_path, extractor, content, sa
 def test_what_is_not_a_reference_is_refused(tmp_path, extractor):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.npz").write_bytes(b"PK")
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "array.npy", np.zeros(64))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    np.savez(tmp_path / "cut.npz", mu=np.zeros(64), sigma=np.eye(64))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-100])
+    for name in ("broken.parquet", "badfolder/a.parquet", "badpicture/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"PAR1")
+    pq.write_table(pa.table({"features": [[0.0] * 64]}), tmp_path / "features.parquet")
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array([], image)}), tmp_path / "norows.parquet")
     pq.write_table(pa.table({"label": [1]}), tmp_path / "labels.parquet")
     paths = pa.array([{"bytes": None, "path": "a.png"}], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     pq.write_table(pa.table({"image": paths}), tmp_path / "paths.parquet")
     for name, says in {
         "none": "no such file or folder",
         "empty": "has no images",
-        "broken.npz": "is not an .npz",
-        "broken.parquet": "is not Parquet",
+        **dict.fromkeys(("broken.npz", "empty.npz", "array.npz", "cut.npz"), "is not an .npz with mu and sigma"),
+        **dict.fromkeys(("broken.parquet", "badfolder", "badpicture", "features.parquet"), "cannot be read"),
+        "norows.parquet": "has no images",
         "labels.parquet": "no column of images",
         "paths.parquet": "names its images by path",
     }.items():
@@ -196,3 +210,28 @@ def test_rgb_and_gray_keep_their_channels(tmp_path):
     Image.new("P", (4, 5)).save(tmp_path / "c.png")
     assert [tuple(image.shape) for image in images(str(tmp_path))] == [(3, 5, 4), (1, 5, 4), (3, 5, 4)]
     assert {image.dtype for image in images(str(tmp_path))} == {torch.uint8}
+
+
+def test_npz_of_ours_knows_what_it_was_made_of(tmp_path, extractor, digits):
+    made = digits.provenance
+    np.savez(tmp_path / "s.npz", mu=digits.mu, sigma=digits.sigma, provenance=json.dumps(made))
+    assert make(tmp_path / "s.npz", extractor)[1].provenance.items() >= made.items()
+    other = json.dumps(made | {"extractor": "other", "extractor_weights": "0" * 64})
+    np.savez(tmp_path / "o.npz", mu=digits.mu, sigma=digits.sigma, provenance=other)
+    with pytest.raises(UserError, match="is in the features of other, weights 00000000"):
+        describe_reference(str(tmp_path / "o.npz"), extractor)
+
+
+def test_a_folder_is_another_reference_when_its_files_change(tmp_path, extractor):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    first = describe_reference(str(tmp_path), extractor).identity
+    assert describe_reference(str(tmp_path), extractor).identity == first
+    Image.new("L", (8, 8)).save(tmp_path / "b.png")
+    assert describe_reference(str(tmp_path), extractor).identity != first
+
+
+@pytest.mark.parametrize("url", ["foo://x", "gs://none/x"])
+def test_a_url_of_an_unknown_kind_is_one_line(url, extractor):
+    with pytest.raises(UserError, match=f"--reference {url}") as error:
+        describe_reference(url, extractor)
+    assert "\n" not in str(error.value)

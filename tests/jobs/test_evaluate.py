@@ -71,6 +71,13 @@ def problems(out):
     return bad + inventory.unread_problems(), inventory
 
 
+def test_a_grid_in_another_order_leaves_other_evaluations_well(drawn, evaluated, monkeypatch, capsys):
+    for etas in (["hat", "0"], ["0"], ["0", "hat"]):
+        arguments = ["--config", drawn / "sweep.json", "--eta", *etas]
+        assert in_process(monkeypatch, capsys, "sweep", *arguments)[0] == 0
+        assert problems(drawn)[0] == []
+
+
 def test_verify_knows_the_folder_and_what_is_made_from_what(drawn, evaluated):
     opened = saved_run(str(drawn))
     run("sweep", "--config", drawn / "sweep.json")  # its metrics.json and report

@@ -1,5 +1,6 @@
 """Bad input to the sweep: one clear line, exit status 2, nothing written."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,21 @@ def test_a_reference_that_does_not_fit_is_refused(tmp_path, monkeypatch, capsys)
     assert not (tmp_path / "out").exists()
 
 
+def test_what_only_a_worker_would_find_is_found_before_one_starts(tmp_path, tiny_model, monkeypatch, capsys):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    weights = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:3000])
+    for arguments, says in {
+        ("--model", tmp_path / "model"): "cannot be loaded",
+        ("--dtype", "tf32"): "--dtype tf32 is a GPU's",
+    }.items():
+        if says.startswith("--dtype") and torch.cuda.is_available():
+            continue
+        status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
+        assert (status, says in err, len(err.splitlines())) == (2, True, 1), err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pickle_with_code_never_reaches_torch_fidelity(tmp_path, monkeypatch, capsys):
     class Code:
         def __reduce__(self):
@@ -125,7 +141,7 @@ def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
 
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    status, out, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out")
+    status, out, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: [Errno 111] Connection refused" in err
     assert not (tmp_path / "out").exists()
@@ -139,6 +155,6 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, caps
     ],
 )
 def test_bad_resources_are_one_line(tmp_path, arguments, says, monkeypatch, capsys):
-    status, _, err = in_process(monkeypatch, capsys, "--out", tmp_path / "out", *arguments)
+    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
     assert (status, err) == (2, f"error: {says}\n")
     assert not (tmp_path / "out").exists()

@@ -196,3 +196,13 @@ def test_bad_input_is_one_line(place, tmp_path):
     storage.write("sweep.json", storage.read("sweep.json").replace(b'"seed": 0', b'"seed": 1', 1))
     with pytest.raises(DamagedFileError, match=r"sweep\.json"):
         saved_run(place.url)
+
+
+def test_what_was_set_aside_stays(place):
+    storage, path = file(place)
+    for content in (b"first", b"second", b"third"):
+        storage.write(path, content)
+        problems, inventory = verify(place)
+        set_aside(inventory, problems)
+    kept = [storage.read(f"_set-aside/{path}{suffix}") for suffix in ("", ".1", ".2")]
+    assert kept == [b"first", b"second", b"third"]

@@ -29,7 +29,7 @@ def run():
 
 def rows(run, num_images=50_000):
     numbers = {"fid": 1.0, "is_mean": 9.0, "is_std": 0.1, "kid_mean": 0.0, "images_per_second": 1.0}
-    reference = {"reference": {"num_images": num_images}}
+    reference = {"reference": {"num_images": num_images, "source": "cifar10-train"}}
     return [setting.describe() | numbers | reference for setting in settings(run.config, 1000)]
 
 
@@ -83,6 +83,8 @@ def test_all_cells_stand_where_all_agrees(run):
         (lambda r: replace(r, model=replace(r.model, ema=None)), "whether the weights are EMA is unknown"),
         (lambda r: replace(r, model=replace(r.model, ema=False)), "the weights are not EMA"),
         (lambda r: replace(r, model=replace(r.model, image_shape=(3, 64, 64))), "images of (3, 64, 64)"),
+        (lambda r: replace(r, model=replace(r.model, num_train_timesteps=4000)), "another noise schedule"),
+        (lambda r: replace(r, model=replace(r.model, beta_end=0.01)), "another noise schedule"),
         (
             lambda r: replace(
                 r, evaluation=replace(r.evaluation, extractor=replace(r.evaluation.extractor, digest="0" * 64))
@@ -104,13 +106,18 @@ def test_one_condition_that_differs_keeps_them_apart_and_is_named(run, change, s
     assert reason in caption(changed, rows(run))[-1]
 
 
-@pytest.mark.parametrize("num_reference", [10_000, None])
-def test_the_test_split_or_bare_statistics_as_reference_keep_them_apart(run, num_reference):
-    measured = rows(run, num_reference)
-    if num_reference is None:
-        measured = [row | {"reference": {"source": "s.npz"}} for row in measured]
-    (reason,) = differences(run, measured)
-    assert "of the training set" in reason
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ({"num_images": 10_000, "source": "cifar10-val"}, ["of 10,000 images", "made of cifar10-val"]),
+        ({"num_images": 50_000, "source": "cifar100-train"}, ["made of cifar100-train, not of cifar10-train"]),
+        ({"source": "s.npz"}, ["of an unknown number of images", "made of s.npz"]),
+    ],
+)
+def test_another_reference_keeps_them_apart(run, reference, says):
+    reasons = differences(run, [row | {"reference": reference} for row in rows(run)])
+    assert len(reasons) == len(says)
+    assert all(text in reason for text, reason in zip(says, reasons, strict=True))
 
 
 def test_another_spacing_or_clipping_has_no_cell(run):
@@ -130,3 +137,16 @@ def test_a_preset_says_what_it_needs():
     with pytest.raises(ValueError, match="--preset church needs --reference"):
         make_config("church", None, {"model": "x"})
     assert SweepConfig().overridden() == {}
+
+
+def test_an_evaluation_in_other_features_is_what_the_caption_speaks_of(run):
+    swept = replace(run, config=run.config.model_copy(update={"reference": "cifar10-val"}))
+    assert not any(line.startswith("Other than the preset") for line in caption(swept, rows(swept)))
+    reference = replace(run.evaluation.reference, spec="photos")
+    elsewhere = replace(run, evaluation=replace(run.evaluation, reference=reference))
+    assert "Other than the preset cifar10: reference photos." in caption(elsewhere, rows(run))
+
+
+def test_slow_cells_are_not_nothing(run):
+    slow = [row | {"images_per_second": 0.1412} for row in rows(run)]
+    assert "0.141" in table.to_text(slow)
