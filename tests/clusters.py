@@ -14,9 +14,11 @@ from pathlib import Path
 
 import psutil
 
-RAY = str(Path(sys.executable).parent / "ray")
+BIN = Path(sys.executable).parent
+RAY = str(BIN / "ray")
 # An embedded Ray of the same user may have switched token authentication on for later clusters.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")} | {
+    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # an entrypoint's `python` is this one
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
