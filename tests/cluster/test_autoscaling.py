@@ -63,7 +63,8 @@ def gpus(cluster):
     """Return the GPUs of each node."""
     command = [sys.executable, "-c", ALIVE]
     ended = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, check=True, timeout=60)
-    return sorted(json.loads(ended.stdout))
+    # the autoscaler may have a word of its own in the same stream
+    return sorted(json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("["))))
 
 
 def test_from_nothing_to_the_gpus_that_are_asked_for_and_back(cluster, undisturbed, tmp_path):
