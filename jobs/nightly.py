@@ -97,9 +97,10 @@ def main() -> int:
         home.write("junit.xml", summary.to_junit(night))
         home.write("trend.html", trend.to_html(history.read(home), summary.headline(night)).encode())
     except RunFailedError as error:
-        with contextlib.suppress(OSError, StorageError):  # the store may be what failed
-            home.write("summary.md", summary.incomplete_markdown(name, str(error)).encode())
-            home.write("junit.xml", summary.incomplete_junit([s.slug for s in run.settings], str(error)))
+        if not isinstance(error, StorageError):  # else the store is what failed, and its patience is spent
+            with contextlib.suppress(OSError, StorageError):
+                home.write("summary.md", summary.incomplete_markdown(name, str(error)).encode())
+                home.write("junit.xml", summary.incomplete_junit([s.slug for s in run.settings], str(error)))
         print(f"error: {error}\nthe run is not complete, so there is no answer", file=sys.stderr)
         return INCOMPLETE
     print(summary.to_markdown(night))

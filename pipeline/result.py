@@ -50,8 +50,10 @@ class Result:
             if not isinstance(error, KeyboardInterrupt):
                 whole = {"the sweep": f"{type(error).__name__}: {error}"}
                 self.content["failures"] = getattr(error, "failures", whole)
-            with contextlib.suppress(StorageError, OSError):  # the error in hand says more
-                self._end(STOPPED if isinstance(error, KeyboardInterrupt) else FAILED)
+            # Where the store is what failed, its patience is spent: it is not asked to take this too.
+            if not isinstance(error, StorageError):
+                with contextlib.suppress(StorageError, OSError):  # the error in hand says more
+                    self._end(STOPPED if isinstance(error, KeyboardInterrupt) else FAILED)
             raise
         self._end(FINISHED)
 
