@@ -15,8 +15,9 @@ RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
 class Result:
     """The result of one run of a sweep, written to its output."""
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+    def __init__(self, storage: Storage, hurried: Storage) -> None:
+        """Take the output twice: patient for the start and the end, and without patience for what is between."""
+        self.storage, self.hurried = storage, hurried
         self.content: dict[str, Any] = {}
 
     @contextlib.contextmanager
@@ -75,6 +76,12 @@ class Result:
         """Write it as it is now."""
         self.content["updated"] = now()
         self.storage.write_json(RESULT_PATH, self.content)
+
+    def publish(self) -> None:
+        """Write it as it is now if that is to be had at once: that the store is gone, the work finds out itself."""
+        self.content["updated"] = now()
+        with contextlib.suppress(StorageError, OSError):
+            self.hurried.write_json(RESULT_PATH, self.content)
 
     def _end(self, state: str) -> None:
         self.content["state"] = state

@@ -55,7 +55,7 @@ class Run:
     @cached_property
     def result(self) -> Result:
         """What the output says of this run."""
-        return Result(self.storage)
+        return Result(self.storage, Storage(self.config.out, self.storage_options, patience=0))
 
     def shards(self) -> Shards:
         """Return the whole plan."""

@@ -53,7 +53,7 @@ def stage(
     def publish() -> None:
         if result is not None:
             note()
-            result.write()
+            result.publish()
 
     monitor = Monitor(name, tasks, images, cost, metric, publish, on_done)
     try:
