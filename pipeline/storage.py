@@ -50,13 +50,13 @@ class Storage:
     `SECONDS_OF_PATIENCE`, or is full.
     """
 
-    def __init__(self, url: str, options: dict[str, Any] | None = None, patience: float = SECONDS_OF_PATIENCE) -> None:
+    def __init__(self, url: str, options: dict[str, Any] | None = None, patience: float | None = None) -> None:
         """Open `url`; nothing is read or written yet.
 
         Args:
             url: a local path, or a URL such as s3://bucket/prefix.
             options: fsspec's storage options. They are kept out of every file and message.
-            patience: seconds for which a request is made again; 0 for once.
+            patience: seconds for which a request is made again, 0 for once; by default `SECONDS_OF_PATIENCE`.
 
         """
         self.url, self.patience = url.rstrip("/"), patience
@@ -193,7 +193,7 @@ class Storage:
         remote = not isinstance(self._fs, LocalFileSystem)
         where = f"{self.url}/{path}".rstrip("/")
         retrying = Retrying(
-            stop=stop_after_delay(self.patience),
+            stop=stop_after_delay(SECONDS_OF_PATIENCE if self.patience is None else self.patience),
             wait=wait_random_exponential(multiplier=0.1, max=5),
             retry=retry_if_exception(lambda error: remote and _transient(error)),
             reraise=True,
