@@ -65,6 +65,7 @@ class Sampler:
         info = unet.describe(model_folder(model))
         if info.digest != model_digest:
             raise ValueError(f"model {model!r} is another one on this node: digest {info.digest}, not {model_digest}")
+        self.precision = precision
         self.eps_model = unet.UNet(info, device, precision)
         self.image_shape = info.image_shape
         self.alphas_cumprod = info.alphas_cumprod()
@@ -91,7 +92,12 @@ class Sampler:
 
     @torch.inference_mode()
     def draw_batch(self, setting: Setting, seeds: torch.Tensor) -> Pixels:
-        """Return the images with the given seeds: uint8, (N, H, W, C)."""
+        """Return the images with the given seeds: uint8, (N, H, W, C).
+
+        Raises:
+            ValueError: an image is not finite. As uint8 it would look like any other.
+
+        """
 
         def normal(step: int) -> torch.Tensor:
             return noise.normal(self.seed, seeds, step, self.image_shape)
@@ -105,4 +111,9 @@ class Sampler:
             eta=setting.eta,
             clip=setting.clip,
         )
+        if bad := seeds[~x_0.flatten(1).isfinite().all(1)].tolist():
+            raise ValueError(
+                f"{len(bad)} of {len(seeds)} images are not finite, the first has seed {bad[0]}: the weights are "
+                f"broken, or too large for --dtype {self.precision}"
+            )
         return ddim.to_uint8(x_0).permute(0, 2, 3, 1).cpu().numpy()

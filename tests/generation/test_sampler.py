@@ -75,6 +75,22 @@ def test_the_same_x_T_gives_diffusers_pictures(small, clip, monkeypatch):
     assert (difference > 0).mean() < 3e-3
 
 
+@pytest.mark.parametrize(("column", "value"), [(0, torch.nan), (0, torch.inf), (1, torch.nan)])
+def test_an_image_that_is_not_finite_is_never_written(small, value, column):
+    setting = settings(small, 1000)[column]
+    sampler = make(small)
+    healthy = sampler.eps_model
+
+    def broken(x_t, t):
+        eps = healthy(x_t, t)
+        return eps.index_fill(0, torch.tensor([3]), value) if t == setting.tau[0] else eps
+
+    sampler.eps_model = broken
+    with pytest.raises(ValueError, match="1 of 16 images are not finite, the first has seed 3.*--dtype float32"):
+        sampler.draw_shard(Shard(setting, 0, 25))
+    assert not Storage(small.out).find()
+
+
 def test_another_model_on_the_node_is_an_error(small, tiny_model):
     with pytest.raises(ValueError, match="is another one on this node"):
         Sampler("cpu", small.out, None, tiny_model, "0" * 64, "float32", 0, 16, "f")

@@ -6,6 +6,7 @@ import subprocess
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from diffusers import UNet2DModel
 from places import draw_and_measure
 from processes import in_process, run, start
@@ -103,12 +104,12 @@ def test_a_worse_model_is_a_regression(baseline, tmp_path):
 
 
 def test_a_run_that_cannot_finish_is_no_answer(baseline, tmp_path):
-    model = save_model(tmp_path / "model", lambda weights: weights)
-    (model / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"not weights")
+    model = save_model(tmp_path / "model", lambda weights: weights.fill_(torch.nan))
     home = tmp_path / "nights"
     status, out, err = run("nightly", "--baseline", baseline, "--out", home, "--model", model)
     assert (status, out) == (3, ""), err
     assert "the run is not complete, so there is no answer" in err
+    assert "images are not finite, the first has seed 0" in err
     assert "Traceback" not in err
     assert "INCOMPLETE" in (home / "summary.md").read_text()
     (suite,) = ElementTree.parse(home / "junit.xml").getroot()
