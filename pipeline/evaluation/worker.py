@@ -82,15 +82,12 @@ class FeatureWorker:
 
         """
         shards = plan(setting, self.num_images, self.shard_size)
-        parts = [
-            read_planned(self.results, shard.path("features"), shard, self.evaluation.fingerprint) for shard in shards
-        ]
-        features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
+        parts, whole = read_setting(self.results, shards, self.evaluation.fingerprint)
         seconds = sum(part.metadata["seconds"] for part in parts)
         row = {
             **setting.describe(),
             "num_images": self.num_images,
-            **compute_metrics(features, logits, self.reference),
+            **compute_metrics(whole.features, whole.logits, self.reference),
             "seconds": seconds,
             "images_per_second": self.num_images / seconds,
             "reference": self.reference.provenance,
@@ -118,3 +115,11 @@ def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) ->
         found = part.metadata["fingerprint"]
         raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {fingerprint}")
     return part
+
+
+def read_setting(storage: Storage, shards: list[Shard], fingerprint: str) -> tuple[list[Features], Features]:
+    """Return the features of a setting's shards, each checked, and all of them as one. Raises DamagedFileError."""
+    parts = [read_planned(storage, shard.path("features"), shard, fingerprint) for shard in shards]
+    seeds = [seed for part in parts for seed in part.seeds]
+    features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
+    return parts, Features(seeds, features, logits, {})

@@ -9,13 +9,12 @@ from importlib.resources import files
 from statistics import median
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from pipeline import UserError
 from pipeline.config import SweepConfig
 from pipeline.evaluation.features import Features, read_features, write_features
-from pipeline.evaluation.worker import read_planned
+from pipeline.evaluation.worker import read_setting
 from pipeline.generation.images import Pixels, read_images
 from pipeline.generation.shards import plan
 from pipeline.grid import Setting
@@ -98,14 +97,14 @@ def write_baseline(storage: Storage, run: Run) -> int:
     config, fingerprint = run.config, run.evaluation.fingerprint
     for setting, row in run.metrics().items():
         shards = plan(setting, config.num_images, config.shard_size)
-        parts = [read_planned(run.results, shard.path("features"), shard, fingerprint) for shard in shards]
-        features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
+        parts, whole = read_setting(run.results, shards, fingerprint)
         images = "".join(
             "".join(image_digests(read_images(run.storage, shard, run.fingerprint)[0])) for shard in shards
         )
-        content = sha256(features.numpy().tobytes() + logits.numpy().tobytes() + images.encode())[:12]
+        content = sha256(whole.features.numpy().tobytes() + whole.logits.numpy().tobytes() + images.encode())[:12]
         path = f"features/{setting.slug}-{content}.parquet"
-        write_features(storage, path, 0, features, logits, {"fingerprint": fingerprint, "images": images})
+        metadata = {"fingerprint": fingerprint, "images": images}
+        write_features(storage, path, 0, whole.features, whole.logits, metadata)
         size += storage.ls("features")[path.removeprefix("features/")]
         entries[setting.slug] = Entry(path, row, [part.metadata["digest"] for part in parts], *speed(parts))
     content_of_json = {

@@ -9,7 +9,7 @@ from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.features import Features
 from pipeline.evaluation.metrics import metric_options
 from pipeline.evaluation.reference import REFERENCE_PATH, read_reference
-from pipeline.evaluation.worker import metrics_path, read_planned
+from pipeline.evaluation.worker import metrics_path, read_setting
 from pipeline.generation.images import read_images
 from pipeline.generation.shards import plan
 from pipeline.grid import Setting
@@ -109,11 +109,7 @@ class Comparer:
         entry = self.baseline.entries[setting.slug]
         theirs, images = read_entry(self.baseline.storage, entry)
         shards = plan(setting, self.num_images, self.shard_size)
-        parts = [
-            read_planned(self.storage, shard.path("features"), shard, self.evaluation.fingerprint) for shard in shards
-        ]
-        features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
-        ours = Features(theirs.seeds, features, logits, {})
+        parts, ours = read_setting(self.storage, shards, self.evaluation.fingerprint)
         reference = read_reference(self.storage, REFERENCE_PATH).features
         assert reference is not None  # `write_baseline` takes no others
         differing = []
