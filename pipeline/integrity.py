@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -86,7 +86,9 @@ class Inventory:
         self.storage = storage = run.storage
         self.run = run
         self.fingerprint = run.fingerprint
-        self.found = {path: n for path, n in storage.find().items() if not path.startswith(f"{SET_ASIDE}/")}
+        listed = storage.find()
+        self.set_aside = {path for path in listed if path.startswith(f"{SET_ASIDE}/")}
+        self.found = {path: size for path, size in listed.items() if path not in self.set_aside}
         self.settings = list(dict.fromkeys([*run.settings, *self._closed_settings()]))
         shape = run.config.num_images, run.config.shard_size
         self.shards = [shard for setting in self.settings for shard in plan(setting, *shape)]
@@ -136,13 +138,14 @@ class Inventory:
             problems += self._attempt(manifest, partial(self._check_manifest, manifest, drawn))
         for evaluation in self.evaluations:
             prefix = evaluation.prefix
-            for path in (prefix + metrics_path(setting) for setting in self.settings):
-                problems += self._attempt(path, partial(self.storage.read_json, path))
-            measured = replace(self.run, evaluation=evaluation)
+            rows: dict[Setting, Any] = {}
+            for setting in self.settings:
+                path = prefix + metrics_path(setting)
+                problems += self._attempt(path, partial(self._read_row, rows, setting, path))
             # the grid may have changed since another evaluation than the sweep's
-            rows = list((measured.metrics() if not prefix else measured.metrics_of(self.settings)).values())
+            of_grid = [rows[setting] for setting in self.run.settings if setting in rows]
+            check = among([*rows.values()]) if prefix else same(of_grid)
             metrics = f"{prefix}metrics.json"
-            check = same(rows) if not prefix else among(rows)
             problems += self._attempt(metrics, partial(self.storage.read_checked, metrics, check))
             real = prefix + REFERENCE_PATH
             problems += self._attempt(real, partial(read_reference, self.storage, real))
@@ -169,6 +172,9 @@ class Inventory:
     def _files(self, shard: Shard) -> list[str]:
         features = [evaluation.prefix + shard.path("features") for evaluation in self.evaluations]
         return [shard.path("images"), *features]
+
+    def _read_row(self, rows: dict[Setting, Any], setting: Setting, path: str) -> None:
+        rows[setting] = self.storage.read_json(path)
 
     def _check_manifest(self, path: str, drawn: dict[str, str]) -> None:
         manifest = self.storage.read_json(path)
@@ -235,9 +241,8 @@ def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
     Nothing is deleted: what was set aside before keeps its name, and the next one of that name gets a number.
     """
     prefix = f"{SET_ASIDE}/"
-    taken = {path.removeprefix(prefix) for path in inventory.storage.find() if path.startswith(prefix)}
     paths = sorted(inventory.made_from(problems))
     for path in paths:
-        names = (f"{path}.{i}" if i else path for i in itertools.count())
-        inventory.storage.move(path, prefix + next(name for name in names if name not in taken))
+        names = (f"{prefix}{path}.{i}" if i else prefix + path for i in itertools.count())
+        inventory.storage.move(path, next(name for name in names if name not in inventory.set_aside))
     return paths

@@ -63,12 +63,8 @@ class Run:
 
     def metrics(self) -> dict[Setting, dict[str, Any]]:
         """Return the rows of the grid's settings that are measured."""
-        return self.metrics_of(self.settings)
-
-    def metrics_of(self, settings: list[Setting]) -> dict[Setting, dict[str, Any]]:
-        """Return the rows of those settings that are measured."""
         rows = {}
-        for setting in settings:
+        for setting in self.settings:
             # a damaged row is measured again
             with contextlib.suppress(DamagedFileError):
                 rows[setting] = self.results.read_json(metrics_path(setting))
