@@ -67,7 +67,7 @@ def throughput(resources: Resources) -> None:
             "model_digest": unet.describe(model_folder("digits")).digest,
         }
         args |= {"precision": "float32", "seed": 0, "batch_size": config.batch_size, "fingerprint": "benchmark"}
-        pool = ActorPool(Contenders, args, resources, None)
+        pool = ActorPool(Contenders, args, resources)
         workers = pool.size
         shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(workers)]
         for round_number in range(ROUNDS + 1):

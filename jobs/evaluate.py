@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     """Return the command line; what is not given of the evaluation is the sweep's own."""
     parser = Parser(__doc__)
     parser.add_output("folder or URL of a sweep's outputs")
-    parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    parser.add_num_workers()
     parser.add_evaluation(parser.add_argument_group("the evaluation (defaults are the sweep's)"))
     return parser.parse_args()
 
@@ -53,16 +53,15 @@ def choose(run: Run, args: argparse.Namespace) -> Evaluation:
 def main() -> int:
     """Measure and return the exit status."""
     args = parse_args()
-    if args.num_workers is not None and args.num_workers < 1:
-        raise UserError(f"--num-workers must be 1 or more, not {args.num_workers}")
+    request = Request(out=args.out, num_workers=args.num_workers)
     run = saved_run(args.out, storage_options(args.storage_options))
     if missing := pending(run.storage, "images", run.shards()):
         raise UserError(f"--out {args.out} lacks {len(missing)} image files: finish the sweep first")
     run = dataclasses.replace(run, evaluation=choose(run, args))
     if len(run.metrics()) < len(run.settings):
         run.results.write_json("evaluation.json", dataclasses.asdict(run.evaluation))
-        with cluster(Request(out=args.out)) as resources:
-            evaluate(run, resources, args.num_workers)
+        with cluster(request) as resources:
+            evaluate(run, resources)
     else:
         print("nothing to measure: every setting is", file=sys.stderr)
     print(publish(run))

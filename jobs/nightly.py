@@ -22,7 +22,7 @@ from typing import Any
 from pipeline import RunFailedError, UserError
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.config import make_config
-from pipeline.executor import ActorPool, cluster
+from pipeline.executor import ActorPool
 from pipeline.regression import history, summary, trend
 from pipeline.regression.baseline import (
     EMBEDDED,
@@ -37,7 +37,7 @@ from pipeline.regression.comparison import Comparer, Comparison
 from pipeline.regression.gate import Limits, check_extractor, judge
 from pipeline.resources import Request
 from pipeline.run import Run, open_run, saved_run
-from pipeline.stages import claim, draw, evaluate
+from pipeline.stages import claimed, draw, evaluate
 from pipeline.storage import Storage, StorageError
 from pipeline.work import stage
 
@@ -54,15 +54,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--model", help="another model than the baseline's")
     parser.add_argument("--tolerance", type=float, default=0.02, help="rise of FID, relative to the baseline's (0.02)")
     parser.add_argument("--speed-tolerance", type=float, default=0.3, help="loss of images a second, relative (0.3)")
-    parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    parser.add_num_workers()
     parser.add_storage_options()
     args = parser.parse_args()
     if not args.tolerance >= 0:
         raise UserError(f"--tolerance must be 0 or more, not {args.tolerance}")
     if not 0 <= args.speed_tolerance < 1:
         raise UserError(f"--speed-tolerance must be from 0 to below 1, not {args.speed_tolerance}")
-    if args.num_workers is not None and args.num_workers < 1:
-        raise UserError(f"--num-workers must be 1 or more, not {args.num_workers}")
     return args
 
 
@@ -78,10 +76,10 @@ def main() -> int:
     baseline = open_baseline(args.baseline, options)
     home = open_home(args.out, options)
     run = open_night(args, baseline, f"{home.url}/runs/{name}", options)
+    request = Request(out=run.config.out, num_workers=args.num_workers)
     refuse_another(baseline, run.settings, run.evaluation.identity)
-    claim(run)
     try:
-        comparisons = draw_and_compare(run, baseline, args.num_workers)
+        comparisons = draw_and_compare(run, baseline, request)
         check_extractor(comparisons, baseline.storage.url)
         verdicts = judge(comparisons, Limits(args.tolerance, args.speed_tolerance))
         night = summary.Night(
@@ -132,7 +130,7 @@ def open_night(args: argparse.Namespace, baseline: Baseline, out: str, options: 
     return open_run(config, options)
 
 
-def draw_and_compare(run: Run, baseline: Baseline, num_workers: int | None) -> list[Comparison]:
+def draw_and_compare(run: Run, baseline: Baseline, request: Request) -> list[Comparison]:
     """Draw and measure tonight's run and return its comparisons, in the order of the grid."""
     config = run.config
     args = {
@@ -145,10 +143,10 @@ def draw_and_compare(run: Run, baseline: Baseline, num_workers: int | None) -> l
         "fingerprint": run.fingerprint,
     }
     found: dict[Any, Comparison] = {}
-    with cluster(Request(out=config.out)) as resources:
-        draw(run, resources, num_workers)
-        evaluate(run, resources, num_workers)
-        pool = ActorPool(Comparer, args, resources, num_workers)
+    with claimed(run, request) as resources:
+        draw(run, resources)
+        evaluate(run, resources)
+        pool = ActorPool(Comparer, args, resources)
         try:
             stage("comparing", pool, "compare", run.settings, lambda _: config.num_images, on_done=found.__setitem__)
         finally:

@@ -22,13 +22,12 @@ import torch
 from pipeline import RunFailedError, UserError
 from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
 from pipeline.config import make_config
-from pipeline.executor import cluster
 from pipeline.generation.shards import pending
 from pipeline.presets import PRESETS
 from pipeline.reporting.report import publish
 from pipeline.resources import Request, joins_a_cluster
 from pipeline.run import Run, open_run
-from pipeline.stages import claim, draw, evaluate
+from pipeline.stages import claim, claimed, draw, evaluate
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="a run's sweep.json, to run again")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_storage_options()
-    parser.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    parser.add_num_workers()
     parser.add_argument("--gpus-per-worker", type=float, help="a share of one, as 0.5, or a whole number")
     parser.add_argument("--start-timeout", type=float, default=1800.0, help="seconds to wait for a first worker")
     grid = parser.add_argument_group("the run (defaults are the preset's)", argument_default=argparse.SUPPRESS)
@@ -78,24 +77,20 @@ def print_plan(run: Run) -> None:
 def main() -> int:
     """Run the sweep and return the exit status."""
     args = vars(parse_args())
-    preset, file, dry_run, num_workers = (args.pop(name) for name in ("preset", "config", "dry_run", "num_workers"))
-    gpus_per_worker, start_timeout = args.pop("gpus_per_worker"), args.pop("start_timeout")
+    preset, file, dry_run = (args.pop(name) for name in ("preset", "config", "dry_run"))
+    asked = {name: args.pop(name) for name in ("gpus_per_worker", "start_timeout", "num_workers")}
     options = storage_options(args.pop("storage_options"))
-    if num_workers is not None and num_workers < 1:
-        raise UserError(f"--num-workers must be 1 or more, not {num_workers}")
     config = make_config(preset, file, args)
-    request = Request(gpus_per_worker, start_timeout, config.out)
+    request = Request(**asked, out=config.out)
     run = open_run(config, options)
     if dry_run:
         print_plan(run)
         return 0
     if config.dtype == "tf32" and not joins_a_cluster() and not torch.cuda.is_available():
         raise UserError("--dtype tf32 is a GPU's, and torch sees none here")
-    if not joins_a_cluster():
-        claim(run)  # before the seconds that Ray takes
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        complete(run, num_workers, request)
+        complete(run, request)
     except RunFailedError:
         print("the sweep is not complete; the next run tries only what is missing", file=sys.stderr)
         raise
@@ -105,7 +100,7 @@ def main() -> int:
     return 0
 
 
-def complete(run: Run, num_workers: int | None, request: Request) -> None:
+def complete(run: Run, request: Request) -> None:
     """Draw and evaluate what is missing, and report; without anything missing, without Ray."""
     grid = len(run.settings), len(run.settings) * run.config.num_images
     if not pending(run.storage, "images", run.shards()) and len(run.metrics()) == len(run.settings):
@@ -114,13 +109,10 @@ def complete(run: Run, num_workers: int | None, request: Request) -> None:
         with run.result.recorded(*grid):
             print(publish(run))
         return
-    with cluster(request) as resources:
-        if joins_a_cluster():
-            claim(run, resources)
-        with run.result.recorded(*grid):
-            draw(run, resources, num_workers, run.result)
-            evaluate(run, resources, num_workers, run.result)
-            print(publish(run))
+    with claimed(run, request) as resources, run.result.recorded(*grid):
+        draw(run, resources, run.result)
+        evaluate(run, resources, run.result)
+        print(publish(run))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.executor import ActorPool, cluster
 from pipeline.generation.shards import Shard
 from pipeline.integrity import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
+from pipeline.resources import Request
 from pipeline.run import Run, saved_run
 from pipeline.work import stage
 
 
-def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None], list[Problem]]:
+def check_files(run: Run, inventory: Inventory, request: Request) -> tuple[dict[Shard, str | None], list[Problem]]:
     """Read every file that is there, in parallel; return the pixels' digests and the problems."""
     checked: dict[Shard, Checked] = {}
     args = {
@@ -24,8 +25,8 @@ def check_files(run: Run, inventory: Inventory) -> tuple[dict[Shard, str | None]
         "evaluations": inventory.evaluations,
     }
     if shards := inventory.readable():
-        with cluster() as resources:
-            pool = ActorPool(Verifier, args, resources, None)
+        with cluster(request) as resources:
+            pool = ActorPool(Verifier, args, resources)
             stage("verifying", pool, "check_shard", shards, lambda shard: shard.rows, on_done=checked.__setitem__)
             pool.close()
     problems = [problem for result in checked.values() for problem in result.problems]
@@ -40,9 +41,10 @@ def main() -> int:
     parser.add_output("folder or URL of a sweep's outputs")
     parser.add_argument("--repair", action="store_true", help=f"move bad and surplus files under {SET_ASIDE}/")
     args = parser.parse_args()
+    request = Request(out=args.out)
     run = saved_run(args.out, storage_options(args.storage_options))
     inventory = Inventory(run)
-    digests, bad = check_files(run, inventory)
+    digests, bad = check_files(run, inventory, request)
     bad += inventory.closing_problems(digests)
     problems = bad + inventory.unread_problems()
     for problem in problems:

@@ -26,6 +26,10 @@ class Parser(argparse.ArgumentParser):
         """Add --storage-options."""
         self.add_argument("--storage-options", metavar="JSON", help="fsspec's, where AWS variables do not suffice")
 
+    def add_num_workers(self) -> None:
+        """Add --num-workers."""
+        self.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+
     def add_evaluation(self, group: argparse._ArgumentGroup) -> None:
         """Add --extractor, --extractor-weights and --reference."""
         group.add_argument("--extractor", metavar="NAME", help="digits-classifier, inception-v3-compat, vgg16, …")

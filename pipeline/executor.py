@@ -95,18 +95,17 @@ def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str,
 class ActorPool:
     """Actors of one plain class; each task is one call of one of its methods."""
 
-    def __init__(self, worker_class: type, args: dict[str, Any], resources: Resources, size: int | None) -> None:
+    def __init__(self, worker_class: type, args: dict[str, Any], resources: Resources) -> None:
         """Describe the actors; none is started yet.
 
         Args:
             worker_class: takes `device` and `args`.
             args: keyword arguments of its constructor.
             resources: of the cluster.
-            size: workers at most; None for as many as the cluster has or can grow to have.
 
         """
         self.resources = resources
-        self._limit = size
+        self._limit = resources.num_workers
         self._class: Any = ray.remote(_placed(worker_class, resources.witness)).options(
             max_restarts=0, **resources.actor_options
         )  # type: ignore[attr-defined]

@@ -26,11 +26,15 @@ class Request:
     """Seconds that may pass without any worker."""
     out: str | None = None
     """URL of an output that workers write."""
+    num_workers: int | None = None
+    """Workers at most; None for as many as the cluster has or can grow to have."""
 
     def __post_init__(self) -> None:
         gpus = self.gpus_per_worker
         if gpus is not None and not (0 < gpus <= 1 or (gpus > 1 and gpus == int(gpus))):
             raise UserError(f"--gpus-per-worker must be a share up to 1 or a whole number, not {gpus:g}")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise UserError(f"--num-workers must be 1 or more, not {self.num_workers}")
         if not self.start_timeout > 0:
             raise UserError(f"--start-timeout must be above 0, not {self.start_timeout:g}")
         if joins_a_cluster() and self._local and not Path(self._path).is_absolute():
@@ -62,6 +66,8 @@ class Resources:
     autoscaling: bool
     start_timeout: float
     witness: str | None
+    num_workers: int | None
+    """Workers at most."""
 
     @property
     def device(self) -> str:
@@ -95,7 +101,9 @@ def choose(request: Request, nodes: list[dict[str, float]], autoscaling: bool) -
     """
     gpus, cpus = (sum(node.get(name, 0) for node in nodes) for name in ("GPU", "CPU"))
     default = 1.0 if gpus or (autoscaling and not cpus) else 0.0
-    resources = Resources(request.gpus_per_worker or default, autoscaling, request.start_timeout, request.witness)
+    resources = Resources(
+        request.gpus_per_worker or default, autoscaling, request.start_timeout, request.witness, request.num_workers
+    )
     if not autoscaling and not resources.slots(nodes):
         asked = f"--gpus-per-worker {resources.gpus:g}" if resources.gpus else "a worker takes a CPU core"
         counted = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"

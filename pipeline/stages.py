@@ -1,15 +1,17 @@
 """The stages of a sweep: claim, draw, evaluate. Each does what is missing and nothing else."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from pipeline import UserError
 from pipeline.evaluation.reference import REFERENCE_PATH
 from pipeline.evaluation.worker import FeatureWorker
-from pipeline.executor import ActorPool
+from pipeline.executor import ActorPool, cluster
 from pipeline.generation.sampler import Sampler
 from pipeline.generation.shards import Shard, pending
-from pipeline.resources import Resources
+from pipeline.resources import Request, Resources, joins_a_cluster
 from pipeline.result import Result
 from pipeline.run import Run
 from pipeline.storage import DamagedFileError, StorageError
@@ -41,6 +43,22 @@ def claim(run: Run, resources: Resources | None = None) -> None:
         raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
 
 
+@contextlib.contextmanager
+def claimed(run: Run, request: Request) -> Iterator[Resources]:
+    """Claim the output and start or join a cluster: alone before the seconds that Ray takes, else from a worker.
+
+    Raises:
+        UserError, PoolBrokenError: see `cluster` and `claim`.
+
+    """
+    if not joins_a_cluster():
+        claim(run)
+    with cluster(request) as resources:
+        if joins_a_cluster():
+            claim(run, resources)
+        yield resources
+
+
 def sampler_arguments(run: Run) -> dict[str, Any]:
     """Return what a `Sampler` of this run takes beside its device."""
     return {
@@ -69,7 +87,7 @@ def feature_worker_arguments(run: Run) -> dict[str, Any]:
     }
 
 
-def draw(run: Run, resources: Resources, num_workers: int | None, result: Result | None = None) -> None:
+def draw(run: Run, resources: Resources, result: Result | None = None) -> None:
     """Draw the missing shards; `result` notes what that does and costs.
 
     Raises:
@@ -77,21 +95,21 @@ def draw(run: Run, resources: Resources, num_workers: int | None, result: Result
 
     """
     shards = pending(run.storage, "images", run.shards())
-    pool = ActorPool(Sampler, sampler_arguments(run), resources, num_workers)
+    pool = ActorPool(Sampler, sampler_arguments(run), resources)
     try:
         stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost, result)
     finally:
         pool.close()
 
 
-def evaluate(run: Run, resources: Resources, num_workers: int | None, result: Result | None = None) -> None:
+def evaluate(run: Run, resources: Resources, result: Result | None = None) -> None:
     """Extract the missing features and measure the settings that have no metrics; see `draw`.
 
     Raises:
         IncompleteError: an image file is damaged, or a setting could not be measured.
 
     """
-    pool = ActorPool(FeatureWorker, feature_worker_arguments(run), resources, num_workers)
+    pool = ActorPool(FeatureWorker, feature_worker_arguments(run), resources)
     try:
         tasks: list[Shard | None] = [*pending(run.results, "features", run.shards())]
         if not run.results.ls("features").get(REFERENCE_PATH.removeprefix("features/")):

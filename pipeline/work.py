@@ -88,7 +88,7 @@ def write_from_worker(
 
     """
     args = {"out": storage.url, "storage_options": options}
-    pool = ActorPool(Writer, args, replace(resources, witness=None), 1)
+    pool = ActorPool(Writer, args, replace(resources, witness=None, num_workers=1))
     try:
         failures = pool.run("write", [(path, content)], lambda _: 1, Patience("first worker"))
     finally:

@@ -18,8 +18,8 @@ def nodes(monkeypatch):
 
 
 def pool(nodes, limit, autoscaling):
-    resources = choose(Request(1.0), [{"GPU": 1.0}], autoscaling)
-    return ActorPool(Sampler, {}, resources, limit)
+    resources = choose(Request(1.0, num_workers=limit), [{"GPU": 1.0}], autoscaling)
+    return ActorPool(Sampler, {}, resources)
 
 
 def test_an_autoscaling_cluster_is_asked_for_more_than_it_has(nodes):

@@ -55,6 +55,12 @@ def test_shares_that_ray_does_not_know(gpus):
         Request(gpus)
 
 
+@pytest.mark.parametrize("number", [0, -1])
+def test_workers_are_one_at_least(number):
+    with pytest.raises(UserError, match="--num-workers must be 1 or more"):
+        Request(num_workers=number)
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
 def test_a_start_timeout_is_some_time(seconds):
     with pytest.raises(UserError, match="--start-timeout must be above 0"):

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from os.path import relpath
 
 import numpy as np
 import pytest
 from PIL import Image
 from places import draw_and_measure
-from processes import in_process, run
+from processes import ROOT, in_process, run
 
 from pipeline.evaluation.real_images import digits_images
 from pipeline.evaluation.worker import metrics_path
@@ -115,6 +116,15 @@ def test_bad_input_is_one_line_and_writes_nothing(drawn, arguments, says, monkey
     before = sorted(drawn.rglob("*"))
     status, text, err = in_process(monkeypatch, capsys, "evaluate", "--out", drawn, *arguments)
     assert (status, text, says in err, len(err.splitlines())) == (2, "", True, 1), err
+    assert sorted(drawn.rglob("*")) == before
+
+
+def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(drawn, half, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    before = sorted(drawn.rglob("*"))
+    arguments = ["--out", relpath(drawn, ROOT), "--reference", half]
+    status, text, err = in_process(monkeypatch, capsys, "evaluate", *arguments)
+    assert (status, text, len(err.splitlines()), "a relative path is lost" in err) == (2, "", 1, True), err
     assert sorted(drawn.rglob("*")) == before
 
 

@@ -3,13 +3,14 @@
 import json
 import shutil
 import subprocess
+from os.path import relpath
 from xml.etree import ElementTree
 
 import pytest
 import torch
 from diffusers import UNet2DModel
 from places import draw_and_measure
-from processes import in_process, run, start
+from processes import ROOT, in_process, run, start
 from s3 import SECRET, environment, moto, options
 
 from pipeline.regression import history
@@ -190,6 +191,14 @@ def test_bad_input_is_one_line(tmp_path, arguments, says, monkeypatch, capsys):
     status, out, err = in_process(monkeypatch, capsys, "nightly", "--out", home, *arguments)
     assert (status, out, len(err.splitlines()), says in err) == (2, "", 1, True), err
     assert not home.exists()
+
+
+def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(baseline, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    arguments = ["--baseline", baseline, "--out", relpath(tmp_path / "nights", ROOT)]
+    status, text, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    assert (status, text, len(err.splitlines()), "a relative path is lost" in err) == (2, "", 1, True), err
+    assert not (tmp_path / "nights").exists()
 
 
 def test_a_sweeps_folder_is_no_home_for_nights(baseline, drawn, monkeypatch, capsys):

@@ -2,11 +2,12 @@
 
 import random
 import shutil
+from os.path import relpath
 
 import pyarrow.parquet as pq
 import pytest
 from places import GRID, Place, draw_and_measure
-from processes import run
+from processes import ROOT, in_process, run
 
 from pipeline.generation.shards import plan
 from pipeline.integrity import Inventory, Verifier, set_aside
@@ -196,6 +197,14 @@ def test_bad_input_is_one_line(place, tmp_path):
     storage.write("sweep.json", storage.read("sweep.json").replace(b'"seed": 0', b'"seed": 1', 1))
     with pytest.raises(DamagedFileError, match=r"sweep\.json"):
         saved_run(place.url)
+
+
+def test_on_a_cluster_a_relative_path_is_refused_and_nothing_is_set_aside(place, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    before = found(place)
+    status, text, err = in_process(monkeypatch, capsys, "verify", "--out", relpath(place.url, ROOT), "--repair")
+    assert (status, text, len(err.splitlines()), "a relative path is lost" in err) == (2, "", 1, True), err
+    assert found(place) == before == []
 
 
 def test_what_was_set_aside_stays(place):
