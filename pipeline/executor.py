@@ -63,12 +63,12 @@ def _connect() -> None:
             socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for a quarter of an hour
         ray.init(**quiet)
     except (OSError, AuthenticationError, ValueError) as error:
-        raise UserError(f"RAY_ADDRESS {address}: cannot join that cluster: {_first_line(error)}") from error
+        raise UserError.because(f"RAY_ADDRESS {address}: cannot join that cluster", error) from error
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
             raise
-        text = " ".join(str(error).split())
-        raise UserError(f"RAY_ADDRESS {address}: {text}: use the cluster's versions, or `ray job submit`") from error
+        text = f"RAY_ADDRESS {address}: use the cluster's versions, or `ray job submit`"
+        raise UserError.because(text, error) from error
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -217,10 +217,6 @@ def _placed(worker_class: Any, witness: str | None) -> type:
 
     Placed.__name__ = Placed.__qualname__ = worker_class.__name__
     return Placed
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _cause(error: RayActorError) -> str:

@@ -67,7 +67,7 @@ def local_path(option: str, url: str) -> Path:
 
         return _once(hashlib.sha256("\n".join(version).encode()).hexdigest(), Path(root).name, download)
     except Exception as error:  # every kind of store has errors of its own
-        raise UserError(f"{option} {url} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+        raise UserError.because(f"{option} {url} cannot be read", error) from error
 
 
 def node_lock(name: str) -> FileLock:
@@ -93,8 +93,7 @@ def _from_hub(name: str) -> Path:
         if not [*folder.rglob(f"{weights}.safetensors")]:
             snapshot_download(name, allow_patterns=[*parts, f"*{weights}.bin"])
     except Exception as error:  # offline, unknown, private: the hub has a class for each
-        text = f"{type(error).__name__}: {_first_line(error)}"
-        raise UserError(f"--model {name} is no folder here and cannot be had from the hub: {text}") from error
+        raise UserError.because(f"--model {name} is no folder here and cannot be had from the hub", error) from error
     return folder
 
 
@@ -118,7 +117,3 @@ def _version(fs: Any, name: str) -> str:
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddim-pipeline"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -137,7 +137,7 @@ class UNet:
                 folder, use_safetensors=safe, low_cpu_mem_usage=False, torch_dtype=self.dtype
             )
         except Exception as error:
-            raise UserError(f"model {str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise UserError.because(f"model {str(folder)!r} cannot be loaded", error) from error
         self.network = network.to(device).eval().requires_grad_(False)
 
     def __call__(self, x_t: Tensor, t: int) -> Tensor:
@@ -170,7 +170,7 @@ def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:
                 for name, value in torch.load(weights, map_location="cpu", weights_only=True, mmap=True).items()
             }
     except Exception as error:  # not a network's config, truncated, a pickle of more than tensors
-        raise UserError(f"{model}: {weights} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+        raise UserError.because(f"{model}: {weights} cannot be loaded", error) from error
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             there, asked = found.get(name, "missing"), expected.get(name, "unknown")

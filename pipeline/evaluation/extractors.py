@@ -146,8 +146,7 @@ def _load(name: str, weights: str | None, device: str) -> tuple[FeatureExtractor
             )
     except Exception as error:  # not a checkpoint, another network's, offline: each loader has its own
         where = f"--extractor-weights {weights}" if weights else "torch-fidelity's download"
-        cause = " ".join(str(error).split())[:200]
-        raise UserError(f"--extractor {name} cannot be loaded from {where}: {type(error).__name__}: {cause}") from error
+        raise UserError.because(f"--extractor {name} cannot be loaded from {where}", error) from error
     return extractor, file
 
 
@@ -166,8 +165,6 @@ def _weights_file(name: str, weights: str | None) -> Path | None:
                 prefix = file.stem.rsplit("-", 1)[1]
                 torch.hub.download_url_to_file(URL_INCEPTION_V3, str(file), hash_prefix=prefix, progress=False)
             except (OSError, RuntimeError) as error:
-                raise UserError(
-                    f"--extractor {name} cannot be downloaded from {URL_INCEPTION_V3}: {error}; "
-                    "give its file by --extractor-weights"
-                ) from error
+                text = f"--extractor {name} cannot be downloaded, give its file by --extractor-weights"
+                raise UserError.because(f"{text}: {URL_INCEPTION_V3}", error) from error
     return file

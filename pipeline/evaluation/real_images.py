@@ -35,8 +35,7 @@ def images(spec: str) -> Iterator[Tensor]:
             try:
                 data = DATASETS_REGISTRY[spec](str(root), True)
             except Exception as error:  # offline, no room, a changed archive: torchvision has a class for each
-                text = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-                raise UserError(f"--reference {spec} cannot be downloaded to {root}: {text}") from error
+                raise UserError.because(f"--reference {spec} cannot be downloaded to {root}", error) from error
         yield from (data[i] for i in range(len(data)))
     elif spec.endswith(".parquet") or _parquet_files(spec):
         yield from _parquet_images(spec)

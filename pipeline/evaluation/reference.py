@@ -77,8 +77,7 @@ def describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
     except UserError:
         raise
     except Exception as error:  # every format and every store has errors of its own
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"--reference {spec} cannot be read: {cause}") from error
+        raise UserError.because(f"--reference {spec} cannot be read", error) from error
 
 
 def _describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
@@ -189,7 +188,7 @@ def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
             mu, sigma = content["mu"], content["sigma"]
             made = json.loads(str(content["provenance"])) if "provenance" in content else {}
     except Exception as error:  # a zip, a header or a pickle: numpy has an error for each
-        raise UserError(f"--reference {spec} is not an .npz with mu and sigma: {error}") from error
+        raise UserError.because(f"--reference {spec} is not an .npz with mu and sigma", error) from error
     if mu.shape != (extractor.width,) or sigma.shape != (extractor.width, extractor.width):
         raise UserError(
             f"--reference {spec} has mu {mu.shape} and sigma {sigma.shape}, and {extractor.name} has "

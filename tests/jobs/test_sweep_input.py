@@ -143,7 +143,10 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, caps
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     status, out, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
-    assert "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: [Errno 111] Connection refused" in err
+    assert (
+        "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: ConnectionRefusedError: [Errno 111] Connection refused"
+        in err
+    )
     assert not (tmp_path / "out").exists()
 
 
