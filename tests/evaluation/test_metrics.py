@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
+from fidelity_names import FIDELITY_NAMES
 from PIL import Image
 
 from pipeline.evaluation.extractors import DIGITS, describe, make_extractor
@@ -46,15 +47,7 @@ def test_equal_to_torch_fidelity_on_pngs(tmp_path, num_images):
         prc=True,
         **metric_options(num_images, len(reference)),
     )
-    for name, theirs_name in {
-        "fid": "frechet_inception_distance",
-        "is_mean": "inception_score_mean",
-        "is_std": "inception_score_std",
-        "kid_mean": "kernel_inception_distance_mean",
-        "kid_std": "kernel_inception_distance_std",
-        "precision": "precision",
-        "recall": "recall",
-    }.items():
+    for name, theirs_name in FIDELITY_NAMES.items():
         assert ours[name] == pytest.approx(theirs[theirs_name], rel=1e-6, abs=1e-6), name
 
 

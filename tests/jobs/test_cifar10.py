@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from fidelity_names import FIDELITY_NAMES
 from PIL import Image
 from processes import run
 
@@ -105,15 +106,7 @@ def test_the_numbers_are_the_fidelity_command_lines(swept, reference, inception_
         check=True,
     )
     theirs = json.loads(fidelity.stdout)
-    for name, theirs_name in {
-        "fid": "frechet_inception_distance",
-        "is_mean": "inception_score_mean",
-        "is_std": "inception_score_std",
-        "kid_mean": "kernel_inception_distance_mean",
-        "kid_std": "kernel_inception_distance_std",
-        "precision": "precision",
-        "recall": "recall",
-    }.items():
+    for name, theirs_name in FIDELITY_NAMES.items():
         assert ours[name] == pytest.approx(theirs[theirs_name], rel=1e-6), name
     assert ours["fid"] > 0
 
