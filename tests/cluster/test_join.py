@@ -6,6 +6,7 @@ import sys
 import pytest
 from cluster_sweep import GRID
 from clusters import head
+from places import draw_and_measure
 from processes import ROOT, run
 from s3 import environment, moto, options
 
@@ -58,6 +59,24 @@ def test_an_output_on_a_disk_of_the_workers_own(cluster, tmp_path):
     line = refused(run("sweep", *GRID, "--out", "/proc/self/cwd/nowhere/out", **cluster.environment))
     assert "what a worker writes there is not seen here: give a URL, or a disk that all share" in line
     assert not (ROOT / "nowhere").exists()
+
+
+def test_a_nightly_joins_and_a_worker_claims_the_night(cluster, tmp_path):
+    baseline, nights = tmp_path / "baseline", tmp_path / "nights"
+    draw_and_measure(tmp_path / "drawn")
+    status, _, err = run("nightly", "--update-baseline", "--baseline", baseline, "--out", tmp_path / "drawn")
+    assert status == 0, err
+    arguments = ["--baseline", baseline, "--speed-tolerance", "0.99"]
+    status, out, err = run("nightly", *arguments, "--out", nights, **cluster.environment)
+    assert status == 0, err
+    assert "every image has the baseline's pixels" in out
+    with moto() as server:
+        Storage("s3://bucket", options(server))._fs.mkdir("bucket")
+        variables = cluster.environment | environment(server)
+        line = refused(run("nightly", *arguments, "--out", "s3://bucket/nights", **variables))
+        assert line.startswith("error: --out s3://bucket/nights/runs/")
+        assert " cannot be written: " in line
+        assert Storage("s3://bucket", options(server)).names() == []
 
 
 def test_another_version_of_ray(cluster, tmp_path):
