@@ -21,6 +21,7 @@ from pipeline.reporting.report import publish
 from pipeline.resources import Request
 from pipeline.run import Run, saved_run
 from pipeline.stages import evaluate
+from pipeline.storage import StorageError
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,6 +51,19 @@ def choose(run: Run, args: argparse.Namespace) -> Evaluation:
     return dataclasses.replace(chosen, path=f"{FOLDER}/{extractor}-{fingerprint(chosen.identity)[:8]}")
 
 
+def claim_evaluation(run: Run) -> None:
+    """Write evaluation.json, the first file of an evaluation.
+
+    Raises:
+        UserError: the output cannot be written.
+
+    """
+    try:
+        run.results.write_json("evaluation.json", dataclasses.asdict(run.evaluation))
+    except (OSError, StorageError) as error:
+        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
+
+
 def main() -> int:
     """Measure and return the exit status."""
     args = parse_args()
@@ -59,8 +73,8 @@ def main() -> int:
         raise UserError(f"--out {args.out} lacks {len(missing)} image files: finish the sweep first")
     run = dataclasses.replace(run, evaluation=choose(run, args))
     if len(run.metrics()) < len(run.settings):
-        run.results.write_json("evaluation.json", dataclasses.asdict(run.evaluation))
         with cluster(request) as resources:
+            claim_evaluation(run)
             evaluate(run, resources)
     else:
         print("nothing to measure: every setting is", file=sys.stderr)

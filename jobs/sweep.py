@@ -104,8 +104,8 @@ def complete(run: Run, request: Request) -> None:
     """Draw and evaluate what is missing, and report; without anything missing, without Ray."""
     grid = len(run.settings), len(run.settings) * run.config.num_images
     if not pending(run.storage, "images", run.shards()) and len(run.metrics()) == len(run.settings):
-        print("nothing to draw: every shard is there", file=sys.stderr)
         claim(run)
+        print("nothing to draw: every shard is there", file=sys.stderr)
         with run.result.recorded(*grid):
             print(publish(run))
         return

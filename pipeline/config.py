@@ -23,7 +23,7 @@ def _eta(value: Any) -> Any:
         number = -1.0
     if not 0 <= number <= 1:
         raise ValueError("must be a number from 0 to 1, or hat")
-    return number
+    return number + 0.0  # -0 is 0
 
 
 Steps = Annotated[int, Field(ge=1)]

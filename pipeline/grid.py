@@ -42,7 +42,7 @@ class Setting:
     @property
     def eta_text(self) -> str:
         """Eta as a word: "0", "0.2", "hat"."""
-        return self.eta if isinstance(self.eta, str) else f"{self.eta:g}"
+        return self.eta if isinstance(self.eta, str) else repr(self.eta).removesuffix(".0")
 
     def describe(self) -> dict[str, Any]:
         """Return the setting as plain values, for metadata and metrics."""

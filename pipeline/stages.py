@@ -45,17 +45,14 @@ def claim(run: Run, resources: Resources | None = None) -> None:
 
 @contextlib.contextmanager
 def claimed(run: Run, request: Request) -> Iterator[Resources]:
-    """Claim the output and start or join a cluster: alone before the seconds that Ray takes, else from a worker.
+    """Start or join a cluster, then claim the output, where workers may be on other machines from one of them.
 
     Raises:
         UserError, PoolBrokenError: see `cluster` and `claim`.
 
     """
-    if not joins_a_cluster():
-        claim(run)
     with cluster(request) as resources:
-        if joins_a_cluster():
-            claim(run, resources)
+        claim(run, resources if joins_a_cluster() else None)
         yield resources
 
 

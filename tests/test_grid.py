@@ -24,6 +24,8 @@ def test_slugs_are_folder_names_and_differ():
     assert len(set(slugs)) == len(slugs) == 2 * 3 * 2 + 2 * 3
     assert slugs[0] == "ddim-S10-eta0-linear"
     assert "ddim-S30-etahat-paper-linear-clip" in slugs
+    near = settings(SweepConfig(steps=(10,), eta=("0.1234567", "0.1234568", "1e-7", "0", "-0")), 1000)
+    assert [s.slug[12:-7] for s in near] == ["0.1234567", "0.1234568", "1e-07", "0"]
     assert all(set(slug) <= set("abcdefghijklmnopqrstuvwxyzSE0123456789.-") for slug in slugs)
 
 

@@ -120,7 +120,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def _eta(eta: Any) -> str:
-    return "σ̂" if eta == "hat" else f"{eta:.1f}" if round(eta, 1) == eta else f"{eta:g}"
+    return "σ̂" if eta == "hat" else f"{eta:.1f}" if round(eta, 1) == eta else repr(eta)
 
 
 def _label(eta: str) -> str:

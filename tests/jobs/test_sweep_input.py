@@ -124,7 +124,7 @@ def test_an_unreachable_hub_or_download_is_one_line(tmp_path):
 def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file" / "out", "/proc/out"):
-        status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", out)
+        status, _, err = run("sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
     status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path)
     assert (status, "no sweep.json" in err, len(err.splitlines())) == (2, True, 1)
@@ -147,6 +147,14 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, caps
         "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: ConnectionRefusedError: [Errno 111] Connection refused"
         in err
     )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has what it asks for")
+def test_what_the_machine_has_not_is_told_before_anything_is_written(tmp_path):
+    status, text, err = run("sweep", "--out", tmp_path / "out", "--gpus-per-worker", 1)
+    assert (status, text, len(err.splitlines())) == (2, "", 1), err
+    assert "--gpus-per-worker 1: the cluster has 0 GPUs" in err
     assert not (tmp_path / "out").exists()
 
 
