@@ -4,6 +4,7 @@
     python jobs/export.py --out runs/digits --setting ddim-S50-eta0-linear --npz samples.npz
 
 PNG files are named by seed and are always RGB; the .npz holds `arr_0`, uint8, (N, H, W, 3), in the order of seeds.
+Exit status: 0 done, 1 an image file is missing or damaged, 2 bad input, 130 interrupted.
 """
 
 from pathlib import Path

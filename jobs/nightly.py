@@ -7,7 +7,8 @@
 
 Draws the baseline's grid anew under OUT/runs/, pairs it with the baseline image by image, and writes OUT/summary.md,
 OUT/junit.xml, OUT/trend.html and a file in OUT/history/. Prints progress on standard error and the summary on standard
-output. Exit status: 0 clean, 1 regression, 2 bad input or unusable baseline, 3 incomplete run, 130 interrupted.
+output. Exit status: 0 clean, 1 regression, 2 bad input or unusable baseline, 3 no answer: the run is incomplete or
+its pages cannot be written, 130 interrupted.
 """
 
 import argparse
@@ -16,7 +17,6 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pipeline import RunFailedError, UserError
@@ -37,8 +37,9 @@ from pipeline.regression.comparison import Comparer, Comparison
 from pipeline.regression.gate import Limits, check_extractor, judge
 from pipeline.resources import Request
 from pipeline.run import Run, open_run, saved_run
+from pipeline.sources import local_path
 from pipeline.stages import claimed, draw, evaluate
-from pipeline.storage import Storage, StorageError
+from pipeline.storage import OPENING_ERRORS, Storage, StorageError
 from pipeline.work import stage
 
 INCOMPLETE = 3
@@ -50,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--baseline", default=EMBEDDED, help="folder or URL, or digits, the embedded one (the default)")
     parser.add_argument("--out", default="runs/nightly", help="folder or URL of all nights (runs/nightly)")
     parser.add_argument("--update-baseline", action="store_true", help="write one from the finished run in --out")
-    parser.add_argument("--config", type=Path, help="a run's sweep.json, where it is not to be the baseline's config")
+    parser.add_argument("--config", metavar="FILE", help="a run's sweep.json, in place of the baseline's config")
     parser.add_argument("--model", help="another model than the baseline's")
     parser.add_argument("--tolerance", type=float, default=0.02, help="rise of FID, relative to the baseline's (0.02)")
     parser.add_argument("--speed-tolerance", type=float, default=0.3, help="loss of images a second, relative (0.3)")
@@ -61,6 +62,10 @@ def parse_args() -> argparse.Namespace:
         raise UserError(f"--tolerance must be 0 or more, not {args.tolerance}")
     if not 0 <= args.speed_tolerance < 1:
         raise UserError(f"--speed-tolerance must be from 0 to below 1, not {args.speed_tolerance}")
+    if args.update_baseline:
+        for name in ("config", "model", "tolerance", "speed_tolerance", "num_workers"):
+            if getattr(args, name) != parser.get_default(name):
+                raise UserError(f"--{name.replace('_', '-')} means nothing with --update-baseline: leave it out")
     return args
 
 
@@ -80,20 +85,6 @@ def main() -> int:
     refuse_another(baseline, run.settings, run.evaluation.identity)
     try:
         comparisons = draw_and_compare(run, baseline, request)
-        check_extractor(comparisons, baseline.storage.url)
-        verdicts = judge(comparisons, Limits(args.tolerance, args.speed_tolerance))
-        night = summary.Night(
-            name,
-            f"{args.baseline} of {baseline.written}",
-            changes(baseline, run, comparisons),
-            verdicts,
-            time.monotonic() - started,
-        )
-        rows = history.rows(verdicts, name, date, versions()["torch"], run.identity["model"])
-        history.append(home, name, rows)
-        home.write("summary.md", summary.to_markdown(night).encode())
-        home.write("junit.xml", summary.to_junit(night))
-        home.write("trend.html", trend.to_html(history.read(home), summary.headline(night)).encode())
     except RunFailedError as error:
         if not isinstance(error, StorageError):  # else the store is what failed, and its patience is spent
             with contextlib.suppress(OSError, StorageError):
@@ -101,7 +92,24 @@ def main() -> int:
                 home.write("junit.xml", summary.incomplete_junit([s.slug for s in run.settings], str(error)))
         print(f"error: {error}\nthe run is not complete, so there is no answer", file=sys.stderr)
         return INCOMPLETE
-    print(summary.to_markdown(night))
+    check_extractor(comparisons, baseline.storage.url)
+    verdicts = judge(comparisons, Limits(args.tolerance, args.speed_tolerance))
+    night = summary.Night(
+        name,
+        f"{args.baseline} of {baseline.written}",
+        changes(baseline, run, comparisons),
+        verdicts,
+        time.monotonic() - started,
+    )
+    print(summary.to_markdown(night), flush=True)
+    try:
+        history.append(home, name, history.rows(verdicts, name, date, versions()["torch"], run.identity["model"]))
+        home.write("summary.md", summary.to_markdown(night).encode())
+        home.write("junit.xml", summary.to_junit(night))
+        home.write("trend.html", trend.to_html(history.read(home), summary.headline(night)).encode())
+    except (OSError, StorageError) as error:
+        print(f"error: the pages in {home.url} cannot be written: {error}", file=sys.stderr)
+        return INCOMPLETE
     print(f"Files: {home.url}/summary.md, junit.xml, trend.html, history/{name}.parquet, runs/{name}/")
     return FAILED if night.failed else 0
 
@@ -116,7 +124,7 @@ def open_home(url: str, options: dict[str, Any] | None) -> Storage:
     try:
         home = Storage(url, options)
         names = home.names()
-    except (OSError, ValueError, ImportError, StorageError) as error:
+    except OPENING_ERRORS as error:
         raise UserError(f"--out {url}: {error}") from error
     if "sweep.json" in names:
         raise UserError(f"--out {url} is a sweep's output: give the nights a folder of their own")
@@ -126,7 +134,8 @@ def open_home(url: str, options: dict[str, Any] | None) -> Storage:
 def open_night(args: argparse.Namespace, baseline: Baseline, out: str, options: dict[str, Any] | None) -> Run:
     """Return tonight's run, in a folder of its own: pixels of other code must not be found there and believed."""
     changed = {"out": out} | ({} if args.model is None else {"model": args.model})
-    config = make_config(None, args.config, changed) if args.config else baseline.config.model_copy(update=changed)
+    file = args.config and local_path("--config", args.config)
+    config = make_config(None, file, changed) if file else baseline.config.model_copy(update=changed)
     return open_run(config, options)
 
 
@@ -178,24 +187,31 @@ def update_baseline(url: str, out: str, options: dict[str, Any] | None) -> int:
     if url == EMBEDDED:
         raise UserError("--update-baseline needs --baseline: a folder or URL to write to")
     try:
-        if nights := Storage(f"{out}/runs", options).names():
-            raise UserError(
-                f"--update-baseline: --out {out} holds nights: give one of them, such as {out}/runs/{nights[-1]}"
-            )
-        run = saved_run(out, options)
+        nights = Storage(f"{out}/runs", options).names()
+    except OPENING_ERRORS as error:
+        raise UserError(f"--out {out}: {error}") from error
+    if nights:
+        raise UserError(
+            f"--update-baseline: --out {out} holds nights: give one of them, such as {out}/runs/{nights[-1]}"
+        )
+    run = saved_run(out, options)
+    try:
         storage = Storage(url, options)
-        rows = run.metrics()
-        if unmeasured := [setting.slug for setting in run.settings if setting not in rows]:
-            raise RunFailedError(f"{out} is not finished, {unmeasured[0]} is not measured: finish the sweep first")
+        names = storage.names()
+    except OPENING_ERRORS as error:
+        raise UserError(f"--baseline {url}: {error}") from error
+    if "sweep.json" in names:
+        raise UserError(f"--baseline {url} is a sweep's output: give the baseline a folder of its own")
+    rows = run.metrics()
+    if unmeasured := [setting.slug for setting in run.settings if setting not in rows]:
+        raise RunFailedError(f"{out} is not finished, {unmeasured[0]} is not measured: finish the sweep first")
+    try:
         size = write_baseline(storage, run)
-    except RunFailedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return INCOMPLETE
-    except (OSError, ValueError, ImportError) as error:
+    except OSError as error:
         raise UserError(f"--baseline {url} cannot be written: {error}") from error
     print(f"{len(rows)} settings × {run.config.num_images:,} images, {size:,} bytes in {url}")
     return 0
 
 
 if __name__ == "__main__":
-    exit_with(main)
+    exit_with(main, failed=INCOMPLETE)

@@ -15,7 +15,6 @@ done, 1 shards failed or no worker came, 2 bad input, 130 stopped by an interrup
 import argparse
 import signal
 import sys
-from pathlib import Path
 
 import torch
 
@@ -27,6 +26,7 @@ from pipeline.presets import PRESETS
 from pipeline.reporting.report import publish
 from pipeline.resources import Request, joins_a_cluster
 from pipeline.run import Run, open_run
+from pipeline.sources import local_path
 from pipeline.stages import claim, claimed, draw, evaluate
 
 
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     """Return the command line; what is not given is not in it."""
     parser = Parser(__doc__)
     parser.add_argument("--preset", help=f"{', '.join(PRESETS)}; digits is the default")
-    parser.add_argument("--config", type=Path, help="a run's sweep.json, to run again")
+    parser.add_argument("--config", metavar="FILE", help="a run's sweep.json, by path or URL, to run again")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_storage_options()
     parser.add_num_workers()
@@ -80,7 +80,7 @@ def main() -> int:
     preset, file, dry_run = (args.pop(name) for name in ("preset", "config", "dry_run"))
     asked = {name: args.pop(name) for name in ("gpus_per_worker", "start_timeout", "num_workers")}
     options = storage_options(args.pop("storage_options"))
-    config = make_config(preset, file, args)
+    config = make_config(preset, file and local_path("--config", file), args)
     request = Request(**asked, out=config.out)
     run = open_run(config, options)
     if dry_run:

@@ -1,7 +1,9 @@
 """What the jobs share: a parser with one-line errors, and exit statuses that can be trusted."""
 
 import argparse
+import itertools
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -36,6 +38,13 @@ class Parser(argparse.ArgumentParser):
         group.add_argument("--extractor-weights", metavar="FILE", help="file or URL; default torch-fidelity's download")
         group.add_argument("--reference", metavar="SPEC", help="digits, cifar10-train, a folder, Parquet or .npz")
 
+    def parse_args(self) -> argparse.Namespace:  # type: ignore[override]
+        """Return the command line. A value that is empty, as of a variable that is not set, is an error."""
+        for before, argument in itertools.pairwise(sys.argv):
+            if argument == "" or re.fullmatch("--[a-z-]+=", argument):
+                self.error(f"argument {argument.rstrip('=') or before}: its value is empty")
+        return super().parse_args()
+
     def error(self, message: str) -> NoReturn:
         """Print the message as one line and exit with status 2."""
         self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
@@ -59,19 +68,20 @@ def storage_options(text: str | None) -> dict[str, Any] | None:
     return options
 
 
-def exit_with(job: Callable[[], int]) -> NoReturn:
+def exit_with(job: Callable[[], int], failed: int = FAILED) -> NoReturn:
     """Run a job and exit with its status.
 
-    Bad input is one line and 2; a run that failed is its reason and 1; an interrupt is 130. A traceback is our bug.
+    Bad input is one line and 2; a run that failed, or a system that refuses, is its reason and `failed`; an interrupt
+    is 130. A traceback is our bug.
     """
     try:
         status = job()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = BAD_INPUT
-    except RunFailedError as error:
+    except (RunFailedError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        status = FAILED
+        status = failed
     except KeyboardInterrupt:
         status = INTERRUPTED
     sys.exit(status)

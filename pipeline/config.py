@@ -46,10 +46,10 @@ class SweepConfig(BaseModel):
     clip: Literal["hat", "always", "never"] = "hat"
     """Where pred_x0 is clipped to [-1, 1]: for σ̂ alone, as in the authors' code, or for every η, or for none."""
     dtype: Precision = "float32"
-    num_images: int = Field(default=2000, ge=2)
+    num_images: int = Field(default=2000, ge=2, le=10**9)
     seed: int = Field(default=0, ge=0, lt=2**64)
-    batch_size: int = Field(default=250, ge=1)
-    shard_size: int = Field(default=500, ge=1)
+    batch_size: int = Field(default=250, ge=1, le=10**9)
+    shard_size: int = Field(default=500, ge=1, le=10**9)
     extractor: str = "digits-classifier"
     """Name of a feature extractor that torch-fidelity knows or `pipeline.evaluation.extractors` registers."""
     extractor_weights: str | None = None

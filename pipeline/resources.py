@@ -10,10 +10,13 @@ from fsspec.utils import get_protocol
 
 from pipeline import UserError
 
+SMALLEST_SHARE = 1e-4
+"""Of a GPU, as Ray counts them."""
+
 
 def joins_a_cluster() -> bool:
     """Say whether jobs of this process run on a cluster: a submitted job has RAY_ADDRESS set."""
-    return "RAY_ADDRESS" in os.environ
+    return bool(os.environ.get("RAY_ADDRESS"))
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Request:
 
     def __post_init__(self) -> None:
         gpus = self.gpus_per_worker
-        if gpus is not None and not (0 < gpus <= 1 or (gpus > 1 and gpus == int(gpus))):
+        if gpus is not None and not (SMALLEST_SHARE <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
             raise UserError(f"--gpus-per-worker must be a share up to 1 or a whole number, not {gpus:g}")
         if self.num_workers is not None and self.num_workers < 1:
             raise UserError(f"--num-workers must be 1 or more, not {self.num_workers}")

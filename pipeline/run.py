@@ -1,9 +1,12 @@
 """Run: a config with all that follows from it, opened for work or read back from its output."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from pydantic import ValidationError
 
 from pipeline import UserError
 from pipeline.config import SweepConfig, fingerprint
@@ -15,7 +18,7 @@ from pipeline.generation.shards import Shards, plan_all
 from pipeline.grid import Setting, settings
 from pipeline.result import RESULT_PATH, Result
 from pipeline.sources import model_folder
-from pipeline.storage import DamagedFileError, Storage, StorageError
+from pipeline.storage import OPENING_ERRORS, DamagedFileError, Storage
 
 OURS = {"sweep.json", RESULT_PATH, "images", "features", "metrics.json", "report", "_set-aside", evaluations.FOLDER}
 """Names at the top of an output."""
@@ -83,18 +86,18 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
     identity = config.identity(model.digest)
     names_of = config.extractor, config.extractor_weights, config.reference
     evaluation = open_evaluation(*names_of, model.image_shape, identity)
-    try:
-        run = Run(config, model, identity, evaluation, storage_options)
-        names = run.storage.names()
-        saved = run.storage.read_json("sweep.json") if "sweep.json" in names else None
-    except DamagedFileError as error:
-        raise UserError(f"--out {error}: move sweep.json away, and the same command goes on from the files") from error
-    except (OSError, ValueError, ImportError, StorageError) as error:
-        raise UserError(f"--out {config.out}: {error}") from error
-    if saved is None and (foreign := [name for name in names if name not in OURS]):
+    run = Run(config, model, identity, evaluation, storage_options)
+    names = _names(config.out, storage_options)
+    if "sweep.json" in names:
+        try:
+            with _of_this_release(config.out):
+                there = run.storage.read_json("sweep.json")["evaluation"]["identity"]
+        except DamagedFileError as error:
+            text = f"--out {error}: move sweep.json away, and the same command goes on from the files"
+            raise UserError(text) from error
+        _assert_same(run, there)
+    elif foreign := [name for name in names if name not in OURS]:
         raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
-    if saved is not None:
-        _assert_same(run, saved["evaluation"]["identity"])
     return run
 
 
@@ -106,17 +109,28 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
         DamagedFileError: its sweep.json is broken.
 
     """
-    try:
-        storage = Storage(out, storage_options)
-        names = storage.names()
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"--out {out}: {error}") from error
-    if "sweep.json" not in names:
+    if "sweep.json" not in _names(out, storage_options):
         raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
-    saved = storage.read_json("sweep.json")
-    config = SweepConfig.model_validate(saved["config"] | {"out": out})
-    model = unet.ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
-    return Run(config, model, saved["identity"], Evaluation.load(saved["evaluation"]), storage_options)
+    with _of_this_release(out):
+        saved = Storage(out, storage_options).read_json("sweep.json")
+        config = SweepConfig.model_validate(saved["config"] | {"out": out})
+        model = unet.ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
+        return Run(config, model, saved["identity"], Evaluation.load(saved["evaluation"]), storage_options)
+
+
+def _names(out: str, storage_options: dict[str, Any] | None) -> list[str]:
+    try:
+        return Storage(out, storage_options).names()
+    except OPENING_ERRORS as error:
+        raise UserError(f"--out {out}: {error}") from error
+
+
+@contextlib.contextmanager
+def _of_this_release(out: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValidationError) as error:
+        raise UserError.because(f"--out {out}: its sweep.json is not one of this release", error) from error
 
 
 def _assert_same(run: Run, there: dict[str, Any]) -> None:

@@ -11,7 +11,9 @@ def seal(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def unseal(sealed: dict[str, Any]) -> dict[str, Any]:
-    """Return what was sealed. Raises ValueError where it has changed, KeyError where it was never sealed."""
+    """Return what was sealed. Raises ValueError where it has changed, or was never sealed."""
+    if not isinstance(sealed, dict) or "sha256" not in sealed:
+        raise ValueError("it does not carry its digest: not a file that this project wrote")
     content = {key: value for key, value in sealed.items() if key != "sha256"}
     if sealed["sha256"] != _digest(content):
         raise ValueError("the content does not match its digest")

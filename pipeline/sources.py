@@ -34,10 +34,11 @@ def model_folder(model: str) -> Path:
     """
     if model in EMBEDDED:
         return Path(str(files("pipeline") / "assets" / EMBEDDED[model]))
-    if "://" not in model and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists():
+    is_checkpoint = model.endswith(CHECKPOINTS)
+    if not is_checkpoint and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists():
         return _from_hub(model)
     path = local_path("--model", model)
-    if path.suffix not in CHECKPOINTS:
+    if not is_checkpoint or path.is_dir():
         return path
     return _once(sha256_of(path), "converted", lambda folder: convert(path, folder))
 

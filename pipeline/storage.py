@@ -43,6 +43,10 @@ class DamagedFileError(RunFailedError):
     """A file of the output is not what it should be; the text has its URL and what is wrong."""
 
 
+OPENING_ERRORS = (OSError, ValueError, TypeError, ImportError, StorageError)
+"""What opening and listing a folder that a user names may raise: no such bucket, protocol, package or option, …"""
+
+
 class Storage:
     """A folder of outputs, local or at any fsspec URL. Files appear whole or not at all.
 
@@ -58,8 +62,13 @@ class Storage:
             options: fsspec's storage options. They are kept out of every file and message.
             patience: seconds for which a request is made again, 0 for once; by default `SECONDS_OF_PATIENCE`.
 
+        Raises:
+            ValueError, TypeError, ImportError: the URL names no folder, or fsspec cannot open it with these options.
+
         """
-        self.url, self.patience = url.rstrip("/"), patience
+        self.url, self.patience = url.rstrip("/") or url[:1], patience
+        if not self.url or self.url.endswith(":") or "::" in self.url:
+            raise ValueError("give a folder, or one URL of one such as s3://bucket/prefix")
         defaults = _S3_DEFAULTS if url.startswith("s3://") else {}
         self._fs, self._root = fsspec.core.url_to_fs(self.url, **(defaults | (options or {})))
         if url.startswith("s3://"):
@@ -80,11 +89,14 @@ class Storage:
         }
 
     def names(self) -> list[str]:
-        """Return the names of the files and folders at the top of the output."""
+        """Return the names of the files and folders at the top of the output. Raises NotADirectoryError."""
         try:
-            return sorted(Path(name).name for name in self._call("list", "", self._fs.ls, detail=False))
+            entries = self._call("list", "", self._fs.ls, detail=True)
         except FileNotFoundError:
             return []
+        if [(entry["name"], entry["type"]) for entry in entries] == [(self._root, "file")]:
+            raise NotADirectoryError("it is a file, and a folder is needed")
+        return sorted(Path(entry["name"]).name for entry in entries)
 
     def find(self) -> dict[str, int]:
         """Return path → size in bytes of every file of the output."""
@@ -166,14 +178,8 @@ class Storage:
         The metadata has a digest of all that stands before the footer: a page's own checksum leaves its header out.
         """
         sink = io.BytesIO()
-        with pq.ParquetWriter(
-            sink,
-            table.schema,
-            compression="zstd",
-            use_dictionary=dictionary,
-            write_statistics=["seed"],
-            write_page_checksum=True,
-        ) as writer:
+        options: dict[str, Any] = {"compression": "zstd", "write_statistics": ["seed"], "write_page_checksum": True}
+        with pq.ParquetWriter(sink, table.schema, use_dictionary=dictionary, **options) as writer:
             writer.write_table(table, row_group_size)
             sealed = seal(metadata | {"pages": sha256(sink.getvalue())})
             writer.add_key_value_metadata({"ddim": json.dumps(sealed)})
@@ -199,7 +205,7 @@ class Storage:
             reraise=True,
         )
         try:
-            return retrying(function, f"{self._root}/{path}".rstrip("/"), *args, **kwargs)
+            return retrying(function, f"{self._root}/{path}".rstrip("/") or "/", *args, **kwargs)
         except FileNotFoundError:
             raise
         except Exception as error:

@@ -60,7 +60,7 @@ def test_only_the_executor_imports_ray():
 
 
 def test_diffusion_is_pure():
-    allowed = sys.stdlib_module_names | {"diffusers", "numpy", "pipeline", "safetensors", "torch"}
+    allowed = sys.stdlib_module_names | {"diffusers", "numpy", "pipeline", "pydantic", "safetensors", "torch"}
     for file in (ROOT / "pipeline" / "diffusion").glob("*.py"):
         assert {name.split(".")[0] for name in imports(file)} <= allowed, file.name
 

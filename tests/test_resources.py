@@ -49,7 +49,7 @@ def test_what_does_not_fit_is_told_with_what_there_is(per_worker, nodes, says):
         choose(Request(per_worker), nodes, autoscaling=False)
 
 
-@pytest.mark.parametrize("gpus", [0.0, -1.0, 1.5, float("nan")])
+@pytest.mark.parametrize("gpus", [0.0, -1.0, 1.5, float("nan"), float("inf"), 1e-320])
 def test_shares_that_ray_does_not_know(gpus):
     with pytest.raises(UserError, match="--gpus-per-worker must be a share up to 1 or a whole number"):
         Request(gpus)
@@ -69,8 +69,12 @@ def test_a_start_timeout_is_some_time(seconds):
 
 @pytest.mark.parametrize("out", ["runs/digits", "file://runs/digits", "local://runs"])
 def test_a_relative_path_is_refused_on_a_cluster_alone(out, monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert Request(out=out).witness is None
+    for alone in (
+        lambda: monkeypatch.delenv("RAY_ADDRESS", raising=False),
+        lambda: monkeypatch.setenv("RAY_ADDRESS", ""),
+    ):
+        alone()
+        assert Request(out=out).witness is None
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     with pytest.raises(UserError, match="a relative path is lost on a cluster"):
         Request(out=out)

@@ -119,6 +119,11 @@ def test_what_is_not_a_model_is_refused(tmp_path):
         model_folder(str(tmp_path / "x.ckpt"))
 
 
+def test_a_folder_may_be_named_as_a_checkpoint_is(tmp_path):
+    (tmp_path / "x.ckpt").mkdir()
+    assert model_folder(str(tmp_path / "x.ckpt")) == tmp_path / "x.ckpt"
+
+
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()

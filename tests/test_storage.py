@@ -35,6 +35,32 @@ def test_written_files_are_listed_and_read(storage):
         storage.read("images/none")
 
 
+@pytest.mark.parametrize("url", ["", "s3://", "file://", "simplecache::s3://bucket/a"])
+def test_what_names_no_folder_is_refused(url):
+    with pytest.raises(ValueError, match="give a folder, or one URL of one"):
+        Storage(url)
+
+
+def test_a_file_is_no_folder(storage):
+    storage.write("sub/a", b"1")
+    assert Storage(f"{storage.url}/sub").names() == ["a"]
+    with pytest.raises(NotADirectoryError, match="it is a file"):
+        Storage(f"{storage.url}/sub/a").names()
+
+
+def test_the_root_of_the_disk_is_not_where_we_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "etc" in Storage("/").names()
+    assert Storage("/").read("etc/hostname") == Path("/etc/hostname").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"[1]", b'{"a": 1}'])
+def test_json_of_others_is_told_from_damage(storage, content):
+    storage.write("a.json", content)
+    with pytest.raises(DamagedFileError, match="it does not carry its digest"):
+        storage.read_json("a.json")
+
+
 def test_files_are_dated(storage):
     before = time.time()
     storage.write("images/a.bin", b"12")

@@ -95,7 +95,7 @@ def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[st
     that level, which is 16×16 in every config of the authors.
 
     Raises:
-        UserError: a tensor is missing, of another shape, or left over; the first one is named.
+        UserError: a tensor is missing, of another shape, no weight, or left over; the first one is named.
 
     """
     config = _config(state_dict)
@@ -106,6 +106,8 @@ def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[st
         if source not in left:
             raise UserError(f"tensor {source} is missing: not a network of the DDIM authors'")
         tensor = left.pop(source)
+        if not tensor.is_floating_point() or tensor.layout != torch.strided:
+            raise UserError(f"tensor {source} is {tensor.dtype}, {tensor.layout}: weights are dense and real")
         # Attention is linear in diffusers, a 1×1 convolution in the authors' code.
         pointwise = ".attentions." in name and parameter.ndim == 2
         shape = (*parameter.shape, 1, 1) if pointwise else tuple(parameter.shape)

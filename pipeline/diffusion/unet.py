@@ -4,15 +4,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from safetensors import safe_open
 from torch import Tensor
 
 from pipeline import UserError
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 
+Parsed = TypeVar("Parsed", bound=BaseModel)
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 """Of the network alone; the schedule is float64 and the update float32 in all of them."""
 _SCHEDULERS = (
@@ -30,6 +32,29 @@ _SUPPORTED = {
     "rescale_betas_zero_snr": False,
 }
 """What a scheduler's config may say; any of it may be left out."""
+
+
+class _NetworkConfig(BaseModel):
+    """What is needed here of a UNet2DModel's config.json; diffusers checks the rest."""
+
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    sample_size: PositiveInt | tuple[PositiveInt, PositiveInt]
+    """Of the images: both sides, or (H, W)."""
+
+
+class _SchedulerConfig(BaseModel):
+    """What is needed here of scheduler_config.json, with DDPM's values where it says nothing."""
+
+    num_train_timesteps: int = Field(1000, ge=1, le=10**6)
+    beta_start: float = Field(1e-4, gt=0, lt=1)
+    beta_end: float = Field(2e-2, gt=0, lt=1)
+
+
+class _Note(BaseModel):
+    """weights.json."""
+
+    ema: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +105,8 @@ def describe(root: Path) -> ModelInfo:
         weights = weights.with_suffix(".bin")
     if not weights.is_file():
         raise UserError(f"{model}: no {weights.with_suffix('.safetensors')}; save the U-Net with save_pretrained")
-    if lacking := {"in_channels", "out_channels", "sample_size"} - config.keys():
-        raise UserError(f"{model}: {config_file} lacks {', '.join(sorted(lacking))}")
-    if config["in_channels"] != config["out_channels"]:
+    network = _parse(_NetworkConfig, config, config_file)
+    if network.in_channels != network.out_channels:
         raise UserError(f"{model}: a network that predicts the variance too is not supported")
     if config.get("class_embed_type") or config.get("num_class_embeds"):
         raise UserError(f"{model}: a class-conditional network is not supported")
@@ -96,19 +120,19 @@ def describe(root: Path) -> ModelInfo:
     for key, supported in _SUPPORTED.items():
         if scheduler.get(key, supported) != supported:
             raise UserError(f"{model}: {key} {scheduler[key]!r} in {scheduler_file} is not {supported!r}")
-    if (size := config["sample_size"]) is None:
-        raise UserError(f"{model}: sample_size in {config_file} is null; set it to the size of the images")
+    schedule = _parse(_SchedulerConfig, scheduler, scheduler_file)
+    size = network.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     _check_tensors(model, config, weights)
     note = root / "weights.json"
     return ModelInfo(
         weights=str(weights),
-        image_shape=(config["in_channels"], height, width),
-        num_train_timesteps=scheduler.get("num_train_timesteps", 1000),
-        beta_start=scheduler.get("beta_start", 1e-4),
-        beta_end=scheduler.get("beta_end", 2e-2),
+        image_shape=(network.in_channels, height, width),
+        num_train_timesteps=schedule.num_train_timesteps,
+        beta_start=schedule.beta_start,
+        beta_end=schedule.beta_end,
         digest=_digest([weights, config_file, *([scheduler_file] if scheduler_file else [])]),
-        ema=_read_json(note).get("ema") if note.is_file() else None,
+        ema=_parse(_Note, _read_json(note), note).ema if note.is_file() else None,
     )
 
 
@@ -179,9 +203,22 @@ def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())  # type: ignore[no-any-return]
+        content = json.loads(file.read_text())
     except ValueError as error:
         raise UserError(f"{file} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file} holds no JSON object")
+    return content
+
+
+def _parse(kind: type[Parsed], content: dict[str, Any], file: Path | None) -> Parsed:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{file}: {first['loc'][0]}: {first['msg']} (got {content.get(str(first['loc'][0]))!r})"
+        ) from None
 
 
 def _digest(files: list[Path]) -> str:

@@ -145,7 +145,7 @@ def _load(name: str, weights: str | None, device: str) -> tuple[FeatureExtractor
                 name, layers, cuda=device == "cuda", feature_extractor_weights_path=file, verbose=False
             )
     except Exception as error:  # not a checkpoint, another network's, offline: each loader has its own
-        where = f"--extractor-weights {weights}" if weights else "torch-fidelity's download"
+        where = f"--extractor-weights {weights}" if weights else file or "torch-fidelity's download"
         raise UserError.because(f"--extractor {name} cannot be loaded from {where}", error) from error
     return extractor, file
 

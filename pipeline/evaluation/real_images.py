@@ -25,7 +25,7 @@ def images(spec: str) -> Iterator[Tensor]:
     """Yield the images of a reference, uint8, (C, H, W), in a fixed order.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or one cannot be read; it is named.
 
     """
     if spec in DATASETS_REGISTRY:
@@ -45,7 +45,7 @@ def images(spec: str) -> Iterator[Tensor]:
         if not pictures:
             known = ", ".join(DATASETS_REGISTRY)
             raise UserError(f"--reference {spec} has no images: give a folder with some, Parquet, an .npz, or {known}")
-        yield from (_pixels(Image.open(file)) for file in pictures)
+        yield from (_pixels(file, f"--reference {spec}: {file.relative_to(folder)}") for file in pictures)
 
 
 def digits_images() -> Tensor:
@@ -56,9 +56,13 @@ def digits_images() -> Tensor:
 register_dataset("digits", lambda root, download: digits_images())
 
 
-def _pixels(image: Image.Image) -> Tensor:
-    gray = image.mode in ("1", "L")
-    array = np.array(image.convert("L" if gray else "RGB"))
+def _pixels(source: Path | io.BytesIO, name: str) -> Tensor:
+    try:
+        image = Image.open(source)
+        gray = image.mode in ("1", "L")
+        array = np.array(image.convert("L" if gray else "RGB"))
+    except Exception as error:  # every format has errors of its own
+        raise UserError.because(f"{name} is no image", error) from error
     return torch.from_numpy(array[None] if gray else array.transpose(2, 0, 1).copy())
 
 
@@ -77,7 +81,7 @@ def _parquet_images(spec: str) -> Iterator[Tensor]:
         for image in batch.column(0).to_pylist():
             if image["bytes"] is None:
                 raise UserError(f"--reference {spec} names its images by path, {image['path']}: embed their bytes")
-            yield _pixels(Image.open(io.BytesIO(image["bytes"])))
+            yield _pixels(io.BytesIO(image["bytes"]), f"--reference {spec}: a row")
 
 
 def _names(column: pa.Field) -> list[str]:

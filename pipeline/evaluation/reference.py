@@ -153,10 +153,10 @@ def read_reference(storage: Storage, path: str) -> Reference:
 
 
 def _first_shape(spec: str) -> tuple[int, ...]:
-    first = next(images(spec), None)
-    if first is None:
-        raise UserError(f"--reference {spec} has no images")
-    return tuple(first.shape)
+    first = [*itertools.islice(images(spec), 2)]
+    if len(first) < 2:
+        raise UserError(f"--reference {spec} has {'one image' if first else 'no images'}: a covariance takes two")
+    return tuple(first[0].shape)
 
 
 def _listing(spec: str) -> str:

@@ -1,12 +1,13 @@
 """The history: one Parquet file a night, a row a setting, never written again."""
 
+import sys
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.regression.gate import Verdict
-from pipeline.storage import Storage
+from pipeline.storage import DamagedFileError, Storage
 
 FOLDER = "history"
 
@@ -68,7 +69,14 @@ def append(storage: Storage, night: str, rows: list[dict[str, Any]]) -> None:
 
 
 def read(storage: Storage) -> list[dict[str, Any]]:
-    """Return the rows of all nights, oldest first. Raises DamagedFileError."""
-    nights = sorted(name for name in storage.ls(FOLDER) if name.endswith(".parquet"))
-    tables = [storage.read_table(f"{FOLDER}/{name}", lambda table, _: table.to_pylist()) for name in nights]
-    return [row for table in tables for row in table]
+    """Return the rows of all nights, oldest first.
+
+    A file that is damaged, or no night's, is left out and named on standard error: the answer needs none of them.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in sorted(name for name in storage.ls(FOLDER) if name.endswith(".parquet")):
+        try:
+            rows += storage.read_table(f"{FOLDER}/{name}", lambda table, _: table.select(SCHEMA.names).to_pylist())
+        except DamagedFileError as error:
+            print(f"left out of the trend: {error}", file=sys.stderr)
+    return rows

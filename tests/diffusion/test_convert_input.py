@@ -53,6 +53,12 @@ def test_another_network_is_refused_by_its_first_tensor(small, change, says):
         to_diffusers(change(small))
 
 
+@pytest.mark.parametrize("tensor", [torch.zeros(3, dtype=torch.int64), torch.eye(3).to_sparse(), torch.eye(3) * 1j])
+def test_what_is_no_weight_is_refused(small, tensor):
+    with pytest.raises(UserError, match="tensor temb.dense.0.weight is .*: weights are dense and real"):
+        to_diffusers(small | {"temb.dense.0.weight": tensor})
+
+
 class Code:
     """What runs when it is unpickled."""
 

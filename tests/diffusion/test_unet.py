@@ -65,6 +65,10 @@ def test_a_vae_is_refused(tmp_path):
         ({"trained_betas": [0.1]}, "trained_betas"),
         ({"predict_epsilon": False}, "predict_epsilon"),
         ({"_class_name": "ScoreSdeVeScheduler"}, "ScoreSdeVeScheduler"),
+        ({"num_train_timesteps": 0}, "scheduler_config.json: num_train_timesteps: .* greater than or equal to 1"),
+        ({"num_train_timesteps": "many"}, r"num_train_timesteps: .* \(got 'many'\)"),
+        ({"beta_start": 0}, "beta_start"),
+        ({"beta_end": 2.0}, "beta_end: .* less than 1"),
     ],
 )
 def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, says):
@@ -80,12 +84,30 @@ def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, say
         ({"out_channels": 2}, "variance"),
         ({"time_embedding_type": "fourier"}, "noise levels"),
         ({"sample_size": None}, "sample_size"),
+        ({"sample_size": [8]}, "sample_size"),
+        ({"sample_size": -8}, "sample_size"),
+        ({"in_channels": "one"}, "in_channels"),
         ({"block_out_channels": [8]}, "cannot be loaded"),
     ],
 )
 def test_networks_that_the_sampler_cannot_use_are_refused(copy, fields, says):
     change(copy / "unet" / "config.json", **fields)
     with pytest.raises(ValueError, match=says):
+        describe(copy)
+
+
+def test_what_lacks_or_is_no_object_is_named(copy):
+    config = copy / "unet" / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({name: value for name, value in content.items() if name != "in_channels"}))
+    with pytest.raises(ValueError, match="config.json: in_channels: Field required"):
+        describe(copy)
+    config.write_text("[]")
+    with pytest.raises(ValueError, match="holds no JSON object"):
+        describe(copy)
+    config.write_text(json.dumps(content))
+    (copy / "weights.json").write_text('{"ema": "perhaps"}')
+    with pytest.raises(ValueError, match="weights.json: ema: "):
         describe(copy)
 
 

@@ -63,6 +63,15 @@ def test_a_folder_of_png(folder, extractor, digits):
     assert_same(made, digits)
 
 
+def test_what_is_no_image_is_named(tmp_path, extractor):
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    with pytest.raises(UserError, match="has one image: a covariance takes two"):
+        make(tmp_path, extractor)
+    (tmp_path / "1.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r": 1\.png is no image: UnidentifiedImageError"):
+        make(tmp_path, extractor)
+
+
 def test_parquet_as_datasets_writes_it(tmp_path, extractor, digits):
     import datasets
 
@@ -194,7 +203,8 @@ def test_what_is_not_a_reference_is_refused(tmp_path, extractor):
         "none": "no such file or folder",
         "empty": "has no images",
         **dict.fromkeys(("broken.npz", "empty.npz", "array.npz", "cut.npz"), "is not an .npz with mu and sigma"),
-        **dict.fromkeys(("broken.parquet", "badfolder", "badpicture", "features.parquet"), "cannot be read"),
+        **dict.fromkeys(("broken.parquet", "badfolder", "features.parquet"), "cannot be read"),
+        "badpicture": "a.png is no image",
         "norows.parquet": "has no images",
         "labels.parquet": "no column of images",
         "paths.parquet": "names its images by path",
@@ -223,10 +233,11 @@ def test_npz_of_ours_knows_what_it_was_made_of(tmp_path, extractor, digits):
 
 
 def test_a_folder_is_another_reference_when_its_files_change(tmp_path, extractor):
-    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    for name in ("a.png", "b.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
     first = describe_reference(str(tmp_path), extractor).identity
     assert describe_reference(str(tmp_path), extractor).identity == first
-    Image.new("L", (8, 8)).save(tmp_path / "b.png")
+    Image.new("L", (8, 8)).save(tmp_path / "c.png")
     assert describe_reference(str(tmp_path), extractor).identity != first
 
 

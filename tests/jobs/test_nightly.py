@@ -118,6 +118,16 @@ def test_a_run_that_cannot_finish_is_no_answer(baseline, tmp_path):
     assert not (home / "history").exists()
 
 
+def test_pages_that_cannot_be_written_take_the_status_and_not_the_answer(baseline, tmp_path):
+    home = tmp_path / "nights"
+    home.mkdir()
+    (home / "history").write_text("")
+    status, out, err = run("nightly", "--baseline", baseline, "--out", home, *ANY_SPEED)
+    assert (status, out.splitlines()[0]) == (3, "### clean: no regression in 2 settings"), err
+    assert f"error: the pages in {home} cannot be written: " in err
+    assert "Traceback" not in err
+
+
 def altered(baseline, folder, change):
     """A copy of a baseline with a change of its JSON."""
     shutil.copytree(baseline, folder)
@@ -184,6 +194,8 @@ def test_damage_in_a_baseline_is_found_before_drawing(baseline, tmp_path, monkey
         (["--model", "nowhere"], "--model nowhere: no such file or folder"),
         (["--update-baseline"], "--update-baseline needs --baseline"),
         (["--update-baseline", "--baseline", "b"], "holds no sweep.json"),
+        (["--update-baseline", "--baseline", "b", "--model", "m"], "--model means nothing with --update-baseline"),
+        (["--update-baseline", "--baseline", "b", "--tolerance", "1"], "--tolerance means nothing with --update-bas"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, arguments, says, monkeypatch, capsys):
@@ -201,9 +213,10 @@ def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(base
     assert not (tmp_path / "nights").exists()
 
 
-def test_a_sweeps_folder_is_no_home_for_nights(baseline, drawn, monkeypatch, capsys):
-    status, _, err = in_process(monkeypatch, capsys, "nightly", "--baseline", baseline, "--out", drawn)
-    assert (status, "is a sweep's output" in err) == (2, True), err
+def test_nights_and_baselines_have_folders_of_their_own(baseline, drawn, monkeypatch, capsys):
+    for arguments in (["--baseline", baseline], ["--update-baseline", "--baseline", drawn]):
+        status, _, err = in_process(monkeypatch, capsys, "nightly", "--out", drawn, *arguments)
+        assert (status, f"{drawn} is a sweep's output: give the" in err) == (2, True), err
 
 
 def test_an_unfinished_run_makes_no_baseline(drawn, tmp_path, monkeypatch, capsys):
@@ -213,6 +226,14 @@ def test_an_unfinished_run_makes_no_baseline(drawn, tmp_path, monkeypatch, capsy
     status, _, err = in_process(monkeypatch, capsys, "nightly", *arguments)
     assert (status, f"{SLUGS[1]} is not measured" in err) == (3, True), err
     assert not (tmp_path / "b").exists()
+
+
+def test_a_baseline_that_cannot_be_written_is_named_by_its_cause(drawn, tmp_path, monkeypatch, capsys):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "features").write_text("")
+    arguments = ["--update-baseline", "--baseline", tmp_path / "b", "--out", drawn]
+    status, _, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    assert (status, f"--baseline {tmp_path / 'b'} cannot be written" in err, len(err.splitlines())) == (2, True, 1), err
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from processes import in_process, run
 from pipeline.config import SweepConfig
 from pipeline.run import open_run
 from pipeline.stages import claim
+from pipeline.storage import Storage
 
 TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 
@@ -29,7 +30,7 @@ TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBl
         (["--num-images", "1"], "--num-images"),
         (["--shard-size", "0"], "--shard-size"),
         (["--num-workers", "0"], "--num-workers"),
-        (["--config", "missing.json"], "--config missing.json: No such file"),
+        (["--config", "missing.json"], "--config missing.json: no such file"),
         (["--config", "pyproject.toml"], "is not the sweep.json of a run"),
         (["--model", "tests"], "give a folder that diffusers' UNet2DModel saved"),
         (["--model", "nowhere/at/all"], "--model nowhere/at/all: no such file or folder"),
@@ -46,6 +47,12 @@ TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBl
         (["--reference", "none.npz"], "--reference none.npz: no such file"),
         (["--reference", "README.md"], "--reference README.md has no images"),
         (["--stepz", "3"], "--stepz"),
+        (["--seed", ""], "argument --seed: its value is empty"),
+        (["--reference="], "argument --reference: its value is empty"),
+        (["--num-images", "10000000000"], "--num-images"),
+        (["--model", "runs/none.ckpt"], "--model runs/none.ckpt: no such file or folder"),
+        (["--storage-options", '{"url": 1}'], "--out"),
+        (["--config", "http://127.0.0.1:9/sweep.json"], "--config http://127.0.0.1:9/sweep.json cannot be read"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says, monkeypatch, capsys):
@@ -63,7 +70,8 @@ def test_images_that_the_extractor_does_not_know_are_refused(tmp_path, monkeypat
 
 
 def test_a_reference_that_does_not_fit_is_refused(tmp_path, monkeypatch, capsys):
-    Image.new("RGB", (8, 8)).save(tmp_path / "rgb.png")
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
     np.savez(tmp_path / "lacking.npz", mu=np.zeros(64))
     np.savez(tmp_path / "wide.npz", mu=np.zeros(2048), sigma=np.eye(2048))
     for spec, says in {
@@ -123,6 +131,9 @@ def test_an_unreachable_hub_or_download_is_one_line(tmp_path):
 
 def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", "/", "s3://", "a::b"):
+        status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", out)
+        assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
     for out in (tmp_path / "file" / "out", "/proc/out"):
         status, _, err = run("sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
@@ -137,6 +148,34 @@ def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
     assert other.fingerprint in err
     assert here in err
     assert "seed 1 there, 0 here" in err
+
+
+def spoil(out, change):
+    """Write sweep.json anew with a change, sealed."""
+    storage = Storage(str(out))
+    content = storage.read_json("sweep.json")
+    change(content)
+    storage.write_json("sweep.json", content)
+
+
+@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate"])
+def test_the_output_of_another_release_or_of_nothing_is_one_line(tmp_path, job, monkeypatch, capsys):
+    def refused(out):
+        status, text, err = in_process(monkeypatch, capsys, job, "--out", out)
+        assert (status, text, len(err.splitlines()), "Traceback" in err) == (2, "", 1, False), err
+        return err
+
+    for i, change in enumerate(
+        [lambda c: c.pop("evaluation"), lambda c: c.update(evaluation=1), lambda c: c["evaluation"].pop("identity")]
+    ):
+        out = tmp_path / str(i)
+        claim(open_run(SweepConfig(out=str(out))))
+        spoil(out, change)
+        assert f"--out {out}: its sweep.json is not one of this release" in refused(out)
+    assert "it is a file" in refused(out / "sweep.json")
+    (out / "sweep.json").unlink()
+    (out / "sweep.json").mkdir()
+    refused(out)
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, capsys):
