@@ -1,4 +1,4 @@
-"""Say how far a sweep is, running or not, from its output alone: any machine that can read it will do.
+"""Say how far a sweep is, running or not, from its output alone: any machine that has this project and can read it.
 
     python jobs/status.py --out runs/digits
     python jobs/status.py --out s3://bucket/prefix

@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_storage_options()
     parser.add_num_workers()
     parser.add_argument("--gpus-per-worker", type=float, help="a share of one, as 0.5, or a whole number")
-    parser.add_argument("--start-timeout", type=float, default=1800.0, help="seconds to wait for a first worker")
+    parser.add_argument("--start-timeout", type=float, default=1800.0, help="seconds without any worker (1800)")
     grid = parser.add_argument_group("the run (defaults are the preset's)", argument_default=argparse.SUPPRESS)
     grid.add_argument("--out", help="folder or URL of the outputs")
     grid.add_argument("--model", help="digits, a diffusers folder, a .ckpt of the authors' format, a URL, a hub name")

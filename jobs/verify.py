@@ -3,7 +3,8 @@
     python jobs/verify.py --out runs/digits
     python jobs/verify.py --out s3://bucket/prefix --repair     # set bad files aside; the next sweep draws them again
 
-Prints a line for every bad, missing or surplus file. Exit status: 0 all is well, 1 something is not, 2 bad input.
+Prints a line for every bad, missing or surplus file; report/, which any run of the sweep writes anew, is not looked at.
+Exit status: 0 all is well, 1 something is not, 2 bad input.
 """
 
 from pipeline.cli import FAILED, Parser, exit_with, storage_options

@@ -95,7 +95,7 @@ def to_markdown(night: Night) -> str:
         lines.append(
             f"| {comparison.setting.slug} | {comparison.baseline_fid:.3f} | {comparison.row['fid']:.3f} "
             f"| {comparison.change:+.1%} | {low:+.3f} … {high:+.3f} | {quality} "
-            f"| {_plus_minus(comparison.inception_score)} | {_plus_minus(comparison.kid)} "
+            f"| {_with_interval(comparison.inception_score)} | {_with_interval(comparison.kid)} "
             f"| {_speeds(comparison)} | {speed} |"
         )
     limits = night.verdicts[0].limits
@@ -157,9 +157,9 @@ def _document(suite: ElementTree.Element) -> bytes:
     return text + b"\n"
 
 
-def _plus_minus(estimate: Estimate) -> str:
+def _with_interval(estimate: Estimate) -> str:
     low, high = estimate.interval(0.05)
-    return f"{estimate.delta:+.3f} ± {(high - low) / 2:.3f}"
+    return f"{estimate.delta:+.3f} ({low:+.3f} … {high:+.3f})"
 
 
 def _speeds(comparison: Comparison) -> str:
