@@ -36,10 +36,10 @@ from pipeline.regression.baseline import (
 from pipeline.regression.comparison import Comparer, Comparison
 from pipeline.regression.gate import Limits, check_extractor, judge
 from pipeline.resources import Request
-from pipeline.run import Run, open_run, saved_run
+from pipeline.run import Run, open_folder, open_run, saved_run
 from pipeline.sources import local_path
 from pipeline.stages import claimed, draw, evaluate
-from pipeline.storage import OPENING_ERRORS, Storage, StorageError
+from pipeline.storage import Storage, StorageError
 from pipeline.work import stage
 
 INCOMPLETE = 3
@@ -121,11 +121,7 @@ def open_home(url: str, options: dict[str, Any] | None) -> Storage:
         UserError: it cannot be listed, or is a sweep's.
 
     """
-    try:
-        home = Storage(url, options)
-        names = home.names()
-    except OPENING_ERRORS as error:
-        raise UserError(f"--out {url}: {error}") from error
+    home, names = open_folder("--out", url, options)
     if "sweep.json" in names:
         raise UserError(f"--out {url} is a sweep's output: give the nights a folder of their own")
     return home
@@ -186,20 +182,13 @@ def update_baseline(url: str, out: str, options: dict[str, Any] | None) -> int:
     """Write a baseline from a finished run."""
     if url == EMBEDDED:
         raise UserError("--update-baseline needs --baseline: a folder or URL to write to")
-    try:
-        nights = Storage(f"{out}/runs", options).names()
-    except OPENING_ERRORS as error:
-        raise UserError(f"--out {out}: {error}") from error
+    _, nights = open_folder("--out", f"{out}/runs", options)
     if nights:
         raise UserError(
             f"--update-baseline: --out {out} holds nights: give one of them, such as {out}/runs/{nights[-1]}"
         )
     run = saved_run(out, options)
-    try:
-        storage = Storage(url, options)
-        names = storage.names()
-    except OPENING_ERRORS as error:
-        raise UserError(f"--baseline {url}: {error}") from error
+    storage, names = open_folder("--baseline", url, options)
     if "sweep.json" in names:
         raise UserError(f"--baseline {url} is a sweep's output: give the baseline a folder of its own")
     rows = run.metrics()

@@ -18,7 +18,7 @@ from pipeline.generation.shards import Shards, plan_all
 from pipeline.grid import Setting, settings
 from pipeline.result import RESULT_PATH, Result
 from pipeline.sources import model_folder
-from pipeline.storage import OPENING_ERRORS, DamagedFileError, Storage
+from pipeline.storage import DamagedFileError, Storage, StorageError
 
 OURS = {"sweep.json", RESULT_PATH, "images", "features", "metrics.json", "report", "_set-aside", evaluations.FOLDER}
 """Names at the top of an output."""
@@ -87,7 +87,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
     names_of = config.extractor, config.extractor_weights, config.reference
     evaluation = open_evaluation(*names_of, model.image_shape, identity)
     run = Run(config, model, identity, evaluation, storage_options)
-    names = _names(config.out, storage_options)
+    _, names = open_folder("--out", config.out, storage_options)
     if "sweep.json" in names:
         try:
             with _of_this_release(config.out):
@@ -109,20 +109,28 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
         DamagedFileError: its sweep.json is broken.
 
     """
-    if "sweep.json" not in _names(out, storage_options):
+    storage, names = open_folder("--out", out, storage_options)
+    if "sweep.json" not in names:
         raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
     with _of_this_release(out):
-        saved = Storage(out, storage_options).read_json("sweep.json")
+        saved = storage.read_json("sweep.json")
         config = SweepConfig.model_validate(saved["config"] | {"out": out})
         model = unet.ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
         return Run(config, model, saved["identity"], Evaluation.load(saved["evaluation"]), storage_options)
 
 
-def _names(out: str, storage_options: dict[str, Any] | None) -> list[str]:
+def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -> tuple[Storage, list[str]]:
+    """Return the folder that a job's option names, and the names at its top; none where it is yet to be made.
+
+    Raises:
+        UserError: it cannot be opened or listed.
+
+    """
     try:
-        return Storage(out, storage_options).names()
-    except OPENING_ERRORS as error:
-        raise UserError(f"--out {out}: {error}") from error
+        storage = Storage(url, storage_options)
+        return storage, storage.names()
+    except (OSError, ValueError, TypeError, ImportError, StorageError) as error:  # bucket, protocol, package, option
+        raise UserError(f"{option} {url}: {error}") from error
 
 
 @contextlib.contextmanager

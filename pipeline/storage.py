@@ -43,10 +43,6 @@ class DamagedFileError(RunFailedError):
     """A file of the output is not what it should be; the text has its URL and what is wrong."""
 
 
-OPENING_ERRORS = (OSError, ValueError, TypeError, ImportError, StorageError)
-"""What opening and listing a folder that a user names may raise: no such bucket, protocol, package or option, …"""
-
-
 class Storage:
     """A folder of outputs, local or at any fsspec URL. Files appear whole or not at all.
 

@@ -18,7 +18,7 @@ from pipeline.evaluation.worker import read_setting
 from pipeline.generation.images import Pixels, read_images
 from pipeline.generation.shards import plan
 from pipeline.grid import Setting
-from pipeline.run import Run
+from pipeline.run import Run, open_folder
 from pipeline.sealed import sha256
 from pipeline.storage import DamagedFileError, Storage, StorageError
 
@@ -127,22 +127,20 @@ def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
     """
     if url == EMBEDDED:
         url = str(files("pipeline") / "assets" / "digits-baseline")
+    storage, names = open_folder("--baseline", url, options)
+    if PATH not in names:
+        raise UserError(f"--baseline {url} holds no {PATH}: write one with --update-baseline from a finished run")
     try:
-        storage = Storage(url, options)
-        if PATH not in storage.names():
-            raise UserError(f"--baseline {url} holds no {PATH}: write one with --update-baseline from a finished run")
         saved = storage.read_json(PATH)
         config = SweepConfig.model_validate(saved["config"])
         entries = {slug: Entry(**entry) for slug, entry in saved["entries"].items()}
-    except UserError:
-        raise
+        return Baseline(storage, config, saved["identity"], saved["versions"], saved["written"], entries)
     except ValidationError as error:
         raise UserError(
             f"--baseline {url}: its config is not one of this release: {error.errors()[0]['msg']}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, ImportError, StorageError, DamagedFileError) as error:
+    except (OSError, KeyError, TypeError, StorageError, DamagedFileError) as error:
         raise UserError(f"--baseline {url}: {error}") from error
-    return Baseline(storage, config, saved["identity"], saved["versions"], saved["written"], entries)
 
 
 def read_entry(storage: Storage, entry: Entry) -> tuple[Features, list[str]]:
