@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -72,7 +73,7 @@ def exit_with(job: Callable[[], int], failed: int = FAILED) -> NoReturn:
     """Run a job and exit with its status.
 
     Bad input is one line and 2; a run that failed, or a system that refuses, is its reason and `failed`; an interrupt
-    is 130. A traceback is our bug.
+    is 130. A traceback is our bug, and `failed` too.
     """
     try:
         status = job()
@@ -84,4 +85,7 @@ def exit_with(job: Callable[[], int], failed: int = FAILED) -> NoReturn:
         status = failed
     except KeyboardInterrupt:
         status = INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        status = failed
     sys.exit(status)

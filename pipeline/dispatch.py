@@ -1,6 +1,5 @@
 """Which worker gets which task: the most expensive first, one in flight a worker, failures bounded. Knows no Ray."""
 
-import heapq
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -78,7 +77,7 @@ class PoolBrokenError(RunFailedError):
 
 
 class _Queue:
-    """Tasks by falling cost: those never given out as an order over the sequence, those to be done again as a heap.
+    """Tasks by falling cost: those never given out as an order over the sequence, those to be done again as a list.
 
     Its memory is 16 bytes a task: the sequence may make its tasks when they are asked for.
     """
@@ -90,22 +89,36 @@ class _Queue:
         self.given = 0
         self.again: list[tuple[float, int]] = []
         self.attempts: dict[int, int] = {}
+        self.failed_by: dict[int, set[Hashable]] = {}
 
     def __len__(self) -> int:
         return len(self.order) - self.given + len(self.again)
 
-    def pop(self) -> int:
-        """Return the index of the next task."""
-        if self.given == len(self.order) or (self.again and -self.again[0][0] >= self.costs[self.order[self.given]]):
-            return heapq.heappop(self.again)[1]
-        self.given += 1
-        return int(self.order[self.given - 1])
+    def pop(self, worker: Hashable, workers: set[Hashable], proven: set[Hashable]) -> int | None:
+        """Return the index of the next task for a worker; None where all that is left is for others.
 
-    def attempt_failed(self, index: int, max_attempts: int) -> bool:
+        A broken worker fails all that it is given, and quickly. So what failed is for workers that are `proven`, having
+        done a task, as long as there is other work; and it goes back to one that failed it only where nothing is left
+        that this one has not had, and all of `workers` have failed it.
+        """
+        fresh = self.given < len(self.order)
+        again = min((entry for entry in self.again if worker not in self.failed_by[entry[1]]), default=None)
+        if fresh and (again is None or worker not in proven or -again[0] < self.costs[self.order[self.given]]):
+            self.given += 1
+            return int(self.order[self.given - 1])
+        if again is None:
+            again = min((entry for entry in self.again if workers <= self.failed_by[entry[1]]), default=None)
+        if again is None:
+            return None
+        self.again.remove(again)
+        return again[1]
+
+    def attempt_failed(self, index: int, worker: Hashable, max_attempts: int) -> bool:
         """Queue the task again, or return True where that was its last attempt."""
         self.attempts[index] = self.attempts.get(index, 0) + 1
+        self.failed_by.setdefault(index, set()).add(worker)
         if self.attempts[index] < max_attempts:
-            heapq.heappush(self.again, (-self.costs[index], index))
+            self.again.append((-self.costs[index], index))
             return False
         return True
 
@@ -123,7 +136,8 @@ def run(
     """Do all tasks and return those that failed `max_attempts` times, each with its last error.
 
     A task whose worker dies is given out again, so doing one twice must be harmless. Replacements are asked for after
-    a pause that grows, for they may land on the node that is dying.
+    a pause that grows, for they may land on the node that is dying. A worker that fails `max_attempts` tasks in a row,
+    where tasks can be done, is replaced too: an error of a GPU lasts as long as the process.
 
     Args:
         pool: the workers.
@@ -131,7 +145,7 @@ def run(
         cost: of a task, in any unit.
         watcher: is told what happens.
         max_attempts: tries a task.
-        max_start_failures: workers in a row that die before they are ready.
+        max_start_failures: times in a row that workers die before they are ready, while there is none that is.
         backoff: first pause in seconds before a dead worker is replaced; doubles up to 30 times itself.
         start_timeout: seconds that may pass without any worker, at the start or after the last one died.
 
@@ -145,17 +159,22 @@ def run(
     idle: list[Hashable] = []
     starting = 0
     start_failures = 0
+    in_a_row: dict[Hashable, int] = {}
+    proven: set[Hashable] = set()
     not_before = last_worker = pool.now()
 
-    def attempt_failed(index: int, error: object) -> None:
-        final = queue.attempt_failed(index, max_attempts)
+    def attempt_failed(index: int, worker: Hashable, error: object) -> None:
+        final = queue.attempt_failed(index, worker, max_attempts)
         watcher.failed(tasks[index], str(error), final)
         if final:
             failures.append(Failure(tasks[index], str(error)))
 
     while queue or running:
-        while queue and idle:
-            worker, index = idle.pop(), queue.pop()
+        for worker in reversed([*idle] if queue else []):
+            index = queue.pop(worker, {*running, *idle}, proven)
+            if index is None:
+                continue
+            idle.remove(worker)
             running[worker] = (index, pool.now())
             pool.submit(worker, tasks[index])
             watcher.started(tasks[index])
@@ -172,19 +191,29 @@ def run(
                 index, since = running.pop(event.worker)
                 idle.append(event.worker)
                 if event.kind == "done":
+                    proven.add(event.worker)
+                    in_a_row.pop(event.worker, None)
                     watcher.done(tasks[index], event.value, pool.now() - since)
-                else:
-                    attempt_failed(index, event.value)
+                    continue
+                attempt_failed(index, event.worker, event.value)
+                in_a_row[event.worker] = in_a_row.get(event.worker, 0) + 1
+                if proven and in_a_row[event.worker] >= max_attempts:
+                    idle.remove(event.worker)
+                    pool.discard(event.worker)
+                    not_before = pool.now() + backoff
             else:
                 pool.discard(event.worker)
                 if event.worker in running:
-                    attempt_failed(running.pop(event.worker)[0], event.value)
-                elif event.worker in idle:
-                    idle.remove(event.worker)
+                    attempt_failed(running.pop(event.worker)[0], event.worker, event.value)
+                    # those without work may have gone with the same node: nothing says so until they are called
+                    while idle:
+                        pool.discard(idle.pop())
                 else:
                     starting -= 1
+                    if pool.now() < not_before:
+                        continue  # of those that die together, as with their node, the first counts
                     start_failures += 1
-                    if start_failures >= max_start_failures:
+                    if start_failures >= max_start_failures and not (running or idle):
                         raise PoolBrokenError(f"{start_failures} workers in a row died at their start: {event.value}")
                 not_before = pool.now() + backoff * min(30, 2**start_failures)
         if running or idle:

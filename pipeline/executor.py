@@ -15,7 +15,7 @@ import ray
 import torch
 from ray.actor import ActorHandle
 from ray.autoscaler.v2.utils import is_autoscaler_v2
-from ray.exceptions import AuthenticationError, RayActorError, RayTaskError
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from pipeline import UserError
@@ -190,7 +190,7 @@ class ActorPool:
             if isinstance(error.cause, StorageError):
                 raise error.cause from None  # no other task can succeed either
             return Event(worker, "failed", f"{type(error.cause).__name__}: {error.cause}")
-        except RayActorError as error:
+        except RayError as error:  # out of memory, its environment, its node, …
             return Event(worker, "died", _cause(error))
         if starting and self._workers[worker] is None:
             self._workers[worker] = self.now()
@@ -219,7 +219,7 @@ def _placed(worker_class: Any, witness: str | None) -> type:
     return Placed
 
 
-def _cause(error: RayActorError) -> str:
+def _cause(error: RayError) -> str:
     """Return the last line that says something: the exception of a constructor, or Ray's own reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if "creation task" in str(error) else lines[0]

@@ -154,7 +154,7 @@ class Inventory:
     def made_from(self, problems: list[Problem]) -> set[str]:
         """Return the paths of bad and surplus files, and of what was made from them.
 
-        What was made from a bad image is its features, its setting's metrics and its manifest.
+        From an image: features, metrics, manifest. Metrics go with a bad or missing manifest: both are made at once.
         """
         paths = {problem.path for problem in problems if problem.kind != "missing"}
         for shard in self.shards:
@@ -167,6 +167,8 @@ class Inventory:
         for prefix in (evaluation.prefix for evaluation in self.evaluations):
             if prefix + REFERENCE_PATH in paths:
                 paths |= {prefix + metrics_path(setting) for setting in self.settings}
+        named, own = {problem.path for problem in problems}, self.run.evaluation.prefix
+        paths |= {own + metrics_path(setting) for setting in self.settings if manifest_path(setting) in named}
         return {path for path in paths if path in self.found}
 
     def _files(self, shard: Shard) -> list[str]:

@@ -13,8 +13,9 @@ from pipeline.config import SweepConfig, fingerprint
 from pipeline.diffusion import unet
 from pipeline.evaluation import evaluation as evaluations
 from pipeline.evaluation.evaluation import Evaluation, open_evaluation
-from pipeline.evaluation.worker import metrics_path
-from pipeline.generation.shards import Shards, plan_all
+from pipeline.evaluation.worker import metrics_path, read_planned
+from pipeline.generation.images import read_footer
+from pipeline.generation.shards import Shards, pending, plan_all
 from pipeline.grid import Setting, settings
 from pipeline.result import RESULT_PATH, Result
 from pipeline.sources import model_folder
@@ -98,6 +99,8 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None)
         _assert_same(run, there)
     elif foreign := [name for name in names if name not in OURS]:
         raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
+    else:
+        _assert_files_are_of(run)
     return run
 
 
@@ -131,6 +134,24 @@ def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -
         return storage, storage.names()
     except (OSError, ValueError, TypeError, ImportError, StorageError) as error:  # bucket, protocol, package, option
         raise UserError(f"{option} {url}: {error}") from error
+
+
+def _assert_files_are_of(run: Run) -> None:
+    """Have the files of an output that lost its sweep.json say whose they are: the first of each kind is read."""
+    for kind in ("images", "features"):
+        shards = run.shards()
+        left = pending(run.storage, kind, shards)
+        if len(left) == len(shards):
+            continue
+        missing = set(left)
+        shard = next(shard for shard in shards if shard not in missing)
+        try:
+            if kind == "images":
+                read_footer(run.storage, shard, run.fingerprint)
+            else:
+                read_planned(run.storage, shard.path(kind), shard, run.evaluation.fingerprint)
+        except DamagedFileError as error:
+            raise UserError(f"--out {error}: without sweep.json nothing says more, give another --out") from error
 
 
 @contextlib.contextmanager

@@ -111,7 +111,14 @@ def evaluate(run: Run, resources: Resources, result: Result | None = None) -> No
         tasks: list[Shard | None] = [*pending(run.results, "features", run.shards())]
         if not run.results.ls("features").get(REFERENCE_PATH.removeprefix("features/")):
             tasks.append(None)
-        stage("features", pool, "extract_shard", tasks, lambda shard: shard.rows if shard else 1, result)
+        stage(
+            "features",
+            pool,
+            "extract_shard",
+            tasks,
+            lambda shard: shard.rows if shard else run.config.num_images,
+            result,
+        )
         measured = run.metrics()
         unmeasured = [setting for setting in run.settings if setting not in measured]
         stage("metrics", pool, "measure", unmeasured, lambda _: run.config.num_images, result)

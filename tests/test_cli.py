@@ -28,9 +28,10 @@ def test_an_error_is_one_line_and_a_status(error, status, says, capsys):
     assert (ended.value.code, capsys.readouterr().err) == (status, says)
 
 
-def test_a_bug_is_a_traceback_and_no_answer():
-    with pytest.raises(KeyError):
-        exit_with(raising(KeyError("x")))
+def test_a_bug_is_a_traceback_and_no_answer(capsys):
+    with pytest.raises(SystemExit) as ended:
+        exit_with(raising(KeyError("x")), failed=3)
+    assert (ended.value.code, "Traceback" in capsys.readouterr().err) == (3, True)
 
 
 def test_the_status_of_a_job_is_its_own(capsys):

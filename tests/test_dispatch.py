@@ -19,7 +19,7 @@ class Log(Watcher):
     def done(self, task, result, seconds):
         self.events.append(("done", task))
         self.finished.append(task)
-        assert seconds == task[1]
+        assert seconds == pytest.approx(task[1])
 
     def failed(self, task, error, final):
         self.events.append(("final" if final else "failed", task))
@@ -86,6 +86,55 @@ def test_one_worker_that_dies_at_its_start_is_replaced():
     pool = SimulatedPool(2, start_fate=lambda n: "died" if n == 0 else "ready")
     done, failures = dispatch(pool, TASKS)
     assert (len(done), failures, pool.started, pool.discarded) == (40, [], 3, [0])
+
+
+def test_one_broken_worker_fails_no_task_for_good_and_is_replaced():
+    """It fails all that it is given, in no time, and its first two replacements do too."""
+
+    class Pool(SimulatedPool):
+        def submit(self, worker, task):
+            self.log.append((worker, task))
+            broken = worker in (0, 4, 5)
+            self._later(7 if broken else task[1], Event(worker, "failed" if broken else "done", "CUDA error"))
+
+    pool = Pool(4)
+    done, failures = dispatch(pool, [(f"t{i}", 60) for i in range(100)])
+    assert (len(done), failures) == (100, [])
+    assert pool.discarded == [0, 4, 5]
+    of = [task for worker, task in pool.log if worker in (0, 4, 5)]
+    assert len({*of}) == len(of)
+
+
+def test_what_every_worker_fails_replaces_none():
+    pool = SimulatedPool(3, fate=lambda task, attempt: "failed")
+    done, failures = dispatch(pool, TASKS)
+    assert (done, len(failures), pool.started, pool.discarded) == ([], 40, 3, [])
+
+
+def test_a_node_that_takes_its_starting_workers_with_it_does_not_end_the_run():
+    pool = SimulatedPool(12, start_fate=lambda n: "died" if 4 <= n < 12 else "ready")
+    done, failures = dispatch(pool, TASKS)
+    assert (len(done), failures) == (40, [])
+    broken = SimulatedPool(12, start_fate=lambda n: "ready" if n < 2 else "died")
+    done, failures = dispatch(broken, TASKS)
+    assert (len(done), failures) == (40, [])
+
+
+def test_a_node_lost_in_the_tail_costs_a_task_one_attempt():
+    """Seven of its workers have nothing to do any more, and are dead too: nobody has said so."""
+
+    class Pool(SimulatedPool):
+        def submit(self, worker, task):
+            self.log.append(task)
+            lives = worker >= 8
+            ends = min(self.clock + task[1], 1e9 if lives else max(100.0, self.clock + 0.01))
+            self._later(ends - self.clock, Event(worker, "done" if ends == self.clock + task[1] else "died", "gone"))
+
+    pool = Pool(8)
+    done, failures = dispatch(pool, [("long", 150), *((f"t{i}", 50) for i in range(7))])
+    assert (len(done), failures) == (8, [])
+    assert pool.log.count(("long", 150)) == 2
+    assert sorted(pool.discarded) == list(range(8))
 
 
 def test_replacements_wait():

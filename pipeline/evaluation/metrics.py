@@ -55,9 +55,15 @@ def _by_features(features: Tensor, reference: Tensor | None, options: dict[str, 
     if reference is None:
         return dict.fromkeys(("kid_mean", "kid_std", "precision", "recall"))
     kid = kid_features_to_metric(features, reference, kid_subset_size=options["kid_subset_size"], verbose=False)
-    # torch-fidelity's first argument is the generated side; the whole of the distances would take 30 GB at 50,000.
+    # torch-fidelity's first argument is the generated side. At 50,000 images the whole of the distances would take
+    # 30 GB, and parts of its default size 8 GB.
     precision_recall = prc_features_to_metric(
-        features, reference, prc_neighborhood=options["prc_neighborhood"], save_cpu_ram=True, verbose=False
+        features,
+        reference,
+        prc_neighborhood=options["prc_neighborhood"],
+        prc_batch_size=2500,
+        save_cpu_ram=True,
+        verbose=False,
     )
     return {
         "kid_mean": kid[KEY_METRIC_KID_MEAN],

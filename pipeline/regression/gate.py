@@ -28,8 +28,8 @@ class Verdict:
 
     comparison: Comparison
     quality: str
-    """"same" (pixels and features are the baseline's), "noise", "small" (beyond noise, within the limit), "worse" or
-    "better" (both beyond the limit)."""
+    """"same" (pixels and features are the baseline's), "noise", "worse" or "better" (interval and change both to that
+    side, the change beyond the limit), or "small" (beyond noise, neither)."""
     speed: str
     """"ok", "slower", or "not compared" (another device)."""
     level: float
@@ -51,22 +51,25 @@ def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
     """Return a verdict for each setting.
 
     A setting is worse where Holm's interval of its paired difference of FID lies above 0 and the difference exceeds
-    the limit. FID alone decides. IS and KID stand beside it with their own intervals: IS can rise as images leave the
+    the limit. With few images they can contradict each other: the interval has the bias taken off, the difference has
+    not. FID alone decides. IS and KID stand beside it with their own intervals: IS can rise as images leave the
     data, and KID sees what FID sees with more noise, so either would cost the correction power and add little.
     Speed is compared where both sides name one and the same device.
     """
     rejected, levels = holm([comparison.fid.p_value for comparison in comparisons], ALPHA)
     verdicts = []
     for comparison, beyond_noise, level in zip(comparisons, rejected, levels, strict=True):
-        change = comparison.change
+        change, (low, high) = comparison.change, comparison.fid.interval(level)
         if not comparison.differing and comparison.fid.std == 0:
             quality = "same"
         elif not beyond_noise:
             quality = "noise"
-        elif abs(change) <= limits.fid:
-            quality = "small"
+        elif low > 0 and change > limits.fid:
+            quality = "worse"
+        elif high < 0 and change < -limits.fid:
+            quality = "better"
         else:
-            quality = "worse" if change > 0 else "better"
+            quality = "small"
         before, tonight = comparison.speeds
         there, here = comparison.devices
         if there != here or len(here) != 1:

@@ -7,6 +7,7 @@ from nights import HERE, THERE, comparison
 
 from pipeline import UserError
 from pipeline.regression.gate import Limits, check_extractor, first_difference, judge
+from pipeline.regression.statistics import Estimate
 
 LIMITS = Limits(0.02, 0.3)
 
@@ -27,6 +28,16 @@ def test_quality(delta, std, quality, failed):
     assert [verdict.quality for verdict in verdicts[1:]] == ["same"] * 3
     low, high = verdicts[0].interval
     assert (low <= 0 <= high) == (quality == "noise")
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_change_on_one_side_and_an_interval_on_the_other_are_no_verdict(side):
+    """A small number of images: the bootstrap's bias is larger than the change."""
+    odd = replace(comparison(0, side * 0.05, 0, [3]), fid=Estimate(side * 0.05, side * 0.2, 0.01))
+    (verdict,) = judge([odd], LIMITS)
+    low, high = verdict.interval
+    assert (high < 0) if side > 0 else (low > 0)
+    assert (verdict.quality, verdict.failed) == ("small", False)
 
 
 def test_the_correction_grows_with_the_grid():
