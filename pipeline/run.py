@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 from pydantic import ValidationError
@@ -140,11 +141,10 @@ def _assert_files_are_of(run: Run) -> None:
     """Have the files of an output that lost its sweep.json say whose they are: the first of each kind is read."""
     for kind in ("images", "features"):
         shards = run.shards()
-        left = pending(run.storage, kind, shards)
-        if len(left) == len(shards):
+        missing = pending(run.storage, kind, shards)
+        if len(missing) == len(shards):
             continue
-        missing = set(left)
-        shard = next(shard for shard in shards if shard not in missing)
+        shard = next(planned for planned, lacking in zip_longest(shards, missing) if planned != lacking)
         try:
             if kind == "images":
                 read_footer(run.storage, shard, run.fingerprint)

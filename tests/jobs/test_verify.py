@@ -9,9 +9,11 @@ import pytest
 from places import GRID, Place, draw_and_measure
 from processes import ROOT, in_process, run
 
+from pipeline.evaluation.worker import FeatureWorker
 from pipeline.generation.shards import plan
 from pipeline.integrity import Inventory, Verifier, set_aside
 from pipeline.run import saved_run
+from pipeline.stages import feature_worker_arguments
 from pipeline.storage import DamagedFileError
 
 
@@ -181,6 +183,20 @@ def test_what_is_made_from_a_bad_image_goes_with_it(place):
     assert moved == sorted(
         [path, features, f"{path.rpartition('/')[0]}/_manifest.json", f"{features.rpartition('/')[0]}/_metrics.json"]
     )
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_bad_or_missing_manifest_is_made_again(place, lost):
+    storage, path = file(place)
+    manifest = f"{path.rpartition('/')[0]}/_manifest.json"
+    storage.move(manifest, "_set-aside/manifest") if lost else storage.write(manifest, b"{}")
+    problems, inventory = verify(place)
+    assert [problem.path for problem in problems] == [manifest]
+    set_aside(inventory, problems)
+    opened = saved_run(place.url)
+    (setting,) = [setting for setting in opened.settings if setting not in opened.metrics()]
+    FeatureWorker("cpu", **feature_worker_arguments(opened)).measure(setting)
+    assert found(place) == []
 
 
 def test_a_setting_of_an_earlier_grid_is_still_in_the_plan(place):
