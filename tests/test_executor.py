@@ -1,6 +1,7 @@
 """How many workers a pool of actors asks for, without Ray running."""
 
 import pytest
+from ray.exceptions import OutOfMemoryError, RuntimeEnvSetupError
 
 from pipeline import executor
 from pipeline.executor import AHEAD, ActorPool
@@ -42,3 +43,16 @@ def test_a_cluster_that_does_not_grow_is_used_as_nodes_come_and_go(nodes):
             nodes[:] = [{"GPU": 4.0}] * there
             sizes.append(fixed.size)
         assert sizes == expected
+
+
+@pytest.mark.parametrize(
+    "error", [OutOfMemoryError("killed: the node was low on memory"), RuntimeEnvSetupError("no pip")]
+)
+def test_whatever_ray_says_of_a_worker_is_its_death_and_no_end_of_the_run(nodes, monkeypatch, error):
+    def get(ref):
+        raise error
+
+    monkeypatch.setattr(executor.ray, "get", get)
+    event = pool(nodes, None, autoscaling=False)._event("ref", "worker", starting=False)
+    assert (event.worker, event.kind) == ("worker", "died")
+    assert str(error).splitlines()[0] in event.value
