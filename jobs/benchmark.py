@@ -22,15 +22,15 @@ import torch
 from diffusers import DDIMPipeline
 
 from pipeline.cli import Parser
-from pipeline.config import SweepConfig
-from pipeline.diffusion import unet
-from pipeline.executor import ActorPool, cluster
-from pipeline.generation.images import read_footer, read_images
-from pipeline.generation.sampler import Sampler
-from pipeline.generation.shards import Shard
-from pipeline.grid import settings
-from pipeline.resources import Resources
-from pipeline.sources import model_folder
+from pipeline.cluster.executor import ActorPool, cluster
+from pipeline.cluster.resources import Resources
+from pipeline.diffusion import checkpoint as unet
+from pipeline.storage.local import model_folder
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.grid import settings
+from pipeline.sweep.images import read_footer, read_images
+from pipeline.sweep.shards import Shard
+from pipeline.work.draw import Sampler
 
 STEPS, IMAGES, ROUNDS = 50, 1000, 5
 

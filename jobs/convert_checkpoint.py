@@ -13,8 +13,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from pipeline.cli import Parser, exit_with
+from pipeline.diffusion.checkpoint import describe
 from pipeline.diffusion.convert import convert
-from pipeline.diffusion.unet import describe
 
 
 def main() -> int:

@@ -13,15 +13,15 @@ import sys
 
 from pipeline import UserError
 from pipeline.cli import Parser, exit_with, storage_options
-from pipeline.config import fingerprint
-from pipeline.evaluation.evaluation import FOLDER, Evaluation, open_evaluation
-from pipeline.executor import cluster
-from pipeline.generation.shards import pending
+from pipeline.cluster.executor import cluster
+from pipeline.cluster.resources import Request
+from pipeline.evaluation.measurement import FOLDER, Evaluation, open_evaluation
 from pipeline.reporting.report import publish
-from pipeline.resources import Request
-from pipeline.run import Run, saved_run
-from pipeline.stages import evaluate
-from pipeline.storage import StorageError
+from pipeline.storage.store import StorageError
+from pipeline.sweep.config import fingerprint
+from pipeline.sweep.run import Run, saved_run
+from pipeline.sweep.shards import pending
+from pipeline.work.complete import evaluate
 
 
 def parse_args() -> argparse.Namespace:

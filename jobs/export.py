@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipeline import UserError
 from pipeline.cli import Parser, exit_with, storage_options
-from pipeline.generation.images import read_images
-from pipeline.generation.shards import plan
-from pipeline.run import saved_run
+from pipeline.sweep.images import read_images
+from pipeline.sweep.run import saved_run
+from pipeline.sweep.shards import plan
 
 
 def main() -> int:

@@ -21,8 +21,8 @@ from typing import Any
 
 from pipeline import RunFailedError, UserError
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
-from pipeline.config import make_config
-from pipeline.executor import ActorPool
+from pipeline.cluster.executor import ActorPool
+from pipeline.cluster.resources import Request
 from pipeline.regression import history, summary, trend
 from pipeline.regression.baseline import (
     EMBEDDED,
@@ -35,12 +35,12 @@ from pipeline.regression.baseline import (
 )
 from pipeline.regression.comparison import Comparer, Comparison
 from pipeline.regression.gate import Limits, check_extractor, judge
-from pipeline.resources import Request
-from pipeline.run import Run, open_folder, open_run, saved_run
-from pipeline.sources import local_path
-from pipeline.stages import claimed, draw, evaluate
-from pipeline.storage import Storage, StorageError
-from pipeline.work import stage
+from pipeline.storage.local import local_path
+from pipeline.storage.store import Storage, StorageError
+from pipeline.sweep.config import make_config
+from pipeline.sweep.run import Run, open_folder, open_run, saved_run
+from pipeline.work.complete import claimed, draw, evaluate
+from pipeline.work.perform import stage
 
 INCOMPLETE = 3
 

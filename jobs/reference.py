@@ -18,7 +18,7 @@ import torch
 from pipeline import UserError
 from pipeline.cli import Parser, exit_with
 from pipeline.evaluation import extractors, reference
-from pipeline.storage import Storage, StorageError
+from pipeline.storage.store import Storage, StorageError
 
 
 def main() -> int:

@@ -12,8 +12,8 @@ import time
 
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.reporting.status import read_status, to_text
-from pipeline.result import FINISHED, RUNNING
-from pipeline.run import saved_run
+from pipeline.sweep.result import FINISHED, RUNNING
+from pipeline.sweep.run import saved_run
 
 STILL_RUNNING = 3
 

@@ -20,14 +20,14 @@ import torch
 
 from pipeline import RunFailedError, UserError
 from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
-from pipeline.config import make_config
-from pipeline.generation.shards import pending
-from pipeline.presets import PRESETS
+from pipeline.cluster.resources import Request, joins_a_cluster
 from pipeline.reporting.report import publish
-from pipeline.resources import Request, joins_a_cluster
-from pipeline.run import Run, open_run
-from pipeline.sources import local_path
-from pipeline.stages import claim, claimed, draw, evaluate
+from pipeline.storage.local import local_path
+from pipeline.sweep.config import make_config
+from pipeline.sweep.presets import PRESETS
+from pipeline.sweep.run import Run, open_run
+from pipeline.sweep.shards import pending
+from pipeline.work.complete import claim, claimed, draw, evaluate
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,12 +8,12 @@ Exit status: 0 all is well, 1 something is not, 2 bad input.
 """
 
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
-from pipeline.executor import ActorPool, cluster
-from pipeline.generation.shards import Shard
-from pipeline.integrity import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
-from pipeline.resources import Request
-from pipeline.run import Run, saved_run
-from pipeline.work import stage
+from pipeline.cluster.executor import ActorPool, cluster
+from pipeline.cluster.resources import Request
+from pipeline.sweep.run import Run, saved_run
+from pipeline.sweep.shards import Shard
+from pipeline.work.perform import stage
+from pipeline.work.verify import SET_ASIDE, Checked, Inventory, Problem, Verifier, set_aside
 
 
 def check_files(run: Run, inventory: Inventory, request: Request) -> tuple[dict[Shard, str | None], list[Problem]]:

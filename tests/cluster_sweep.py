@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.generation.images import read_images
-from pipeline.run import saved_run
+from pipeline.sweep.images import read_images
+from pipeline.sweep.run import saved_run
 
 SIZE = {"num_images": 960, "shard_size": 40}
 """Of the sweep: 2 settings × 24 shards, half a second each on a core."""

@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from pipeline.config import SweepConfig
+from pipeline.sweep.config import SweepConfig
 
 
 @pytest.fixture(scope="session")

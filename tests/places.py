@@ -4,13 +4,13 @@ import json
 
 from processes import run, start
 
-from pipeline.config import SweepConfig
-from pipeline.evaluation.worker import FeatureWorker
-from pipeline.generation.images import read_images
-from pipeline.generation.sampler import Sampler
-from pipeline.run import open_run, saved_run
-from pipeline.stages import claim, feature_worker_arguments, sampler_arguments
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.images import read_images
+from pipeline.sweep.run import open_run, saved_run
+from pipeline.work.complete import claim, feature_worker_arguments, sampler_arguments
+from pipeline.work.draw import Sampler
+from pipeline.work.extract import FeatureWorker
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
 FILES = 2 * (12 + 12) + 1  # images and features of two settings, and the reference

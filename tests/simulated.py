@@ -3,7 +3,7 @@
 import heapq
 import itertools
 
-from pipeline.dispatch import Event
+from pipeline.cluster.dispatch import Event
 
 
 class SimulatedPool:

@@ -15,8 +15,8 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from torch_fidelity.utils import create_feature_extractor
 
 from pipeline import UserError
-from pipeline.diffusion.unet import set_tf32
-from pipeline.sources import local_path, node_lock, sha256_of
+from pipeline.diffusion.checkpoint import set_tf32
+from pipeline.storage.local import local_path, node_lock, sha256_of
 
 DIGITS = "digits-classifier"
 DIGITS_SHAPE = (1, 8, 8)

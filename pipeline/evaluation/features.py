@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 
 @dataclass(frozen=True)

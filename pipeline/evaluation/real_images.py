@@ -15,8 +15,8 @@ from torch import Tensor
 from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 
 from pipeline import UserError
-from pipeline.diffusion.ddim import to_uint8
-from pipeline.sources import local_path, node_lock
+from pipeline.diffusion.samplers.ddim import to_uint8
+from pipeline.storage.local import local_path, node_lock
 
 _PICTURES = (".png", ".jpg", ".jpeg")
 

@@ -21,8 +21,8 @@ from pipeline import UserError
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.features import as_column, as_tensor, extract
 from pipeline.evaluation.real_images import images
-from pipeline.sources import local_path, sha256_of
-from pipeline.storage import Storage
+from pipeline.storage.local import local_path, sha256_of
+from pipeline.storage.store import Storage
 
 REFERENCE_PATH = "features/reference.parquet"
 

@@ -12,15 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline import UserError
-from pipeline.config import SweepConfig
 from pipeline.evaluation.features import Features, read_features, write_features
-from pipeline.evaluation.worker import read_setting
-from pipeline.generation.images import Pixels, read_images
-from pipeline.generation.shards import plan
-from pipeline.grid import Setting
-from pipeline.run import Run, open_folder
-from pipeline.sealed import sha256
-from pipeline.storage import DamagedFileError, Storage, StorageError
+from pipeline.storage.sealed import sha256
+from pipeline.storage.store import DamagedFileError, Storage, StorageError
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.images import Pixels, read_images
+from pipeline.sweep.run import Run, open_folder
+from pipeline.sweep.shards import plan
+from pipeline.work.extract import read_setting
 
 EMBEDDED = "digits"
 PATH = "baseline.json"

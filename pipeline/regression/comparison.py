@@ -5,14 +5,10 @@ from typing import Any
 
 import torch
 
-from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.features import Features
+from pipeline.evaluation.measurement import Evaluation
 from pipeline.evaluation.metrics import metric_options
 from pipeline.evaluation.reference import REFERENCE_PATH, read_reference
-from pipeline.evaluation.worker import metrics_path, read_setting
-from pipeline.generation.images import read_images
-from pipeline.generation.shards import plan
-from pipeline.grid import Setting
 from pipeline.regression.baseline import image_digests, open_baseline, read_entry, speed
 from pipeline.regression.statistics import (
     Estimate,
@@ -21,7 +17,11 @@ from pipeline.regression.statistics import (
     kid_statistic,
     paired_bootstrap,
 )
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.images import read_images
+from pipeline.sweep.shards import plan
+from pipeline.work.extract import metrics_path, read_setting
 
 RESAMPLES = 1000
 """Gives a standard deviation to 2 %."""

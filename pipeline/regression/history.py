@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.regression.gate import Verdict
-from pipeline.storage import DamagedFileError, Storage
+from pipeline.storage.store import DamagedFileError, Storage
 
 FOLDER = "history"
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.diffusion.ddim import Eta
+from pipeline.diffusion.samplers.ddim import Eta
 from pipeline.evaluation.extractors import INCEPTION
 from pipeline.reporting.table import Row
-from pipeline.run import Run
+from pipeline.sweep.run import Run
 
 INCEPTION_SHA256: Final = "6726825d"
 """How the SHA-256 of torch-fidelity's published Inception weights begins, as their file name says."""

@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.generation.images import Pixels
 from pipeline.reporting.table import Row
+from pipeline.sweep.images import Pixels
 
 _STYLES = ("-", "--", ":", "-.")
 

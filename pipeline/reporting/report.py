@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from pipeline.generation.images import read_images
-from pipeline.generation.shards import Shard
 from pipeline.reporting import plots, table
 from pipeline.reporting.paper import EXPERIMENTS, LATER_SAMPLERS, differences, paper_fid
 from pipeline.reporting.table import Row
-from pipeline.run import Run
+from pipeline.sweep.images import read_images
+from pipeline.sweep.run import Run
+from pipeline.sweep.shards import Shard
 
 SAMPLES_A_ROW = 16
 _EMA = {True: "EMA weights", False: "weights that are not EMA", None: "weights of which it is unknown if they are EMA"}

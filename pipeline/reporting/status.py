@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.generation.shards import Shards, folder
-from pipeline.grid import Setting
-from pipeline.result import FAILED, FINISHED, RESULT_PATH, RUNNING, STOPPED, seconds_of, summary
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.result import FAILED, FINISHED, RESULT_PATH, RUNNING, STOPPED, seconds_of, summary
+from pipeline.sweep.shards import Shards, folder
 
 SECONDS_UNTIL_KILLED = 300.0
 """A running sweep writes result.json about once a minute."""

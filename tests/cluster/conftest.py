@@ -23,6 +23,6 @@ def working_dir(tmp_path_factory):
     for name in ("jobs", "pipeline"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     notes = tmp_path_factory.mktemp("notes")
-    with (folder / "pipeline" / "generation" / "sampler.py").open("a") as sampler:
+    with (folder / "pipeline" / "work" / "draw.py").open("a") as sampler:
         sampler.write(f"\nimport os\nopen(f'{notes}/{{os.getpid()}}', 'w').write(__file__)\n")
     return folder, lambda: {note.read_text() for note in notes.iterdir()}

@@ -10,7 +10,7 @@ from cluster_sweep import GRID, digests
 from clusters import head, wait_until
 from processes import ROOT, start
 
-from pipeline.run import saved_run
+from pipeline.sweep.run import saved_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

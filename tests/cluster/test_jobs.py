@@ -9,8 +9,8 @@ from cluster_sweep import GRID, SHARDS, digests, drawn
 from clusters import head, wait_until
 from places import draw_and_measure
 
-from pipeline.reporting.monitor import METRICS
-from pipeline.run import saved_run
+from pipeline.cluster.monitor import METRICS
+from pipeline.sweep.run import saved_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -10,7 +10,7 @@ from places import draw_and_measure
 from processes import ROOT, run
 from s3 import environment, moto, options
 
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -97,6 +97,6 @@ def test_a_sweep_joins_by_its_address_and_takes_its_code_along(cluster, working_
         command, cwd=folder, env=cluster.environment | {"PYTHONPATH": str(folder)}, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
-    of_workers = places() - {str(folder / "pipeline" / "generation" / "sampler.py")}  # the driver's own
+    of_workers = places() - {str(folder / "pipeline" / "work" / "draw.py")}  # the driver's own
     assert of_workers
     assert all("runtime_resources/working_dir_files" in place for place in of_workers)

@@ -15,8 +15,8 @@ from diffusers import DDIMPipeline
 from safetensors.torch import load_file
 
 from pipeline.diffusion import convert as module
+from pipeline.diffusion.checkpoint import UNet, describe
 from pipeline.diffusion.convert import convert, read_state_dict
-from pipeline.diffusion.unet import UNet, describe
 
 TIMESTEPS = (0, 1, 500, 999)
 # What is asked for, of outputs near 1. float32 came to 7e-6 at most over four seeds at CIFAR10's size, and to 3e-6 with

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pipeline.diffusion import ddim
+from pipeline.diffusion.samplers import ddim
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas, make_tau
 
 ALPHAS = alphas_cumprod(linear_betas())

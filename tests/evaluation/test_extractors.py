@@ -27,7 +27,7 @@ from pipeline.evaluation.extractors import (
 )
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.real_images import digits_images
-from pipeline.sources import sha256_of
+from pipeline.storage.local import sha256_of
 
 
 def test_the_shipped_classifier_is_as_good_as_its_note_says():

@@ -24,7 +24,7 @@ from pipeline.evaluation.reference import (
     write_reference,
 )
 from pipeline.evaluation.reference import describe as describe_reference
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 
 @pytest.fixture(scope="module")

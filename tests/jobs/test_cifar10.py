@@ -13,8 +13,8 @@ from fidelity_names import FIDELITY_NAMES
 from PIL import Image
 from processes import run
 
-from pipeline.run import saved_run
-from pipeline.sources import sha256_of
+from pipeline.storage.local import sha256_of
+from pipeline.sweep.run import saved_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SIZES = ["--num-images", "6", "--batch-size", "3", "--shard-size", "3"]

@@ -7,7 +7,7 @@ from processes import ROOT, run
 from safetensors.torch import load_file
 from torchvision.models import resnet18
 
-from pipeline.diffusion.unet import UNet, describe
+from pipeline.diffusion.checkpoint import UNet, describe
 
 EMBEDDED = ROOT / "pipeline" / "assets" / "digits-ddpm" / "unet" / "diffusion_pytorch_model.safetensors"
 

@@ -11,10 +11,10 @@ from places import draw_and_measure
 from processes import ROOT, in_process, run
 
 from pipeline.evaluation.real_images import digits_images
-from pipeline.evaluation.worker import metrics_path
-from pipeline.generation.shards import folder
-from pipeline.integrity import Inventory, Verifier
-from pipeline.run import saved_run
+from pipeline.sweep.run import saved_run
+from pipeline.sweep.shards import folder
+from pipeline.work.extract import metrics_path
+from pipeline.work.verify import Inventory, Verifier
 
 TIMES = ("seconds", "images_per_second")
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from processes import run
 
-from pipeline.config import SweepConfig
-from pipeline.generation.images import read_images
-from pipeline.generation.sampler import Sampler
-from pipeline.run import open_run
-from pipeline.stages import claim, sampler_arguments
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.images import read_images
+from pipeline.sweep.run import open_run
+from pipeline.work.complete import claim, sampler_arguments
+from pipeline.work.draw import Sampler
 
 
 @pytest.fixture(scope="module")

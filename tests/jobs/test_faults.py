@@ -12,7 +12,7 @@ from places import GRID, Place
 from processes import assert_ended, run, title
 from s3 import FINAL, SECRET, TRANSIENT, FaultProxy, environment, moto, options
 
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 

@@ -11,11 +11,11 @@ import pytest
 from places import GRID, draw_and_measure
 from processes import ROOT, run
 
-from pipeline.config import SweepConfig
 from pipeline.reporting.status import rate, read_status, to_text
-from pipeline.result import RESULT_PATH
-from pipeline.run import open_run
-from pipeline.stages import claim
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.result import RESULT_PATH
+from pipeline.sweep.run import open_run
+from pipeline.work.complete import claim
 
 START = 1_700_000_000.0
 CONFIG = SweepConfig(steps=(10, 50), eta=(0.0,), num_images=200, batch_size=20, shard_size=20)

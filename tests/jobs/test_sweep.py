@@ -11,12 +11,12 @@ import psutil
 import pytest
 from processes import assert_ended, run, start, title
 
-from pipeline.config import SweepConfig
-from pipeline.generation.images import read_images
-from pipeline.generation.sampler import Sampler
-from pipeline.generation.shards import pending
-from pipeline.run import open_run
-from pipeline.stages import claim, sampler_arguments
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.images import read_images
+from pipeline.sweep.run import open_run
+from pipeline.sweep.shards import pending
+from pipeline.work.complete import claim, sampler_arguments
+from pipeline.work.draw import Sampler
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "100"]
 CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=100)

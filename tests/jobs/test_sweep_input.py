@@ -12,10 +12,10 @@ from places import draw_and_measure
 from processes import in_process, run
 
 from pipeline import UserError
-from pipeline.config import SweepConfig
-from pipeline.run import open_run
-from pipeline.stages import claim
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.run import open_run
+from pipeline.work.complete import claim
 
 TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 

@@ -9,12 +9,12 @@ import pytest
 from places import GRID, Place, draw_and_measure
 from processes import ROOT, in_process, run
 
-from pipeline.evaluation.worker import FeatureWorker
-from pipeline.generation.shards import plan
-from pipeline.integrity import Inventory, Verifier, set_aside
-from pipeline.run import saved_run
-from pipeline.stages import feature_worker_arguments
-from pipeline.storage import DamagedFileError
+from pipeline.storage.store import DamagedFileError
+from pipeline.sweep.run import saved_run
+from pipeline.sweep.shards import plan
+from pipeline.work.complete import feature_worker_arguments
+from pipeline.work.extract import FeatureWorker
+from pipeline.work.verify import Inventory, Verifier, set_aside
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,6 @@ import pytest
 import torch
 from places import draw_and_measure
 
-from pipeline.evaluation.worker import FeatureWorker
-from pipeline.generation.images import pixel_digest, read_images, write_images
-from pipeline.grid import settings
 from pipeline.regression.baseline import (
     EMBEDDED,
     image_digests,
@@ -21,9 +18,12 @@ from pipeline.regression.baseline import (
     write_baseline,
 )
 from pipeline.regression.comparison import NOTHING, Comparer
-from pipeline.run import saved_run
-from pipeline.stages import feature_worker_arguments
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
+from pipeline.sweep.grid import settings
+from pipeline.sweep.images import pixel_digest, read_images, write_images
+from pipeline.sweep.run import saved_run
+from pipeline.work.complete import feature_worker_arguments
+from pipeline.work.extract import FeatureWorker
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import SweepConfig
-from pipeline.diffusion import ddim, noise, unet
+from pipeline.diffusion import checkpoint as unet
+from pipeline.diffusion import noise
+from pipeline.diffusion.samplers import ddim
 from pipeline.evaluation.extractors import DIGITS, describe, make_extractor
 from pipeline.evaluation.features import Features, extract
 from pipeline.evaluation.real_images import digits_images
-from pipeline.generation.sampler import Sampler
-from pipeline.grid import settings
 from pipeline.regression import comparison
 from pipeline.regression.comparison import Comparison, estimate
 from pipeline.regression.gate import Limits, judge
 from pipeline.regression.statistics import fid_statistic
-from pipeline.sources import model_folder
+from pipeline.storage.local import model_folder
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.grid import settings
+from pipeline.work.draw import Sampler
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ETA0, ETA1, HAT = GRID = settings(SweepConfig(steps=(10,), eta=(0.0, 1.0, "hat")), 1000)

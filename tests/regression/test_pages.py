@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.regression import history, summary, trend
 from pipeline.regression.gate import Limits, judge
-from pipeline.storage import Storage
+from pipeline.storage.store import Storage
 
 LIMITS = Limits(0.02, 0.3)
 CLEAN = [comparison(i) for i in range(4)]

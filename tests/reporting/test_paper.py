@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.config import SweepConfig, make_config
-from pipeline.diffusion import unet
-from pipeline.evaluation.evaluation import Evaluation
+from pipeline.diffusion import checkpoint as unet
 from pipeline.evaluation.extractors import INCEPTION, ExtractorInfo
+from pipeline.evaluation.measurement import Evaluation
 from pipeline.evaluation.reference import ReferenceInfo
-from pipeline.grid import settings
-from pipeline.presets import PRESETS
 from pipeline.reporting import table
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.report import caption
-from pipeline.run import Run
-from pipeline.sources import model_folder
+from pipeline.storage.local import model_folder
+from pipeline.sweep.config import SweepConfig, make_config
+from pipeline.sweep.grid import settings
+from pipeline.sweep.presets import PRESETS
+from pipeline.sweep.run import Run
 
 
 @pytest.fixture

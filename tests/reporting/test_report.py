@@ -5,12 +5,12 @@ import io
 import numpy as np
 from PIL import Image
 
-from pipeline.evaluation.worker import metrics_path
-from pipeline.generation.images import ImageFile, pixel_digest, write_images
-from pipeline.generation.shards import plan
 from pipeline.reporting.report import publish
-from pipeline.run import open_run
-from pipeline.stages import claim
+from pipeline.sweep.images import ImageFile, pixel_digest, write_images
+from pipeline.sweep.run import open_run
+from pipeline.sweep.shards import plan
+from pipeline.work.complete import claim
+from pipeline.work.extract import metrics_path
 
 
 def publish_random(config, **reference):

@@ -1,0 +1,1 @@
+"""Tasks on workers: which worker gets which, what an operator sees of it, and Ray."""

@@ -1,0 +1,225 @@
+"""Ray actors as a pool for `dispatch.run`. The only file under pipeline/ that imports ray."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.actor import ActorHandle
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from pipeline import UserError
+from pipeline.cluster.dispatch import Event, Failure, Watcher, run
+from pipeline.cluster.resources import Request, Resources, choose, joins_a_cluster
+from pipeline.storage.store import StorageError
+
+CHECKOUT = Path(__file__).parents[2]
+AHEAD = 8
+"""Workers asked for beyond what an autoscaling cluster has, or as many again as it has: its signal to grow."""
+
+
+@contextlib.contextmanager
+def cluster(request: Request = Request()) -> Iterator[Resources]:  # noqa: B008  frozen
+    """Join the cluster that RAY_ADDRESS names (a submitted job has it set), or start one in this process.
+
+    Raises:
+        UserError: the cluster cannot be joined, or it has not what is asked for and cannot grow.
+
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect()
+        if on_sigterm is not signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own
+        autoscaling = joins_a_cluster() and is_autoscaler_v2(fetch_from_server=True)
+        yield choose(request, _nodes(), autoscaling)
+    finally:
+        ray.shutdown()
+
+
+def _connect() -> None:
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not joins_a_cluster():
+        # "local": a bare init would follow the stale address file of a crashed cluster.
+        ray.init(address="local", include_dashboard=False, **quiet)
+        return
+    address = os.environ["RAY_ADDRESS"]
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():
+        # as `ray job submit --working-dir .` does: nodes need no install of this project
+        quiet["runtime_env"] = {"working_dir": str(CHECKOUT)}
+    host, _, port = address.rpartition(":")
+    try:
+        if port.isdigit():
+            socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for a quarter of an hour
+        ray.init(**quiet)
+    except (OSError, AuthenticationError, ValueError) as error:
+        raise UserError.because(f"RAY_ADDRESS {address}: cannot join that cluster", error) from error
+    except RuntimeError as error:
+        if "ersion mismatch" not in str(error):
+            raise
+        text = f"RAY_ADDRESS {address}: use the cluster's versions, or `ray job submit`"
+        raise UserError.because(text, error) from error
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str, str]], None]:
+    """Return what feeds a metric of Ray's: Prometheus finds it as `ray_` and its name.
+
+    Args:
+        kind: "counter", "gauge" or "histogram" (of seconds).
+        name: of the metric.
+        description: of the metric.
+
+    """
+    tags = ("stage", "setting")
+    if kind == "counter":
+        return Counter(name, description, tags).inc
+    if kind == "gauge":
+        return Gauge(name, description, tags).set
+    return Histogram(name, description, [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000], tags).observe
+
+
+class ActorPool:
+    """Actors of one plain class; each task is one call of one of its methods."""
+
+    def __init__(self, worker_class: type, args: dict[str, Any], resources: Resources) -> None:
+        """Describe the actors; none is started yet.
+
+        Args:
+            worker_class: takes `device` and `args`.
+            args: keyword arguments of its constructor.
+            resources: of the cluster.
+
+        """
+        self.resources = resources
+        self._limit = resources.num_workers
+        self._class: Any = ray.remote(_placed(worker_class, resources.witness)).options(
+            max_restarts=0, **resources.actor_options
+        )  # type: ignore[attr-defined]
+        self._args = args
+        self._method = ""
+        self._workers: dict[ActorHandle[Any], float | None] = {}  # since when it is ready
+        self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], bool]] = {}
+        self._spare: list[ActorHandle[Any]] = []
+        self._slots, self._slots_at = 0, -1e9
+        self._seconds = 0.0
+        self._warned = False
+
+    @property
+    def size(self) -> int:
+        """Workers that the limit allows, the nodes can take, and an autoscaler is to make room for."""
+        if self._limit is not None and self.resources.autoscaling:
+            return self._limit
+        if self.now() - self._slots_at > 5:
+            self._slots, self._slots_at = self.resources.slots(_nodes()), self.now()
+        ahead = max(AHEAD, self._slots) if self.resources.autoscaling else 0
+        return min(self._limit or self._slots + ahead, self._slots + ahead)
+
+    def run(
+        self, method: str, tasks: Sequence[Any], cost: Callable[[Any], float], watcher: Watcher | None = None
+    ) -> list[Failure]:
+        """Call `method` once for each task; see `dispatch.run`. Actors stay for the next run."""
+        self._method = method
+        self._pending.clear()  # of the run before: actors that never became ready
+        self._spare = sorted(self._workers, key=lambda worker: self._workers[worker] is not None)
+        return run(self, tasks, cost, watcher or Watcher(), start_timeout=self.resources.start_timeout)
+
+    def start(self) -> None:
+        """Reuse an actor of the run before, or ask Ray for one. A pending actor is the autoscaler's signal."""
+        if self._spare:
+            worker = self._spare.pop()
+        else:
+            worker = self._class.remote(**self._args)
+            self._workers[worker] = None
+        self._pending[worker.where.remote()] = (worker, True)
+
+    def submit(self, worker: Any, task: Any) -> None:
+        """Call the method."""
+        self._pending[getattr(worker, self._method).remote(task)] = (worker, False)
+
+    def discard(self, worker: Any) -> None:
+        """Kill an actor that is dead or out of reach."""
+        ray.kill(worker)
+        since = self._workers.pop(worker)
+        self._seconds += self.now() - since if since is not None else 0
+
+    def wait(self, timeout: float) -> list[Event]:
+        """Return the events of the calls that have ended."""
+        if not self._pending:
+            time.sleep(timeout)
+            return []
+        ended, _ = ray.wait([*self._pending], num_returns=1, timeout=timeout)
+        return [self._event(ref, *self._pending.pop(ref)) for ref in ended]
+
+    def now(self) -> float:
+        """Return the monotonic time."""
+        return time.monotonic()
+
+    def take_seconds(self) -> float:
+        """Return for how long workers have been there, all together, since the last call."""
+        now = self.now()
+        for worker, since in self._workers.items():
+            if since is not None:
+                self._seconds += now - since
+                self._workers[worker] = now
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+    def close(self) -> None:
+        """Kill all actors."""
+        for worker in [*self._workers]:
+            self.discard(worker)
+
+    def _event(self, ref: Any, worker: Any, starting: bool) -> Event:
+        try:
+            value = ray.get(ref)
+        except RayTaskError as error:
+            if isinstance(error.cause, StorageError):
+                raise error.cause from None  # no other task can succeed either
+            return Event(worker, "failed", f"{type(error.cause).__name__}: {error.cause}")
+        except RayError as error:  # out of memory, its environment, its node, …
+            return Event(worker, "died", _cause(error))
+        if starting and self._workers[worker] is None:
+            self._workers[worker] = self.now()
+            if value != self.resources.device and not self._warned:
+                print("a worker was given a GPU, but torch sees none there: it draws on the CPU", file=sys.stderr)
+                self._warned = True
+        return Event(worker, "ready" if starting else "done", value)
+
+
+def _placed(worker_class: Any, witness: str | None) -> type:
+    """Return the class as an actor of it is made: on the GPU that Ray gave it, if torch sees one, else on the CPU."""
+
+    class Placed(worker_class):  # type: ignore[misc]
+        def __init__(self, **args: Any) -> None:
+            if witness is not None and not Path(witness).exists():
+                raise FileNotFoundError(
+                    f"{socket.gethostname()} does not see {witness}: --out must be on a shared disk"
+                )
+            self._where = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
+            super().__init__(device=self._where, **args)
+
+        def where(self) -> str:
+            return self._where
+
+    Placed.__name__ = Placed.__qualname__ = worker_class.__name__
+    return Placed
+
+
+def _cause(error: RayError) -> str:
+    """Return the last line that says something: the exception of a constructor, or Ray's own reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if "creation task" in str(error) else lines[0]

@@ -1,0 +1,1 @@
+"""What a user asks for, and its output: config, grid, shards, images, run, result."""

@@ -1,0 +1,115 @@
+"""An image file: rows of (seed, image, setting), readable as pictures by datasets, pyarrow, pandas and DuckDB."""
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.storage.store import Storage
+from pipeline.sweep.shards import Shard
+
+Pixels = NDArray[np.uint8]
+"""uint8, shape (N, H, W, C), C = 1 or 3."""
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_TEXT_COLUMNS = ("sampler", "spacing", "eta")
+_FEATURES = {
+    "seed": {"_type": "Value", "dtype": "int64"},
+    "image": {"_type": "Image"},
+    **{name: {"_type": "Value", "dtype": "string"} for name in _TEXT_COLUMNS},
+    "steps": {"_type": "Value", "dtype": "int64"},
+}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What an image file's footer says of it."""
+
+    fingerprint: str
+    rows: int
+    digest: str
+    """SHA-256 of the pixels, in seed order."""
+    seconds: float
+    """Time that sampling took, encoding and writing not counted."""
+    device: str
+    torch: str
+
+
+def pixel_digest(pixels: Pixels) -> str:
+    """Return the SHA-256 of the pixels in C order."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile) -> int:
+    """Commit a shard's images as PNG in Parquet; return the file's size in bytes."""
+    images = [{"bytes": _png(image), "path": f"{seed:09d}.png"} for seed, image in enumerate(pixels, shard.first)]
+    setting = shard.setting
+    table = pa.table(
+        {
+            "seed": pa.array(range(shard.first, shard.end), pa.int64()),
+            "image": pa.array(images, _IMAGE),
+            "sampler": [setting.sampler] * shard.rows,
+            "spacing": [setting.spacing] * shard.rows,
+            "eta": [setting.eta_text] * shard.rows,
+            "steps": pa.array([setting.steps] * shard.rows, pa.int64()),
+        }
+    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": _FEATURES}})})
+    metadata = {"setting": setting.describe() | {"slug": setting.slug, "tau": setting.tau}, **asdict(info)}
+    rows_in_group = max(1, 1_000_000 // pixels[0].size // 100 * 100) if pixels[0].size < 10_000 else 100
+    return storage.write_table(shard.path("images"), table, metadata, rows_in_group, [*_TEXT_COLUMNS, "steps"])
+
+
+def read_footer(storage: Storage, shard: Shard, fingerprint: str) -> ImageFile:
+    """Return what a shard's footer says, with every check but the decoding of pixels: at the speed of the disk.
+
+    Raises:
+        DamagedFileError: the file is missing, a bit of its pages has changed, or it is another run's or shard's.
+
+    """
+    return storage.read_table(shard.path("images"), lambda table, metadata: _check(table, metadata, shard, fingerprint))
+
+
+def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixels, ImageFile]:
+    """Return a shard's pixels and footer.
+
+    Raises:
+        DamagedFileError: as `read_footer`, or the pixels do not match their digest.
+
+    """
+
+    def check(table: pa.Table, metadata: dict[str, Any]) -> tuple[Pixels, ImageFile]:
+        info = _check(table, metadata, shard, fingerprint)
+        pixels = np.stack([_decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
+        if pixel_digest(pixels) != info.digest:
+            raise ValueError("its pixels do not match their digest")
+        return pixels, info
+
+    return storage.read_table(shard.path("images"), check)
+
+
+def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint: str) -> ImageFile:
+    info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__})
+    if info.fingerprint != fingerprint:
+        raise ValueError(f"it has fingerprint {info.fingerprint}, this run has {fingerprint}")
+    if table["seed"].to_pylist() != list(range(shard.first, shard.end)):
+        raise ValueError(f"it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+    if metadata["setting"]["slug"] != shard.setting.slug:
+        raise ValueError(f"it holds images of {metadata['setting']['slug']}")
+    return info
+
+
+def _png(image: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _decode(png: bytes) -> Pixels:
+    image = np.asarray(Image.open(io.BytesIO(png)))
+    return image[:, :, None] if image.ndim == 2 else image

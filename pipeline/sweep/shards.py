@@ -1,0 +1,106 @@
+"""The plan: setting × range of seeds; and what of it is still missing."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import overload
+
+from pipeline.storage.store import Storage
+from pipeline.sweep.grid import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The images of one setting with seeds first ≤ seed < end: one file."""
+
+    setting: Setting
+    first: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return f"seeds-{self.first:09d}-{self.end:09d}.parquet"
+
+    @property
+    def rows(self) -> int:
+        """Number of images."""
+        return self.end - self.first
+
+    @property
+    def cost(self) -> int:
+        """Network calls × images."""
+        return self.setting.nfe * self.rows
+
+    def path(self, kind: str) -> str:
+        """Path in the output; `kind` is "images" or "features"."""
+        return f"{folder(kind, self.setting)}/{self.name}"
+
+
+class Shards(Sequence[Shard]):
+    """Shards of several settings, each made when it is asked for: a million in the plan are not a million in memory."""
+
+    def __init__(self, parts: list[tuple[Setting, Sequence[int]]], num_images: int, shard_size: int) -> None:
+        """Describe them.
+
+        Args:
+            parts: settings, each with the first seeds of its shards.
+            num_images: of a setting.
+            shard_size: images in a shard; the last may be short.
+
+        """
+        self.parts = [(setting, firsts) for setting, firsts in parts if len(firsts)]
+        self.num_images, self.shard_size = num_images, shard_size
+        self._ends = list(accumulate(len(firsts) for _, firsts in self.parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Shard]: ...
+    def __getitem__(self, index: int | slice) -> Shard | list[Shard]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        part = bisect_right(self._ends, index)
+        setting, firsts = self.parts[part]
+        return self._shard(setting, firsts[index - self._ends[part]])  # counted from the part's end
+
+    def __iter__(self) -> Iterator[Shard]:
+        for setting, firsts in self.parts:
+            for first in firsts:
+                yield self._shard(setting, first)
+
+    def _shard(self, setting: Setting, first: int) -> Shard:
+        return Shard(setting, first, min(first + self.shard_size, self.num_images))
+
+
+def folder(kind: str, setting: Setting) -> str:
+    """Return the folder of one setting's files, as hive partitioning names it."""
+    return f"{kind}/setting={setting.slug}"
+
+
+def plan_all(settings: Sequence[Setting], num_images: int, shard_size: int) -> Shards:
+    """Cut the seeds 0 … num_images-1 of each setting into shards."""
+    return Shards([(setting, range(0, num_images, shard_size)) for setting in settings], num_images, shard_size)
+
+
+def plan(setting: Setting, num_images: int, shard_size: int) -> list[Shard]:
+    """Return the plan of one setting."""
+    return [*plan_all([setting], num_images, shard_size)]
+
+
+def pending(storage: Storage, kind: str, shards: Shards) -> Shards:
+    """Return the shards whose file is not there, by one listing a setting. An empty file counts as missing."""
+    missing: list[tuple[Setting, Sequence[int]]] = []
+    for setting, firsts in shards.parts:
+        found = storage.ls(folder(kind, setting))
+        of_setting = Shards([(setting, firsts)], shards.num_images, shards.shard_size)
+        missing.append((setting, array("q", (shard.first for shard in of_setting if not found.get(shard.name)))))
+    return Shards(missing, shards.num_images, shards.shard_size)

@@ -1,0 +1,80 @@
+"""The config: what is accepted, how bad input is said, and what a fingerprint stands for."""
+
+import json
+
+import pytest
+
+from pipeline import UserError
+from pipeline.sweep.config import SweepConfig, fingerprint, make_config
+
+
+def test_the_command_lines_words_become_values():
+    config = make_config(None, None, {"steps": ["5", "10"], "eta": ["0", "0.2", "hat"], "num_images": "30"})
+    assert (config.steps, config.eta, config.num_images) == ((5, 10), (0.0, 0.2, "hat"), 30)
+
+
+def test_repeated_values_count_once():
+    assert make_config(None, None, {"eta": ["0", "0.0", "hat", "hat"]}).eta == (0.0, "hat")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"steps": ["0"]}, r"--steps: .*greater than or equal to 1 \(got '0'\)"),
+        ({"steps": ["ten"]}, "--steps: .*integer"),
+        ({"eta": ["-0.1"]}, r"--eta: must be a number from 0 to 1, or hat \(got '-0.1'\)"),
+        ({"eta": ["nan"]}, "--eta"),
+        ({"eta": ["inf"]}, "--eta"),
+        ({"eta": ["1.5"]}, "--eta"),
+        ({"eta": ["fat"]}, "--eta"),
+        ({"spacing": ["cubic"]}, "--spacing: unknown spacing 'cubic': use linear, quadratic, paper-linear"),
+        ({"num_images": "1"}, "--num-images: .*2"),
+        ({"shard_size": "0"}, "--shard-size: .*1"),
+        ({"batch_size": "-1"}, "--batch-size"),
+        ({"seed": "-1"}, "--seed"),
+        ({"steps": []}, "--steps: give at least one value"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_option(overrides, says):
+    with pytest.raises(UserError, match=says) as error:
+        make_config(None, None, overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(UserError, match="unknown preset 'imagenet': use digits"):
+        make_config("imagenet", None, {})
+
+
+def test_a_saved_config_runs_again_with_what_is_overridden(tmp_path):
+    file = tmp_path / "sweep.json"
+    saved = SweepConfig(steps=(7,), spacing=("0,5",), eta=("hat", 0.5))
+    file.write_text(json.dumps({"config": saved.model_dump()}))
+    assert make_config(None, file, {}) == saved
+    assert make_config(None, file, {"seed": "3"}) == saved.model_copy(update={"seed": 3})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"config": 3}', '{"config": {"stepz": [1]}}'])
+def test_a_broken_config_file_is_named(tmp_path, content):
+    file = tmp_path / "sweep.json"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"sweep\.json") as error:
+        make_config(None, file, {})
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_config_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        make_config(None, tmp_path / "none.json", {})
+    with pytest.raises(UserError, match="exclude each other"):
+        make_config("digits", tmp_path / "none.json", {})
+
+
+def test_the_fingerprint_follows_the_pixels_and_not_the_grid():
+    base = SweepConfig()
+    same = base.model_copy(update={"steps": (7,), "eta": (0.3,), "spacing": ("quadratic",), "out": "elsewhere"})
+    assert fingerprint(base.identity("m")) == fingerprint(same.identity("m"))
+    others = [
+        base.model_copy(update={name: 77}).identity("m") for name in ("seed", "num_images", "batch_size", "shard_size")
+    ]
+    assert len({fingerprint(i) for i in [base.identity("m"), base.identity("n"), *others]}) == 6
