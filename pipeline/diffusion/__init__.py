@@ -1,1 +1,1 @@
-"""The paper: schedule, noise, sampler and network. Pure torch; knows no Ray and writes no files."""
+"""The paper: schedule, noise, samplers and network. Pure torch; knows no Ray and writes no files of a run."""

@@ -1,22 +1,19 @@
-"""A checkpoint in diffusers' folder format: what it is, and its network as eps_model(x_t, t)."""
+"""A checkpoint in diffusers' folder format: what it says of itself, read without loading it."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from safetensors import safe_open
-from torch import Tensor
 
 from pipeline import UserError
-from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
+from pipeline.diffusion.schedule import Schedule, alphas_cumprod, linear_betas
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
-"""Of the network alone; the schedule is float64 and the update float32 in all of them."""
 _SCHEDULERS = (
     "DDPMScheduler",
     "DDIMScheduler",
@@ -59,10 +56,8 @@ class _Note(BaseModel):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a checkpoint says of itself, read without loading it."""
+    """What a checkpoint says of itself. It names no path, so that an output can hold it and be moved."""
 
-    weights: str
-    """Path of the file, diffusion_pytorch_model.safetensors or .bin, with config.json beside it."""
     image_shape: tuple[int, int, int]
     """(C, H, W) of its images."""
     num_train_timesteps: int
@@ -73,12 +68,22 @@ class ModelInfo:
     ema: bool | None
     """Whether the weights are an exponential moving average; None where nothing says so."""
 
-    def alphas_cumprod(self) -> Tensor:
-        """Return the schedule it was trained with: float64, shape (T,)."""
-        return alphas_cumprod(linear_betas(self.num_train_timesteps, self.beta_start, self.beta_end))
+    def schedule(self) -> Schedule:
+        """Return the schedule it was trained with."""
+        betas = linear_betas(self.num_train_timesteps, self.beta_start, self.beta_end)
+        return Schedule(tuple(alphas_cumprod(betas).tolist()))
 
 
-def describe(root: Path) -> ModelInfo:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on this machine."""
+
+    weights: Path
+    """diffusion_pytorch_model.safetensors or .bin, with config.json beside it."""
+    info: ModelInfo
+
+
+def read_checkpoint(root: Path) -> Checkpoint:
     """Return what the checkpoint in a folder says of itself.
 
     Args:
@@ -125,8 +130,7 @@ def describe(root: Path) -> ModelInfo:
     height, width = (size, size) if isinstance(size, int) else size
     _check_tensors(model, config, weights)
     note = root / "weights.json"
-    return ModelInfo(
-        weights=str(weights),
+    info = ModelInfo(
         image_shape=(network.in_channels, height, width),
         num_train_timesteps=schedule.num_train_timesteps,
         beta_start=schedule.beta_start,
@@ -134,46 +138,7 @@ def describe(root: Path) -> ModelInfo:
         digest=_digest([weights, config_file, *([scheduler_file] if scheduler_file else [])]),
         ema=_parse(_Note, _read_json(note), note).ema if note.is_file() else None,
     )
-
-
-class UNet:
-    """A diffusers `UNet2DModel` in evaluation mode, as eps_model(x_t, t)."""
-
-    def __init__(self, info: ModelInfo, device: str, precision: Precision = "float32") -> None:
-        """Load the weights of `info` onto `device`. A pickle is loaded with weights_only=True.
-
-        Args:
-            info: of the checkpoint.
-            device: "cpu" or "cuda".
-            precision: of the network. "float32" turns off TF32, which cuDNN has on; "tf32" changes nothing on a CPU.
-
-        Raises:
-            UserError: the files do not hold the network that their config describes.
-
-        """
-        from diffusers import UNet2DModel  # seconds of imports that only a worker pays
-
-        set_tf32(precision == "tf32")
-        folder, safe = Path(info.weights).parent, info.weights.endswith(".safetensors")
-        self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.float32)
-        try:
-            network = UNet2DModel.from_pretrained(
-                folder, use_safetensors=safe, low_cpu_mem_usage=False, torch_dtype=self.dtype
-            )
-        except Exception as error:
-            raise UserError.because(f"model {str(folder)!r} cannot be loaded", error) from error
-        self.network = network.to(device).eval().requires_grad_(False)
-
-    def __call__(self, x_t: Tensor, t: int) -> Tensor:
-        """Return the predicted noise: x_t's shape and dtype, whatever the network's own."""
-        timesteps = torch.full((len(x_t),), t, device=x_t.device)
-        return self.network(x_t.to(self.dtype), timesteps).sample.to(x_t.dtype)  # type: ignore[no-any-return]
-
-
-def set_tf32(allow: bool) -> None:
-    """Let this process multiply float32 matrices and convolve them in TF32 on a GPU, or not."""
-    torch.backends.cuda.matmul.allow_tf32 = allow
-    torch.backends.cudnn.allow_tf32 = allow
+    return Checkpoint(weights, info)
 
 
 def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:

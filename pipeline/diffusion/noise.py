@@ -13,7 +13,9 @@ from torch import Tensor
 
 NOISE_VERSION = "philox4x32-10/box-muller/1"
 X_T_STEP = 0xFFFF_FFFF
-"""The step that x_T is drawn for. Every other step is its timestep t."""
+"""The step that x_T is drawn for. Every other step is that of a timestep, by `step_of`."""
+FRACTIONAL = 0x8000_0000
+"""Set in the step of a timestep that is no whole number."""
 
 _MASK = 0xFFFF_FFFF
 _MULTIPLIERS = (0xD251_1F53, 0xCD9E_8D57)
@@ -48,13 +50,18 @@ def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
     return torch.stack([even, odd], dim=1).flatten(0, 1)
 
 
+def step_of(t: float, resolution: float) -> int:
+    """Return the step of a timestep: t itself where it is whole, else its multiple of `Schedule.resolution`, marked."""
+    return int(t) if t == int(t) else FRACTIONAL | int(t / resolution)
+
+
 def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     """Return standard normal noise for a batch of images: float32, shape (N, *shape).
 
     Args:
         run_seed: key of the generator, 0 ≤ run_seed < 2^64.
         image_seeds: int64, shape (N,), each ≥ 0; the result lies on their device.
-        step: the timestep t that the noise is for, or `X_T_STEP`.
+        step: what the noise is for: `step_of` of a timestep, or `X_T_STEP`.
         shape: shape of one image.
 
     """
@@ -65,6 +72,20 @@ def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]
     words = philox4x32(counter, (run_seed & _MASK, run_seed >> 32))
     normals = _box_muller(words[0::2], words[1::2])  # (4, N, blocks)
     return normals.permute(1, 2, 0).flatten(1)[:, :numel].reshape(len(image_seeds), *shape).float()
+
+
+def slerp(x_0: Tensor, x_1: Tensor, a: float) -> Tensor:
+    """Return the spherical interpolation between two batches of x_T, image by image (eq. 67).
+
+    Args:
+        x_0: shape (N, ...); the result at a = 0.
+        x_1: same shape; the result at a = 1. No image may be parallel to its counterpart.
+        a: from 0 to 1.
+
+    """
+    norms = x_0.flatten(1).norm(dim=1) * x_1.flatten(1).norm(dim=1)
+    theta = torch.arccos((x_0 * x_1).flatten(1).sum(1) / norms).view(-1, *[1] * (x_0.dim() - 1))
+    return torch.sin((1 - a) * theta) / torch.sin(theta) * x_0 + torch.sin(a * theta) / torch.sin(theta) * x_1
 
 
 def _box_muller(radius_word: Tensor, angle_word: Tensor) -> Tensor:

@@ -1,6 +1,10 @@
-"""The noise schedule of the training process, and the subsequence tau that sampling walks."""
+"""The noise schedule of the training process, at any time; and the subsequence tau that sampling walks."""
 
 import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +21,87 @@ def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta
 def alphas_cumprod(betas: Tensor) -> Tensor:
     """Return the running product of 1 - beta: float64, shape (T,). It is the paper's alpha_t (DDPM's alpha-bar)."""
     return torch.cumprod(1.0 - betas.double(), dim=0)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A time, and how much noise there is at it. All numbers are float64 on the host."""
+
+    t: float
+    """The timestep that the network is shown: 0-based, it may be fractional. -1 is time 0, which no network knows."""
+    alpha_cumprod: float
+    """The paper's alpha_t (DDPM's alpha-bar): x_t = √alpha_cumprod x_0 + √(1 - alpha_cumprod) eps, eq. 4."""
+
+    @property
+    def alpha(self) -> float:
+        """The factor of x_0 in x_t."""
+        return math.sqrt(self.alpha_cumprod)
+
+    @property
+    def sigma(self) -> float:
+        """The factor of eps in x_t."""
+        return math.sqrt(1 - self.alpha_cumprod)
+
+    @property
+    def lam(self) -> float:
+        """Half the logarithm of the signal-to-noise ratio, log(alpha / sigma); infinite at time 0."""
+        return math.inf if self.alpha_cumprod == 1 else math.log(self.alpha / self.sigma)
+
+
+TIME_0 = Node(-1.0, 1.0)
+"""Before the first training timestep: no noise. Where sampling ends."""
+
+Grid = tuple[Node, ...]
+"""The nodes that a sampler walks, from noise to data: one more than there are steps."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The training process's noise, at any time from its first timestep to its last."""
+
+    alphas_cumprod: tuple[float, ...]
+    """At the timesteps 0 … T - 1, strictly falling."""
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """T."""
+        return len(self.alphas_cumprod)
+
+    @property
+    def resolution(self) -> float:
+        """The difference of two neighbouring times: a power of two, so fine that T of them fit into 31 bits.
+
+        Noise is keyed by the timestep, so a fractional one is rounded to a number that has an exact key.
+        """
+        return 2.0 ** (math.ceil(math.log2(self.num_train_timesteps)) - 31)
+
+    @cached_property
+    def _log_alphas(self) -> list[float]:
+        return [math.log(alpha) / 2 for alpha in self.alphas_cumprod]
+
+    def node(self, t: float) -> Node:
+        """Return the node at a time from 0 to T - 1, rounded to `resolution`.
+
+        Between timesteps the logarithm of alpha is linear, as DPM-Solver's code for discrete schedules has it.
+        """
+        t = round(t / self.resolution) * self.resolution
+        below = min(int(t), self.num_train_timesteps - 1)
+        if t == below:
+            return Node(t, self.alphas_cumprod[below])
+        low, high = self._log_alphas[below], self._log_alphas[below + 1]
+        return Node(t, math.exp(2 * (low + (t - below) * (high - low))))
+
+    def node_at(self, lam: float) -> Node:
+        """Return the node with the given log(alpha / sigma), which lies between those of the two ends."""
+        # alpha² + sigma² = 1, so log alpha = -log(1 + exp(-2 lam)) / 2
+        log_alpha = -np.logaddexp(0.0, -2 * lam) / 2
+        falling = self._log_alphas
+        t = np.interp(-log_alpha, [-value for value in falling], range(len(falling)))
+        return self.node(float(t))
+
+    def nodes(self, tau: Sequence[float]) -> Grid:
+        """Return the grid from the last of the ascending times `tau` down to time 0."""
+        return (*map(self.node, reversed(tau)), TIME_0)
 
 
 def parse_spacing(spacing: str) -> tuple[int, ...] | None:
@@ -72,8 +157,3 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
     if spacing == "paper-linear":
         return [total * i // steps - 1 for i in range(1, steps + 1)]
     return sorted({total * i * i // steps**2 - 1 for i in range(1, steps + 1)} - {-1})
-
-
-def step_pairs(tau: list[int]) -> list[tuple[int, int]]:
-    """Return the (t, t_prev) pairs of a sampling run, from high to low; -1 stands for time 0, where alpha is 1."""
-    return list(zip(reversed(tau), [*reversed(tau[:-1]), -1], strict=True))

@@ -1,126 +1,100 @@
-"""DDIM (Song, Meng, Ermon, ICLR 2021): the step of eq. 12, sampling, encoding, and interpolation."""
+"""DDIM (Song, Meng, Ermon, ICLR 2021): the step of eq. 12, walked down to sample and up to encode."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-import torch
+from pydantic import BeforeValidator
 from torch import Tensor
 
-from pipeline.diffusion.schedule import step_pairs
-
-Eta = float | Literal["hat"]
-EpsModel = Callable[[Tensor, int], Tensor]
-"""eps_model(x_t, t): predicted noise of x_t's shape, for one 0-based timestep t."""
+from pipeline.diffusion.samplers.base import Noise, Predict, Sampler
+from pipeline.diffusion.schedule import TIME_0, Grid, Node, Schedule, make_tau
 
 
-def sigmas(alpha_t: float, alpha_prev: float, eta: Eta) -> tuple[float, float]:
-    """Return (sigma of the eps coefficient, sigma of the injected noise), eq. 16.
+def _eta(value: Any) -> Any:
+    if value == "hat":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ValueError("must be a number from 0 to 1, or hat")
+    return number + 0.0  # -0 is 0
 
-    They differ only for eta = "hat", DDPM's larger variance: its noise is √(1 - α_t/α_prev), masked at the last step,
-    while the coefficient of eps stays that of eta = 1.
+
+Eta = Annotated[float | Literal["hat"], BeforeValidator(_eta)]
+
+
+@dataclass(frozen=True)
+class DDIM(Sampler):
+    """DDIM, DDPM, and all between."""
+
+    name = "ddim"
+    title = "DDIM"
+
+    eta: Eta = 0.0
+    """From 0 (DDIM) to 1 (DDPM), or "hat": DDPM with the larger variance."""
+
+    @property
+    def options_label(self) -> str:
+        """Say eta as the paper's table does."""
+        if isinstance(self.eta, str):
+            return "σ̂"
+        return f"η = {self.eta:.1f}" if round(self.eta, 1) == self.eta else f"η = {self.eta!r}"
+
+    @property
+    def slug(self) -> str:
+        """Say eta in few characters: eta0, eta0.2, etahat."""
+        return "eta" + str(self.eta).removesuffix(".0")
+
+    @property
+    def clips(self) -> bool:
+        """The authors' code clips for the larger variance alone."""
+        return self.eta == "hat"
+
+    def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
+        """Return the paper's tau, whose length is the number of network calls.
+
+        The published numbers come from grids that take more calls than S, or repeat a timestep: see `make_tau`.
+        """
+        return schedule.nodes(make_tau(spacing, budget, schedule.num_train_timesteps))
+
+    def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walk the grid by `step`; see `Sampler.trajectory`."""
+        x_t = x_T
+        for node, prev in itertools.pairwise(grid):
+            eps, pred_x0 = predict(x_t, node)
+            x_t = self.step(eps, pred_x0, node, prev, lambda node=node: noise(node))  # type: ignore[misc]
+            yield x_t, pred_x0
+
+    def step(self, eps: Tensor, pred_x0: Tensor, node: Node, prev: Node, noise: Callable[[], Tensor]) -> Tensor:
+        """Return x_prev, eq. 12. `noise` is called only where some is injected."""
+        alpha_prev = prev.alpha_cumprod
+        sigma_t, sigma_noise = self.sigmas(node.alpha_cumprod, alpha_prev)
+        x_prev = math.sqrt(alpha_prev) * pred_x0 + math.sqrt(1 - alpha_prev - sigma_t**2) * eps
+        return x_prev + sigma_noise * noise() if sigma_noise > 0 else x_prev
+
+    def sigmas(self, alpha_t: float, alpha_prev: float) -> tuple[float, float]:
+        """Return (sigma of the eps coefficient, sigma of the injected noise), eq. 16, from two alphas_cumprod.
+
+        They differ only for eta = "hat", DDPM's larger variance: its noise is √(1 - α_t/α_prev), masked at the last
+        step, while the coefficient of eps stays that of eta = 1.
+        """
+        ratio = math.sqrt(1 - alpha_t / alpha_prev)
+        sigma_t = (1.0 if self.eta == "hat" else self.eta) * math.sqrt((1 - alpha_prev) / (1 - alpha_t)) * ratio
+        return sigma_t, (ratio if self.eta == "hat" and alpha_prev < 1 else sigma_t)
+
+
+def encode(predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
+    """Return the x_T that eta = 0 decodes to x_0: eq. 14's ODE by Euler's method, upward along the same grid.
+
+    The network sees the timestep that a step leaves; leaving time 0, which it does not know, it sees t = 0.
     """
-    ratio = math.sqrt(1 - alpha_t / alpha_prev)
-    sigma_t = (1.0 if eta == "hat" else eta) * math.sqrt((1 - alpha_prev) / (1 - alpha_t)) * ratio
-    return sigma_t, (ratio if eta == "hat" and alpha_prev < 1 else sigma_t)
-
-
-def step(
-    x_t: Tensor, eps: Tensor, alpha_t: float, alpha_prev: float, eta: Eta, clip: bool, noise: Callable[[], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Return (x_prev, pred_x0): one step of eq. 12.
-
-    Args:
-        x_t: float, shape (N, C, H, W).
-        eps: the network's output for x_t, same shape.
-        alpha_t: alphas_cumprod at t; alpha_prev: at t_prev, 1 at the end.
-        alpha_prev: see alpha_t.
-        eta: from 0 (DDIM) to 1 (DDPM), or "hat".
-        clip: clamp pred_x0 to [-1, 1] and derive eps from it anew, which is DDPM's posterior mean.
-        noise: gives standard normal noise of x_t's shape; called only where some is injected.
-
-    """
-    pred_x0 = (x_t - math.sqrt(1 - alpha_t) * eps) / math.sqrt(alpha_t)  # eq. 9
-    if clip:
-        pred_x0 = pred_x0.clamp(-1, 1)
-        eps = (x_t - math.sqrt(alpha_t) * pred_x0) / math.sqrt(1 - alpha_t)
-    sigma_t, sigma_noise = sigmas(alpha_t, alpha_prev, eta)
-    x_prev = math.sqrt(alpha_prev) * pred_x0 + math.sqrt(1 - alpha_prev - sigma_t**2) * eps
-    return (x_prev + sigma_noise * noise() if sigma_noise > 0 else x_prev), pred_x0
-
-
-def trajectory(
-    eps_model: EpsModel,
-    x_T: Tensor,
-    tau: list[int],
-    alphas_cumprod: Tensor,
-    noise: Callable[[int], Tensor],
-    eta: Eta = 0.0,
-    clip: bool = False,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (x_prev, pred_x0) after each of the len(tau) steps; the last x_prev is the image.
-
-    Args:
-        eps_model: the network; called once a step.
-        x_T: standard normal noise, shape (N, C, H, W); its dtype is that of the update.
-        tau: ascending 0-based timesteps, from `make_tau`.
-        alphas_cumprod: float64, shape (T,).
-        noise: noise(t) gives the standard normal noise of the step that leaves t.
-        eta: from 0 (DDIM) to 1 (DDPM), or "hat".
-        clip: see `step`.
-
-    """
-    alphas = [*alphas_cumprod.tolist(), 1.0]  # alphas[-1] is time 0
-    x_t = x_T
-    for t, t_prev in step_pairs(tau):
-        x_t, pred_x0 = step(x_t, eps_model(x_t, t), alphas[t], alphas[t_prev], eta, clip, lambda t=t: noise(t))  # type: ignore[misc]
-        yield x_t, pred_x0
-
-
-def sample(
-    eps_model: EpsModel,
-    x_T: Tensor,
-    tau: list[int],
-    alphas_cumprod: Tensor,
-    noise: Callable[[int], Tensor],
-    eta: Eta = 0.0,
-    clip: bool = False,
-) -> Tensor:
-    """Return the images x_0 that `trajectory` ends with; about [-1, 1]."""
-    x_t = x_T
-    for x_t, _ in trajectory(eps_model, x_T, tau, alphas_cumprod, noise, eta, clip):  # noqa: B007
-        pass
-    return x_t
-
-
-def encode(eps_model: EpsModel, x_0: Tensor, tau: list[int], alphas_cumprod: Tensor) -> Tensor:
-    """Return the x_T that eta = 0 decodes to x_0: eq. 14's ODE by Euler's method, upward along the same tau.
-
-    The network sees the timestep that the step leaves; leaving time 0, which it does not know, it sees t = 0.
-    """
-    alphas = [*alphas_cumprod.tolist(), 1.0]
     x_t = x_0
-    for t_next, t in reversed(step_pairs(tau)):
-        eps = eps_model(x_t, max(t, 0))
-        pred_x0 = (x_t - math.sqrt(1 - alphas[t]) * eps) / math.sqrt(alphas[t])
-        x_t = math.sqrt(alphas[t_next]) * pred_x0 + math.sqrt(1 - alphas[t_next]) * eps
+    for node, following in itertools.pairwise(reversed(grid)):
+        eps, pred_x0 = predict(x_t, Node(0.0, 1.0) if node == TIME_0 else node)
+        x_t = following.alpha * pred_x0 + following.sigma * eps
     return x_t
-
-
-def slerp(x_0: Tensor, x_1: Tensor, a: float) -> Tensor:
-    """Return the spherical interpolation between two batches of x_T, image by image (eq. 67).
-
-    Args:
-        x_0: shape (N, ...); the result at a = 0.
-        x_1: same shape; the result at a = 1. No image may be parallel to its counterpart.
-        a: from 0 to 1.
-
-    """
-    norms = x_0.flatten(1).norm(dim=1) * x_1.flatten(1).norm(dim=1)
-    theta = torch.arccos((x_0 * x_1).flatten(1).sum(1) / norms).view(-1, *[1] * (x_0.dim() - 1))
-    return torch.sin((1 - a) * theta) / torch.sin(theta) * x_0 + torch.sin(a * theta) / torch.sin(theta) * x_1
-
-
-def to_uint8(x: Tensor) -> Tensor:
-    """Return images as uint8 by the authors' rule: [-1, 1] to [0, 1], clamp, times 255, plus 0.5, floor."""
-    return (((x + 1) / 2).clamp(0, 1) * 255 + 0.5).floor().to(torch.uint8)
