@@ -15,70 +15,90 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any
 
 import psutil
 import torch
 from diffusers import DDIMPipeline
 
 from pipeline.cli import Parser
-from pipeline.cluster.executor import ActorPool, cluster
-from pipeline.cluster.resources import Resources
-from pipeline.diffusion import checkpoint as unet
-from pipeline.storage.local import model_folder
+from pipeline.cluster.dispatch import Watcher
+from pipeline.cluster.executor import Cluster, cluster
+from pipeline.cluster.task import Task, Work
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import settings
 from pipeline.sweep.images import read_footer, read_images
+from pipeline.sweep.model import model_folder
+from pipeline.sweep.run import Run, open_run
 from pipeline.sweep.shards import Shard
-from pipeline.work.draw import Sampler
+from pipeline.work.draw import Draw, DrawArguments, DrawWorker
 
 STEPS, IMAGES, ROUNDS = 50, 1000, 5
 
 
-class Contenders(Sampler):
-    """A sampler that can also do what it is measured against, in the same process."""
+class Contender(DrawWorker):
+    """Does shards in three ways that are measured against each other, in one process."""
+
+    def do(self, item: tuple[str, Shard]) -> object:  # type: ignore[override]
+        """Do a shard by the method of that name."""
+        method, shard = item
+        return super().do(shard) if method == "do" else getattr(self, method)(shard)
 
     @torch.inference_mode()
     def network_calls(self, shard: Shard) -> None:
         """Call the network as often as the shard does, and do nothing else."""
-        x = torch.randn(self.batch_size, *self.image_shape, device=self.device)
-        for _ in range(shard.rows // self.batch_size):
-            for t in shard.setting.tau:
-                self.eps_model(x, t)
+        size = self.arguments.batch_size
+        x = torch.randn(size, *self.image_shape, device=self.device)
+        for _ in range(shard.rows // size):
+            for node in shard.setting.grid(self.schedule)[:-1]:
+                self.eps_model(x, node.t)
 
     def diffusers_pipeline(self, shard: Shard) -> None:
         """Draw as many images with diffusers' own pipeline, to numpy arrays."""
+        size = self.arguments.batch_size
         pipe = DDIMPipeline.from_pretrained(model_folder("digits")).to(self.device)
         pipe.set_progress_bar_config(disable=True)
-        for _ in range(shard.rows // self.batch_size):
-            pipe(self.batch_size, num_inference_steps=shard.setting.steps, eta=1.0, output_type="np")
+        for _ in range(shard.rows // size):
+            pipe(size, num_inference_steps=shard.setting.steps, eta=1.0, output_type="np")
 
 
-def throughput(resources: Resources) -> None:
+class Contest(Work[DrawArguments, tuple[str, Shard], object]):
+    """One shard a worker, by one of the methods."""
+
+    name = "contest"
+    on_gpu = True
+    worker = Contender
+
+    def __init__(self, run: Run, method: str, workers: int) -> None:
+        self.run, self.method, self.workers = run, method, workers
+
+    @property
+    def arguments(self) -> DrawArguments:
+        """Those of drawing."""
+        return Draw(self.run).arguments
+
+    def tasks(self) -> list[Task[tuple[str, Shard]]]:
+        """Return the shards."""
+        (setting,) = self.run.settings
+        shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(self.workers)]
+        return [Task((self.method, shard), shard.name, None, shard.rows, shard.cost) for shard in shards]
+
+
+def throughput(joined: Cluster) -> None:
     """Print the first part."""
-    config = SweepConfig(steps=(STEPS,), eta=(1.0,))
-    (setting,) = settings(config, 1000)
-    rates: dict[str, list[float]] = {"network_calls": [], "draw_shard": [], "diffusers_pipeline": []}
+    rates: dict[str, list[float]] = {"network_calls": [], "do": [], "diffusers_pipeline": []}
+    pool = joined.pool(on_gpu=True)
+    workers = pool.size
     with tempfile.TemporaryDirectory() as out:
-        args: dict[str, Any] = {
-            "out": out,
-            "storage_options": None,
-            "model": "digits",
-            "model_digest": unet.describe(model_folder("digits")).digest,
-        }
-        args |= {"precision": "float32", "seed": 0, "batch_size": config.batch_size, "fingerprint": "benchmark"}
-        pool = ActorPool(Contenders, args, resources)
-        workers = pool.size
-        shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(workers)]
+        run = open_run(SweepConfig(out=out, steps=(STEPS,), eta=(1.0,)))
         for round_number in range(ROUNDS + 1):
             for method, measured in rates.items():
+                contest = Contest(run, method, workers)
+                tasks = contest.tasks()
                 start = time.perf_counter()
-                pool.run(method, shards, lambda shard: shard.cost)
+                pool.run(contest, tasks, Watcher())
                 if round_number:  # the first round starts the actors
-                    measured.append(sum(shard.cost for shard in shards) / (time.perf_counter() - start))
-        pool.close()
+                    measured.append(sum(task.cost for task in tasks) / (time.perf_counter() - start))
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"eta 1, S = {STEPS}, batch {config.batch_size}, {workers} workers ({resources.device})")
+    print(f"eta 1, S = {STEPS}, batch {run.config.batch_size}, {workers} workers ({joined.resources.device})")
     names = ("bare network calls", "the pipeline", "diffusers' DDIMPipeline")
     for name, rate in zip(names, medians.values(), strict=True):
         print(f"  {name:<24} {rate:>9,.0f} calls × images/s  {rate / medians['network_calls']:>6.1%}")
@@ -86,26 +106,25 @@ def throughput(resources: Resources) -> None:
 
 def storage_share() -> None:
     """Print the second part: one shard of each S stands for all of that S."""
-    config = SweepConfig(eta=(0.0,))
-    digest = unet.describe(model_folder("digits")).digest
     sampling = writing = reading = verifying = 0.0
     images = size = 0
     with tempfile.TemporaryDirectory() as out:
-        sampler = Sampler("cpu", out, None, "digits", digest, "float32", 0, config.batch_size, "benchmark")
-        for setting in settings(config, 1000):
-            shard = Shard(setting, 0, config.shard_size)
+        run = open_run(SweepConfig(out=out, eta=(0.0,)))
+        worker = DrawWorker("cpu", Draw(run).arguments)
+        for setting in run.settings:
+            shard, fingerprint = Shard(setting, 0, run.config.shard_size), setting.fingerprint(run.identity)
             start = time.perf_counter()
-            drawn = sampler.draw_shard(shard)
+            drawn = worker.do(shard)
             committed = time.perf_counter()
-            read_images(sampler.storage, shard, "benchmark")
+            read_images(run.storage, shard, fingerprint)
             sampling += drawn.seconds
             writing += committed - start - drawn.seconds
             read = time.perf_counter()
-            read_footer(sampler.storage, shard, "benchmark")
+            read_footer(run.storage, shard, fingerprint)
             reading += read - committed
             verifying += time.perf_counter() - read
             images += shard.rows
-        size = sum(sampler.storage.find().values())
+        size = sum(run.storage.find().values())
     print(f"files of the default sweep: writing {writing / sampling:.1%}, reading {reading / sampling:.1%} of sampling")
     print(f"verifying, one worker: {images / verifying:,.0f} images/s, {size / verifying / 1e6:.0f} MB/s")
 
@@ -141,7 +160,7 @@ def _watch(process: psutil.Process, peak: list[float]) -> None:
 
 if __name__ == "__main__":
     Parser(__doc__).parse_args()
-    with cluster() as available:
-        throughput(available)
+    with cluster() as joined:
+        throughput(joined)
     storage_share()
     whole_sweep()

@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from pipeline.cli import Parser, exit_with
-from pipeline.diffusion.checkpoint import describe
+from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.convert import convert
 
 
@@ -25,11 +25,11 @@ def main() -> int:
     args = parser.parse_args()
     convert(args.file, args.folder)
     # What is said is read from what was written.
-    info = describe(args.folder)
-    with safe_open(info.weights, "pt") as tensors:
+    checkpoint = read_checkpoint(args.folder)
+    with safe_open(checkpoint.weights, "pt") as tensors:
         sizes = [prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118
-    ema = {True: "yes", False: "no", None: "unknown"}[info.ema]
-    shape = "×".join(map(str, info.image_shape))
+    ema = {True: "yes", False: "no", None: "unknown"}[checkpoint.info.ema]
+    shape = "×".join(map(str, checkpoint.info.image_shape))
     print(f"{args.file}: {len(sizes):,} tensors, {sum(sizes):,} parameters, images of {shape}, EMA weights: {ema}")
     print(f"written to {args.folder}")
     return 0

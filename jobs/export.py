@@ -35,8 +35,10 @@ def main() -> int:
     destination: Path = args.png or args.npz
     if destination.exists():
         raise UserError(f"{destination} exists: give a new name")
-    shards = plan(by_slug[args.setting], run.config.num_images, run.config.shard_size)
-    pixels = np.concatenate([read_images(run.storage, shard, run.fingerprint)[0] for shard in shards])
+    setting = by_slug[args.setting]
+    shards = plan(setting, run.config.num_images, run.config.shard_size)
+    fingerprint = setting.fingerprint(run.identity)
+    pixels = np.concatenate([read_images(run.storage, shard, fingerprint)[0] for shard in shards])
     rgb = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
     try:
         if args.npz:

@@ -19,13 +19,14 @@ from pipeline import UserError
 from pipeline.cli import Parser, exit_with
 from pipeline.evaluation import extractors, reference
 from pipeline.storage.store import Storage, StorageError
+from pipeline.sweep.config import SweepConfig
 
 
 def main() -> int:
     """Compute, write and return the exit status."""
     parser = Parser(__doc__)
-    parser.add_evaluation(parser.add_argument_group("the reference"))
-    parser.set_defaults(extractor=extractors.INCEPTION)
+    parser.add_options(SweepConfig, "extractor", "extractor_weights", "reference", group="the reference")
+    parser.set_defaults(extractor=extractors.INCEPTION, extractor_weights=None, reference=None)
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="new .npz or .parquet")
     parser.add_argument("--batch-size", type=int, default=100, help="images an extractor's call (100)")
     args = parser.parse_args()
@@ -38,8 +39,8 @@ def main() -> int:
     if not args.to.parent.is_dir():
         raise UserError(f"--to {args.to}: there is no folder {args.to.parent}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    described = extractors.describe(args.extractor, args.extractor_weights)
-    info = reference.describe(args.reference, described)
+    described = extractors.extractor_info(args.extractor, args.extractor_weights)
+    info = reference.reference_info(args.reference, described)
     extractor = extractors.make_extractor(described, device)
     made = reference.make_reference(info, extractor, described, device, args.batch_size)
     if args.to.suffix == ".parquet" and made.features is None:

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from pydantic import BaseModel
+
 from pipeline import RunFailedError, UserError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -29,15 +31,27 @@ class Parser(argparse.ArgumentParser):
         """Add --storage-options."""
         self.add_argument("--storage-options", metavar="JSON", help="fsspec's, where AWS variables do not suffice")
 
-    def add_num_workers(self) -> None:
-        """Add --num-workers."""
-        self.add_argument("--num-workers", type=int, help="workers at most (one a GPU, or one a CPU core)")
+    def add_options(self, config: type[BaseModel], *names: str, group: str | None = None) -> None:
+        """Add an option for each field of a config that has a description, or for those named.
 
-    def add_evaluation(self, group: argparse._ArgumentGroup) -> None:
-        """Add --extractor, --extractor-weights and --reference."""
-        group.add_argument("--extractor", metavar="NAME", help="digits-classifier, inception-v3-compat, vgg16, …")
-        group.add_argument("--extractor-weights", metavar="FILE", help="file or URL; default torch-fidelity's download")
-        group.add_argument("--reference", metavar="SPEC", help="digits, cifar10-train, a folder, Parquet or .npz")
+        Their values are the words that the user typed, and only what is given is there: see `given`.
+        """
+        target = self.add_argument_group(group) if group else self
+        for name, field in config.model_fields.items():
+            if field.description and (not names or name in names):
+                many = "tuple[" in str(field.annotation)
+                options: dict[str, Any] = {"nargs": "+"} if many else {}
+                option = "--" + name.replace("_", "-")
+                target.add_argument(option, default=argparse.SUPPRESS, help=field.description, **options)
+
+    @staticmethod
+    def given(args: argparse.Namespace, config: type[BaseModel]) -> dict[str, Any]:
+        """Return what the user gave of a config's fields."""
+        return {
+            name: value
+            for name, value in vars(args).items()
+            if name in config.model_fields and config.model_fields[name].description
+        }
 
     def parse_args(self) -> argparse.Namespace:  # type: ignore[override]
         """Return the command line. A value that is empty, as of a variable that is not set, is an error."""

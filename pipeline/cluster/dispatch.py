@@ -1,6 +1,6 @@
 """Which worker gets which task: the most expensive first, one in flight a worker, failures bounded. Knows no Ray."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,14 @@ class Event:
     """"ready", "done", "failed" (the task raised, the worker lives) or "died"."""
     value: Any = None
     """The result, or the error."""
+
+
+class Costly(Protocol):
+    """A task, as far as it matters who gets it."""
+
+    @property
+    def cost(self) -> float:
+        """In any unit."""
 
 
 class Pool(Protocol):
@@ -82,9 +90,8 @@ class _Queue:
     Its memory is 16 bytes a task: the sequence may make its tasks when they are asked for.
     """
 
-    def __init__(self, tasks: Sequence[Any], cost: Callable[[Any], float]) -> None:
-        self.tasks = tasks
-        self.costs = np.fromiter(map(cost, tasks), float, len(tasks))
+    def __init__(self, tasks: Sequence[Costly]) -> None:
+        self.costs = np.fromiter((task.cost for task in tasks), float, len(tasks))
         self.order = np.argsort(-self.costs, kind="stable")
         self.given = 0
         self.again: list[tuple[float, int]] = []
@@ -125,8 +132,7 @@ class _Queue:
 
 def run(
     pool: Pool,
-    tasks: Sequence[Any],
-    cost: Callable[[Any], float],
+    tasks: Sequence[Costly],
     watcher: Watcher,
     max_attempts: int = 3,
     max_start_failures: int = 3,
@@ -142,7 +148,6 @@ def run(
     Args:
         pool: the workers.
         tasks: anything the pool's workers take.
-        cost: of a task, in any unit.
         watcher: is told what happens.
         max_attempts: tries a task.
         max_start_failures: times in a row that workers die before they are ready, while there is none that is.
@@ -153,7 +158,7 @@ def run(
         PoolBrokenError: workers die at their start, the last error is in the text; or none comes in `start_timeout`.
 
     """
-    queue = _Queue(tasks, cost)
+    queue = _Queue(tasks)
     failures: list[Failure] = []
     running: dict[Hashable, tuple[int, float]] = {}
     idle: list[Hashable] = []

@@ -1,4 +1,4 @@
-"""Ray actors as a pool for `dispatch.run`. The only file under pipeline/ that imports ray."""
+"""Ray actors as a pool of workers for `dispatch.run`. The only file under pipeline/ that imports ray."""
 
 import contextlib
 import logging
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray.actor import ActorHandle
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
@@ -20,7 +19,9 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 from pipeline import UserError
 from pipeline.cluster.dispatch import Event, Failure, Watcher, run
+from pipeline.cluster.host import Host
 from pipeline.cluster.resources import Request, Resources, choose, joins_a_cluster
+from pipeline.cluster.task import Arguments, Item, Task, Work
 from pipeline.storage.store import StorageError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ AHEAD = 8
 
 
 @contextlib.contextmanager
-def cluster(request: Request = Request()) -> Iterator[Resources]:  # noqa: B008  frozen
+def cluster(request: Request = Request()) -> Iterator["Cluster"]:  # noqa: B008  frozen
     """Join the cluster that RAY_ADDRESS names (a submitted job has it set), or start one in this process.
 
     Raises:
@@ -42,9 +43,35 @@ def cluster(request: Request = Request()) -> Iterator[Resources]:  # noqa: B008 
         if on_sigterm is not signal.SIG_DFL:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own
         autoscaling = joins_a_cluster() and is_autoscaler_v2(fetch_from_server=True)
-        yield choose(request, _nodes(), autoscaling)
+        joined = Cluster(choose(request, _nodes(), autoscaling))
+        yield joined
+        joined.close()
     finally:
         ray.shutdown()
+
+
+class Cluster:
+    """What a job has joined or started. It has one pool of workers at a time, all of one kind."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self._pool: ActorPool | None = None
+
+    def pool(self, on_gpu: bool) -> "ActorPool":
+        """Return the workers for a work. Those of the other kind go first: idle ones would hold their machines.
+
+        Where no GPU is used, or nothing but GPUs can be had, one pool serves all.
+        """
+        wanted = self.resources if on_gpu else self.resources.on_cpus(_nodes())
+        if self._pool is None or self._pool.resources != wanted:
+            self.close()
+            self._pool = ActorPool(wanted)
+        return self._pool
+
+    def close(self) -> None:
+        """End all workers."""
+        if self._pool is not None:
+            self._pool.close()
 
 
 def _connect() -> None:
@@ -93,24 +120,14 @@ def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str,
 
 
 class ActorPool:
-    """Actors of one plain class; each task is one call of one of its methods."""
+    """Actors that are hosts of workers; each task is one call. They stay from one work to the next."""
 
-    def __init__(self, worker_class: type, args: dict[str, Any], resources: Resources) -> None:
-        """Describe the actors; none is started yet.
-
-        Args:
-            worker_class: takes `device` and `args`.
-            args: keyword arguments of its constructor.
-            resources: of the cluster.
-
-        """
+    def __init__(self, resources: Resources) -> None:
+        """Describe the actors; none is started yet."""
         self.resources = resources
         self._limit = resources.num_workers
-        self._class: Any = ray.remote(_placed(worker_class, resources.witness)).options(
-            max_restarts=0, **resources.actor_options
-        )  # type: ignore[attr-defined]
-        self._args = args
-        self._method = ""
+        self._actor: Any = ray.remote(Host).options(max_restarts=0, **resources.actor_options)  # type: ignore[attr-defined]
+        self._work: tuple[Any, ...] = ()
         self._workers: dict[ActorHandle[Any], float | None] = {}  # since when it is ready
         self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], bool]] = {}
         self._spare: list[ActorHandle[Any]] = []
@@ -121,34 +138,45 @@ class ActorPool:
     @property
     def size(self) -> int:
         """Workers that the limit allows, the nodes can take, and an autoscaler is to make room for."""
-        if self._limit is not None and self.resources.autoscaling:
+        if self._limit is not None and self.resources.autoscaling and not self.resources.beside_gpus:
             return self._limit
         if self.now() - self._slots_at > 5:
             self._slots, self._slots_at = self.resources.slots(_nodes()), self.now()
-        ahead = max(AHEAD, self._slots) if self.resources.autoscaling else 0
+        grows = self.resources.autoscaling and not (self.resources.beside_gpus and self._slots)
+        ahead = max(AHEAD, self._slots) if grows else 0
         return min(self._limit or self._slots + ahead, self._slots + ahead)
 
     def run(
-        self, method: str, tasks: Sequence[Any], cost: Callable[[Any], float], watcher: Watcher | None = None
+        self, work: Work[Arguments, Item, Any], tasks: Sequence[Task[Item]], watcher: Watcher, first: bool = False
     ) -> list[Failure]:
-        """Call `method` once for each task; see `dispatch.run`. Actors stay for the next run."""
-        self._method = method
-        self._pending.clear()  # of the run before: actors that never became ready
+        """Do the tasks of a work; see `dispatch.run`.
+
+        Args:
+            work: its name, worker and arguments.
+            tasks: of it.
+            watcher: is told what happens.
+            first: there is no file in the output yet that nodes could be asked for, and one worker is to write it.
+
+        """
+        self._limit = 1 if first else self.resources.num_workers
+        witness = None if first else self.resources.witness
+        self._work = (work.name, work.worker, ray.put(work.arguments), self.resources.device, witness)
+        self._pending.clear()  # of the work before: actors that never became ready
         self._spare = sorted(self._workers, key=lambda worker: self._workers[worker] is not None)
-        return run(self, tasks, cost, watcher or Watcher(), start_timeout=self.resources.start_timeout)
+        return run(self, tasks, watcher, start_timeout=self.resources.start_timeout)
 
     def start(self) -> None:
-        """Reuse an actor of the run before, or ask Ray for one. A pending actor is the autoscaler's signal."""
+        """Take an actor of the work before, or ask Ray for one. A pending actor is the autoscaler's signal."""
         if self._spare:
             worker = self._spare.pop()
         else:
-            worker = self._class.remote(**self._args)
+            worker = self._actor.remote()
             self._workers[worker] = None
-        self._pending[worker.where.remote()] = (worker, True)
+        self._pending[worker.prepare.remote(*self._work)] = (worker, True)
 
-    def submit(self, worker: Any, task: Any) -> None:
-        """Call the method."""
-        self._pending[getattr(worker, self._method).remote(task)] = (worker, False)
+    def submit(self, worker: Any, task: Task[Any]) -> None:
+        """Give the task to a worker."""
+        self._pending[worker.do.remote(self._work[0], task.item)] = (worker, False)
 
     def discard(self, worker: Any) -> None:
         """Kill an actor that is dead or out of reach."""
@@ -187,9 +215,12 @@ class ActorPool:
         try:
             value = ray.get(ref)
         except RayTaskError as error:
+            text = f"{type(error.cause).__name__}: {error.cause}"
+            if starting:
+                return Event(worker, "died", text)  # it lives, and cannot do this work
             if isinstance(error.cause, StorageError):
                 raise error.cause from None  # no other task can succeed either
-            return Event(worker, "failed", f"{type(error.cause).__name__}: {error.cause}")
+            return Event(worker, "failed", text)
         except RayError as error:  # out of memory, its environment, its node, …
             return Event(worker, "died", _cause(error))
         if starting and self._workers[worker] is None:
@@ -200,26 +231,6 @@ class ActorPool:
         return Event(worker, "ready" if starting else "done", value)
 
 
-def _placed(worker_class: Any, witness: str | None) -> type:
-    """Return the class as an actor of it is made: on the GPU that Ray gave it, if torch sees one, else on the CPU."""
-
-    class Placed(worker_class):  # type: ignore[misc]
-        def __init__(self, **args: Any) -> None:
-            if witness is not None and not Path(witness).exists():
-                raise FileNotFoundError(
-                    f"{socket.gethostname()} does not see {witness}: --out must be on a shared disk"
-                )
-            self._where = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
-            super().__init__(device=self._where, **args)
-
-        def where(self) -> str:
-            return self._where
-
-    Placed.__name__ = Placed.__qualname__ = worker_class.__name__
-    return Placed
-
-
 def _cause(error: RayError) -> str:
-    """Return the last line that says something: the exception of a constructor, or Ray's own reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if "creation task" in str(error) else lines[0]
+    """Return the first line that says something."""
+    return next(line.strip() for line in str(error).splitlines() if line.strip())

@@ -1,4 +1,4 @@
-"""What an operator sees of a stage while it runs: progress in all, each setting's state, metrics."""
+"""What an operator sees of a work while it runs: progress in all, each setting's state, metrics."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.cluster.dispatch import Watcher
 from pipeline.cluster.progress import Progress
-from pipeline.sweep.shards import Shard
+from pipeline.cluster.task import Task
 
 SECONDS_BETWEEN_STATES = 60.0
 
@@ -19,17 +19,17 @@ METRICS = {
     "ddim_shards_in_flight": ("gauge", "Shards that workers have."),
     "ddim_images_left": ("gauge", "Images still to do."),
 }
-"""Name → kind and description, each by stage and setting; Prometheus finds them with `ray_` before the name."""
+"""Name → kind and description, each by work (the tag `stage`) and setting; Prometheus puts `ray_` before the name."""
 
 MakeMetric = Callable[[str, str, str], Callable[[float, dict[str, str]], None]]
 
 
 @dataclass
 class State:
-    """How far a setting is in a stage."""
+    """How far a setting is in a work."""
 
     images: int = 0
-    """To do, when the stage began."""
+    """To do, when the work began."""
     done: int = 0
     """Images."""
     in_flight: int = 0
@@ -55,26 +55,24 @@ class State:
 class Patience(Watcher):
     """Says every minute that no worker comes."""
 
-    def __init__(self, stage: str) -> None:
-        self.stage, self.minutes = stage, 0
+    def __init__(self, work: str) -> None:
+        self.work, self.minutes = work, 0
 
     def tick(self, without_worker: float) -> None:
         """Say so if it is time."""
         if int(without_worker / 60) > self.minutes:
-            text = f"{self.stage}: no worker for {without_worker:,.0f} s, waiting for the cluster"
+            text = f"{self.work}: no worker for {without_worker:,.0f} s, waiting for the cluster"
             print(text, file=sys.stderr, flush=True)
         self.minutes = int(without_worker / 60)
 
 
 class Monitor(Patience):
-    """Follows the tasks of a stage and tells standard error, Prometheus and `publish`."""
+    """Follows the tasks of a work and tells standard error, Prometheus and `publish`."""
 
     def __init__(
         self,
-        stage: str,
-        tasks: Sequence[Any],
-        images: Callable[[Any], int],
-        cost: Callable[[Any], int],
+        work: str,
+        tasks: Sequence[Task[Any]],
         make_metric: MakeMetric,
         publish: Callable[[], None],
         on_done: Callable[[Any, Any], None],
@@ -82,56 +80,55 @@ class Monitor(Patience):
         """Count what there is to do.
 
         Args:
-            stage: its name.
-            tasks: shards have a setting each; other tasks count in the whole alone.
-            images: of a task.
-            cost: of a task.
+            work: its name.
+            tasks: those with a group are followed by group, all in the whole.
             make_metric: from kind, name and description.
             publish: called about once a minute.
-            on_done: called with (task, result).
+            on_done: called with (item, result).
 
         """
-        super().__init__(stage)
-        self.images, self.cost = images, cost
+        super().__init__(work)
         self.publish, self.on_done = publish, on_done
         self.states: dict[str, State] = {}
+        images = cost = 0
         for task in tasks:
-            if isinstance(task, Shard):
-                self.states.setdefault(task.setting.slug, State()).images += task.rows
+            images, cost = images + task.images, cost + task.cost
+            if task.group is not None:
+                self.states.setdefault(task.group, State()).images += task.images
         self.metrics = {name: make_metric(kind, name, text) for name, (kind, text) in METRICS.items()}
-        for slug in self.states:
-            self._show(slug)
-        self.progress = Progress(stage, sum(map(images, tasks)), sum(map(cost, tasks)))
+        for group in self.states:
+            self._show(group)
+        self.progress = Progress(work, images, cost)
         self.last_states = time.monotonic()
 
-    def started(self, task: Any) -> None:
-        """Count a shard as in flight."""
-        if isinstance(task, Shard):
-            state = self.states[task.setting.slug]
+    def started(self, task: Task[Any]) -> None:
+        """Count a task as in flight."""
+        if task.group is not None:
+            state = self.states[task.group]
             state.in_flight += 1
             state.since = state.since or time.monotonic()
-            self._show(task.setting.slug)
+            self._show(task.group)
 
-    def done(self, task: Any, result: Any, seconds: float) -> None:
+    def done(self, task: Task[Any], result: Any, seconds: float) -> None:
         """Count a task as done."""
-        if isinstance(task, Shard):
-            state = self.states[task.setting.slug]
+        if task.group is not None:
+            state = self.states[task.group]
             state.in_flight -= 1
-            state.done += task.rows
-            self._feed("ddim_images_total", task.rows, task.setting.slug)
-            self._feed("ddim_shard_seconds", seconds, task.setting.slug)
-            self._show(task.setting.slug)
-        self.progress.add(self.images(task), self.cost(task))
-        self.on_done(task, result)
+            state.done += task.images
+            self._feed("ddim_images_total", task.images, task.group)
+            self._feed("ddim_shard_seconds", seconds, task.group)
+            self._show(task.group)
+        self.progress.add(task.images, task.cost)
+        self.on_done(task.item, result)
 
-    def failed(self, task: Any, error: str, final: bool) -> None:
+    def failed(self, task: Task[Any], error: str, final: bool) -> None:
         """Count a failed attempt."""
-        if isinstance(task, Shard):
-            state = self.states[task.setting.slug]
+        if task.group is not None:
+            state = self.states[task.group]
             state.in_flight -= 1
             state.failed += final
-            self._feed("ddim_shard_failures_total", 1, task.setting.slug)
-            self._show(task.setting.slug)
+            self._feed("ddim_shard_failures_total", 1, task.group)
+            self._show(task.group)
 
     def tick(self, without_worker: float) -> None:
         """Say something if it is time."""
@@ -155,11 +152,11 @@ class Monitor(Patience):
                 print(f"  {slug}: {state.text(self.last_states)}", file=sys.stderr, flush=True)
             state.moved = False
 
-    def _show(self, slug: str) -> None:
-        state = self.states[slug]
+    def _show(self, group: str) -> None:
+        state = self.states[group]
         state.moved = state.since is not None
-        self._feed("ddim_shards_in_flight", state.in_flight, slug)
-        self._feed("ddim_images_left", state.images - state.done, slug)
+        self._feed("ddim_shards_in_flight", state.in_flight, group)
+        self._feed("ddim_images_left", state.images - state.done, group)
 
-    def _feed(self, name: str, value: float, slug: str) -> None:
-        self.metrics[name](value, {"stage": self.stage, "setting": slug})
+    def _feed(self, name: str, value: float, group: str) -> None:
+        self.metrics[name](value, {"stage": self.work, "setting": group})

@@ -1,4 +1,4 @@
-"""Progress of a stage: a bar on a terminal, a line every few seconds in a log."""
+"""Progress of a work: a bar on a terminal, a line every few seconds in a log."""
 
 import sys
 import time

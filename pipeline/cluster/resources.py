@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fsspec.utils import get_protocol
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import UserError
 
@@ -19,20 +20,28 @@ def joins_a_cluster() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(BaseModel):
     """What a job asks for. Raises UserError where that makes no sense."""
 
-    gpus_per_worker: float | None = None
-    """None for one GPU a worker where there are GPUs, and for CPU cores where there are none."""
-    start_timeout: float = 1800.0
-    """Seconds that may pass without any worker."""
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_workers: int | None = Field(default=None, description="workers at most (as many as there can be)")
+    gpus_per_worker: float | None = Field(
+        default=None, description="a share of one, as 0.5, or a whole number (1, or a CPU core where there are no GPUs)"
+    )
+    start_timeout: float = Field(default=1800.0, description="seconds that may pass without any worker (1800)")
     out: str | None = None
     """URL of an output that workers write."""
-    num_workers: int | None = None
-    """Workers at most; None for as many as the cluster has or can grow to have."""
+    first_file: str = ""
+    """Name of the first file in the output: where the output is a path, every node must see it."""
 
-    def __post_init__(self) -> None:
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = "--" + str(first["loc"][0]).replace("_", "-")
+            raise UserError(f"{option}: {first['msg'][0].lower()}{first['msg'][1:]} (got {first['input']!r})") from None
         gpus = self.gpus_per_worker
         if gpus is not None and not (SMALLEST_SHARE <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
             raise UserError(f"--gpus-per-worker must be a share up to 1 or a whole number, not {gpus:g}")
@@ -49,7 +58,7 @@ class Request:
     @property
     def witness(self) -> str | None:
         """A file that every node must see, where the output is a path and nodes may have disks of their own."""
-        return f"{self._path}/sweep.json" if joins_a_cluster() and self._local else None
+        return f"{self._path}/{self.first_file}" if joins_a_cluster() and self._local else None
 
     @property
     def _local(self) -> bool:
@@ -71,6 +80,8 @@ class Resources:
     witness: str | None
     num_workers: int | None
     """Workers at most."""
+    beside_gpus: bool = False
+    """Whether these are the CPU cores of machines that are there for their GPUs, and no reason for more machines."""
 
     @property
     def device(self) -> str:
@@ -81,6 +92,11 @@ class Resources:
     def actor_options(self) -> dict[str, Any]:
         """Return Ray's options for one worker."""
         return {"num_gpus": self.gpus, "num_cpus": 0} if self.gpus else {"num_cpus": 1}
+
+    def on_cpus(self, nodes: Iterable[dict[str, float]]) -> "Resources":
+        """Return what workers that need no GPU are made of: a CPU core each, where the nodes have any."""
+        cores = replace(self, gpus=0.0, beside_gpus=True)
+        return cores if self.gpus and (self.autoscaling or cores.slots(nodes)) else self
 
     def slots(self, nodes: Iterable[dict[str, float]]) -> int:
         """Return how many workers fit on nodes of these resources."""

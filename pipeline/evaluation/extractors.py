@@ -15,7 +15,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from torch_fidelity.utils import create_feature_extractor
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import set_tf32
+from pipeline.diffusion.network import set_tf32
 from pipeline.storage.local import local_path, node_lock, sha256_of
 
 DIGITS = "digits-classifier"
@@ -97,7 +97,7 @@ class DigitsExtractor(FeatureExtractorBase):  # type: ignore[misc]
 register_feature_extractor(DIGITS, DigitsExtractor)
 
 
-def describe(name: str, weights: str | None) -> ExtractorInfo:
+def extractor_info(name: str, weights: str | None) -> ExtractorInfo:
     """Return what an extractor is, by loading it once on the CPU.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Evaluation: in which features images are measured, against which reference, and where the results lie."""
+"""Measurement: in which features images are measured, against which reference, and in which folder."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +7,10 @@ from pipeline import UserError
 from pipeline.evaluation import extractors, reference
 from pipeline.evaluation.extractors import DIGITS, DIGITS_SHAPE, ExtractorInfo
 from pipeline.evaluation.reference import ReferenceInfo
-from pipeline.sweep.config import fingerprint
-
-FOLDER = "evaluations"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Measurement:
     """One way of measuring the images of a run."""
 
     extractor: ExtractorInfo
@@ -24,36 +21,27 @@ class Evaluation:
     """Folder of features/, metrics.json and report/ below the output; "" for the sweep's own."""
 
     @property
-    def fingerprint(self) -> str:
-        """Stands for the identity in every feature file."""
-        return fingerprint(self.identity)
-
-    @property
     def prefix(self) -> str:
         """What the paths of the results begin with, below the output."""
         return f"{self.path}/" if self.path else ""
 
-    def url(self, out: str) -> str:
-        """Return where the results lie."""
-        return f"{out.rstrip('/')}/{self.path}".rstrip("/")
-
     @classmethod
-    def load(cls, saved: dict[str, Any]) -> "Evaluation":
-        """Return what `dataclasses.asdict` made of an evaluation."""
+    def load(cls, saved: dict[str, Any]) -> "Measurement":
+        """Return what `dataclasses.asdict` made of a measurement."""
         shape = saved["reference"]["image_shape"]
         described = ReferenceInfo(**saved["reference"] | {"image_shape": tuple(shape) if shape else None})
         return cls(ExtractorInfo(**saved["extractor"]), described, saved["identity"], saved["path"])
 
 
-def open_evaluation(
+def open_measurement(
     extractor: str, weights: str | None, spec: str, image_shape: tuple[int, ...], images: dict[str, Any]
-) -> Evaluation:
-    """Return the evaluation of images, with everything checked that can be before work begins.
+) -> Measurement:
+    """Return how images are to be measured, with everything checked that can be before work begins.
 
     Args:
-        extractor: name; see `extractors.describe`.
+        extractor: name; see `extractors.extractor_info`.
         weights: file or URL of the extractor's, or None.
-        spec: of the reference; see `reference.describe`.
+        spec: of the reference; see `reference.reference_info`.
         image_shape: (C, H, W) of the images to be measured.
         images: their identity.
 
@@ -63,14 +51,14 @@ def open_evaluation(
     """
     if extractor == DIGITS and image_shape != DIGITS_SHAPE:
         raise UserError(f"--extractor {DIGITS} knows 1×8×8 images alone, and the model draws {_text(image_shape)}")
-    described = extractors.describe(extractor, weights)
-    real = reference.describe(spec, described)
+    described = extractors.extractor_info(extractor, weights)
+    real = reference.reference_info(spec, described)
     if real.image_shape not in (None, image_shape):
         raise UserError(
             f"--reference {spec} has {_text(real.image_shape)} images, and the model draws {_text(image_shape)}"
         )
     measured_by = {"extractor": extractor, "extractor_weights": described.digest, "reference": real.identity}
-    return Evaluation(described, real, images | measured_by)
+    return Measurement(described, real, images | measured_by)
 
 
 def _text(shape: tuple[int, ...] | None) -> str:

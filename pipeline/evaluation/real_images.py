@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 
 from pipeline import UserError
-from pipeline.diffusion.samplers.ddim import to_uint8
+from pipeline.diffusion.pixels import to_uint8
 from pipeline.storage.local import local_path, node_lock
 
 _PICTURES = (".png", ".jpg", ".jpeg")

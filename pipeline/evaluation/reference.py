@@ -24,8 +24,6 @@ from pipeline.evaluation.real_images import images
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
 
-REFERENCE_PATH = "features/reference.parquet"
-
 
 @dataclass(frozen=True)
 class ReferenceInfo:
@@ -58,7 +56,7 @@ class Reference:
         return cls(**fid_features_to_statistics(features), features=features, provenance=provenance or {})
 
 
-def describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
+def reference_info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
     """Return what a reference is.
 
     Args:
@@ -73,14 +71,14 @@ def describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
 
     """
     try:
-        return _describe(spec, extractor)
+        return _info(spec, extractor)
     except UserError:
         raise
     except Exception as error:  # every format and every store has errors of its own
         raise UserError.because(f"--reference {spec} cannot be read", error) from error
 
 
-def _describe(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
+def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
     if spec.endswith(".npz"):
         file = local_path("--reference", spec)
         _from_npz(file, spec, extractor)

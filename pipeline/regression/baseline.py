@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,9 +19,9 @@ from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import Pixels, read_images
+from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import Run, open_folder
 from pipeline.sweep.shards import plan
-from pipeline.work.extract import read_setting
 
 EMBEDDED = "digits"
 PATH = "baseline.json"
@@ -38,11 +39,11 @@ class Entry:
     file: str
     """Path of its features in the baseline, with every image's digest in the metadata."""
     row: dict[str, Any]
-    """Of metrics.json."""
+    """The setting's row of metrics.json."""
     digests: list[str]
-    """Of each image file's pixels."""
+    """The digest of each image file's pixels."""
     images_per_second: float
-    """Median over the shards."""
+    """The median over the shards."""
     devices: list[str]
 
 
@@ -60,9 +61,10 @@ class Baseline:
     """By the setting's slug."""
 
 
-def versions() -> dict[str, str]:
-    """Return the releases of all that computes a pixel or a feature."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+def versions(settings: Sequence[Setting] = ()) -> dict[str, str]:
+    """Return the releases of all that computes a pixel or a feature, and the versions of the settings' samplers."""
+    samplers = {f"sampler {setting.sampler.name}": str(setting.sampler.version) for setting in settings}
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES} | samplers
 
 
 def speed(parts: list[Features]) -> tuple[float, list[str]]:
@@ -91,26 +93,25 @@ def write_baseline(storage: Storage, run: Run) -> int:
         DamagedFileError: a file of the run is missing or not as it should be.
 
     """
-    if (reference := run.evaluation.reference).kind == "statistics":
+    if (reference := run.measurement.reference).kind == "statistics":
         raise UserError(f"--reference {reference.spec} has statistics alone: a baseline needs its features")
     entries, size = {}, 0
-    config, fingerprint = run.config, run.evaluation.fingerprint
+    config, measurement = run.config, run.measurement
     for setting, row in run.metrics().items():
         shards = plan(setting, config.num_images, config.shard_size)
-        parts, whole = read_setting(run.results, shards, fingerprint)
-        images = "".join(
-            "".join(image_digests(read_images(run.storage, shard, run.fingerprint)[0])) for shard in shards
-        )
+        parts, whole = read_setting(run.storage, measurement, shards)
+        fingerprint = setting.fingerprint(run.identity)
+        images = "".join("".join(image_digests(read_images(run.storage, shard, fingerprint)[0])) for shard in shards)
         content = sha256(whole.features.numpy().tobytes() + whole.logits.numpy().tobytes() + images.encode())[:12]
         path = f"features/{setting.slug}-{content}.parquet"
-        metadata = {"fingerprint": fingerprint, "images": images}
+        metadata = {"fingerprint": setting.fingerprint(measurement.identity), "images": images}
         write_features(storage, path, 0, whole.features, whole.logits, metadata)
         size += storage.ls("features")[path.removeprefix("features/")]
         entries[setting.slug] = Entry(path, row, [part.metadata["digest"] for part in parts], *speed(parts))
     content_of_json = {
         "config": config.model_dump(exclude={"out"}),
-        "identity": run.evaluation.identity,
-        "versions": versions(),
+        "identity": measurement.identity,
+        "versions": versions(run.settings),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "entries": {slug: asdict(entry) for slug, entry in entries.items()},
     }

@@ -1,4 +1,4 @@
-"""Comparer: one setting of tonight's run beside the baseline's: digests, bootstrapped differences, speed."""
+"""Comparison: one setting of tonight's run beside the baseline's, and the differences of their metrics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.evaluation.features import Features
-from pipeline.evaluation.measurement import Evaluation
 from pipeline.evaluation.metrics import metric_options
-from pipeline.evaluation.reference import REFERENCE_PATH, read_reference
-from pipeline.regression.baseline import image_digests, open_baseline, read_entry, speed
 from pipeline.regression.statistics import (
     Estimate,
     fid_statistic,
@@ -17,11 +14,7 @@ from pipeline.regression.statistics import (
     kid_statistic,
     paired_bootstrap,
 )
-from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import read_images
-from pipeline.sweep.shards import plan
-from pipeline.work.extract import metrics_path, read_setting
 
 RESAMPLES = 1000
 """Gives a standard deviation to 2 %."""
@@ -77,57 +70,3 @@ def estimate(
         paired_bootstrap(is_statistic(p, splits), is_statistic(q, splits), n, RESAMPLES, device),
         paired_bootstrap(kid_statistic(x, beside), kid_statistic(y, beside), n, RESAMPLES, device),
     )
-
-
-class Comparer:
-    """Compares settings. A plain class, as `Sampler` is."""
-
-    def __init__(
-        self,
-        device: str,
-        out: str,
-        storage_options: dict[str, Any] | None,
-        evaluation: Evaluation,
-        baseline: str,
-        num_images: int,
-        shard_size: int,
-        fingerprint: str,
-    ) -> None:
-        """Open both outputs; `baseline` is the baseline's URL, the rest as for `FeatureWorker`."""
-        if device == "cpu":
-            torch.set_num_threads(1)
-        self.device = device
-        self.storage = Storage(out, storage_options)
-        self.baseline = open_baseline(baseline, storage_options)
-        self.num_images = num_images
-        self.shard_size = shard_size
-        self.fingerprint = fingerprint
-        self.evaluation = evaluation
-
-    def compare(self, setting: Setting) -> Comparison:
-        """Compare one setting. Raises DamagedFileError."""
-        entry = self.baseline.entries[setting.slug]
-        theirs, images = read_entry(self.baseline.storage, entry)
-        shards = plan(setting, self.num_images, self.shard_size)
-        parts, ours = read_setting(self.storage, shards, self.evaluation.fingerprint)
-        reference = read_reference(self.storage, REFERENCE_PATH).features
-        assert reference is not None  # `write_baseline` takes no others
-        differing = []
-        for shard, part, digest in zip(shards, parts, entry.digests, strict=True):
-            if part.metadata["digest"] != digest:
-                tonight = image_digests(read_images(self.storage, shard, self.fingerprint)[0])
-                before = images[shard.first : shard.end]
-                pairs = enumerate(zip(tonight, before, strict=True), shard.first)
-                differing += [seed for seed, (here, there) in pairs if here != there]
-        rate, devices = speed(parts)
-        whole = torch.arange(self.num_images)[None]
-        return Comparison(
-            setting,
-            self.storage.read_json(metrics_path(setting)),
-            entry.row,
-            differing,
-            *estimate(ours, theirs, reference, self.device),
-            float(fid_statistic(theirs.features, reference)(whole)),
-            (entry.images_per_second, rate),
-            (entry.devices, devices),
-        )

@@ -21,6 +21,12 @@ class Limits:
     speed: float
     """Loss of images a second: 0.3 is 30 %."""
 
+    def __post_init__(self) -> None:
+        if not self.fid >= 0:
+            raise UserError(f"--tolerance must be 0 or more, not {self.fid}")
+        if not 0 <= self.speed < 1:
+            raise UserError(f"--speed-tolerance must be from 0 to below 1, not {self.speed}")
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -14,7 +14,7 @@ FOLDER = "history"
 SCHEMA = pa.schema(
     [
         ("date", pa.timestamp("s", tz="UTC")),
-        *((name, pa.string()) for name in ("night", "setting", "eta", "spacing")),
+        *((name, pa.string()) for name in ("night", "setting", "sampler", "eta", "spacing")),
         *((name, pa.int64()) for name in ("steps", "nfe", "num_images", "differing")),
         *((name, pa.float64()) for name in ("fid", "is_mean", "kid_mean", "baseline_fid")),
         *((name, pa.float64()) for name in ("delta_fid", "low", "high", "fid_limit")),
@@ -39,7 +39,8 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
                 "date": date,
                 "night": night,
                 "setting": setting.slug,
-                "eta": setting.eta_text,
+                "sampler": setting.sampler.label,
+                "eta": setting.sampler.slug.removeprefix("eta") if "eta" in setting.sampler.options else None,
                 "spacing": setting.spacing,
                 "steps": setting.steps,
                 "nfe": setting.nfe,
@@ -76,7 +77,15 @@ def read(storage: Storage) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in sorted(name for name in storage.ls(FOLDER) if name.endswith(".parquet")):
         try:
-            rows += storage.read_table(f"{FOLDER}/{name}", lambda table, _: table.select(SCHEMA.names).to_pylist())
+            rows += storage.read_table(f"{FOLDER}/{name}", lambda table, _: _rows(table))
         except DamagedFileError as error:
             print(f"left out of the trend: {error}", file=sys.stderr)
+    return rows
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of a night's file, also of one from before samplers were named in it."""
+    if "sampler" not in table.column_names:
+        table = table.append_column("sampler", pa.nulls(len(table), pa.string()))
+    rows: list[dict[str, Any]] = table.select(SCHEMA.names).to_pylist()
     return rows

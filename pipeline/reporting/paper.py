@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.diffusion.samplers.ddim import Eta
+from pipeline.diffusion.samplers.ddim import DDIM, Eta
 from pipeline.evaluation.extractors import INCEPTION
-from pipeline.reporting.table import Row
+from pipeline.reporting.labels import Row, sampler_of
 from pipeline.sweep.run import Run
 
 INCEPTION_SHA256: Final = "6726825d"
@@ -110,7 +110,7 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
     Where our conditions are not known, they differ.
     """
     experiment = EXPERIMENTS[run.config.preset]
-    extractor = run.evaluation.extractor
+    extractor = run.measurement.extractor
     reference, source = (rows[0]["reference"].get(name) for name in ("num_images", "source"))
     model = run.model
     ema = {True: "", False: "the weights are not EMA", None: "whether the weights are EMA is unknown"}[run.model.ema]
@@ -139,7 +139,8 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
 
 
 def paper_fid(experiment: Experiment, row: Row) -> float | None:
-    """Return the paper's FID of a row's setting; None where it has none, or another spacing or clipping."""
-    if row["spacing"] != experiment.spacing or row["clip"] != (row["eta"] == "hat"):
+    """Return the paper's FID of a row's setting; None where it has none: another sampler, spacing or clipping."""
+    sampler = sampler_of(row)
+    if not isinstance(sampler, DDIM) or row["spacing"] != experiment.spacing or row["clip"] != sampler.clips:
         return None
-    return experiment.fid.get((row["eta"], row["steps"]))
+    return experiment.fid.get((sampler.eta, row["steps"]))

@@ -11,14 +11,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reporting.table import Row
+from pipeline.reporting.labels import Row, in_latex, labels, sampler_of
 from pipeline.sweep.images import Pixels
 
 _STYLES = ("-", "--", ":", "-.")
 
 
 def fid_vs_steps(rows: list[Row]) -> bytes:
-    """Return a PNG: FID against S, both logarithmic, a line an η and spacing."""
+    """Return a PNG: FID against S, both logarithmic, a line a sampler and spacing."""
     ticks = sorted({row["steps"] for row in rows})
     return _curves(rows, lambda row: row["steps"], "sampling steps S", ticks)
 
@@ -52,14 +52,16 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
 def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[int] | None = None) -> bytes:
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     spacings = list(dict.fromkeys(row["spacing"] for row in rows))
-    etas = list(dict.fromkeys(row["eta"] for row in rows))
+    names = labels(rows)
     for spacing in spacings:
-        for eta in etas:
-            line = sorted((x(row), row["fid"]) for row in rows if (row["spacing"], row["eta"]) == (spacing, eta))
-            name = r"$\hat{\sigma}$" if eta == "hat" else rf"$\eta$ = {eta:g}"
+        for i, (sampler, name) in enumerate(names.items()):
+            here = [row for row in rows if row["spacing"] == spacing and sampler_of(row) == sampler]
+            if not here:
+                continue
+            line = sorted((x(row), row["fid"]) for row in here)
             style = _STYLES[spacings.index(spacing) % len(_STYLES)]
-            title = name if len(spacings) == 1 else f"{name}, {spacing}"
-            axes.plot(*zip(*line, strict=True), style, marker="o", color=f"C{etas.index(eta)}", label=title)
+            title = in_latex(name) if len(spacings) == 1 else f"{in_latex(name)}, {spacing}"
+            axes.plot(*zip(*line, strict=True), style, marker="o", color=f"C{i}", label=title)
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")
     if ticks:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

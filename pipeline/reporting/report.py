@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from pipeline.reporting import plots, table
+from pipeline.reporting.labels import Row, in_latex, labels
 from pipeline.reporting.paper import EXPERIMENTS, LATER_SAMPLERS, differences, paper_fid
-from pipeline.reporting.table import Row
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
@@ -17,36 +17,36 @@ _EMA = {True: "EMA weights", False: "weights that are not EMA", None: "weights o
 def publish(run: Run) -> str:
     """Write metrics.json and report/ of a measured run, and return the text for the terminal."""
     measured = list(run.metrics().values())
-    run.results.write("metrics.json", (json.dumps(measured, indent=2) + "\n").encode())
+    run.storage.write(run.paths.metrics, (json.dumps(measured, indent=2) + "\n").encode())
     comparable = run.config.preset in EXPERIMENTS and not differences(run, measured)
     rows = [row | _beside(run, row) for row in measured] if comparable else measured
     lines = caption(run, measured)
     later = _later_samplers() if comparable and run.config.preset == "cifar10" else ""
-    run.results.write("report/table.md", (table.to_markdown(rows, "\n\n".join(lines)) + later).encode())
-    run.results.write("report/table.tex", table.to_latex(rows, "\n% ".join(lines)).encode())
-    run.results.write("report/table.csv", table.to_csv(rows).encode())
-    run.results.write("report/fid_vs_steps.png", plots.fid_vs_steps(rows))
-    run.results.write("report/fid_vs_seconds.png", plots.fid_vs_seconds(rows))
-    run.results.write("report/samples.png", plots.samples(_pictures(run)))
-    where = run.evaluation.url(run.config.out)
-    return f"{table.to_text(rows)}\n\n" + "\n".join(lines) + f"\nFiles: {where}/metrics.json, {where}/report/"
+    run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + later).encode())
+    run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
+    run.storage.write(run.paths.report("table.csv"), table.to_csv(rows).encode())
+    run.storage.write(run.paths.report("fid_vs_steps.png"), plots.fid_vs_steps(rows))
+    run.storage.write(run.paths.report("fid_vs_seconds.png"), plots.fid_vs_seconds(rows))
+    run.storage.write(run.paths.report("samples.png"), plots.samples(_pictures(run)))
+    out, paths = run.config.out.rstrip("/"), run.paths
+    return f"{table.to_text(rows)}\n\n" + "\n".join(lines) + f"\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
 
 
 def caption(run: Run, rows: list[Row]) -> list[str]:
     """Return lines that say what was measured, how it differs from the preset, and what keeps it from the paper's."""
-    config, evaluation = run.config, run.evaluation
-    extractor, reference = evaluation.extractor, rows[0]["reference"]
+    config, measurement = run.config, run.measurement
+    extractor, reference = measurement.extractor, rows[0]["reference"]
     of = f" ({reference['num_images']:,} images)" if "num_images" in reference else " (statistics alone)"
     lines = [
         f"{config.num_images:,} images a setting, {_EMA[run.model.ema]}, {config.dtype}; features of {extractor.name}, "
-        f"reference {evaluation.reference.spec}{of}. FID falls with the number of images: compare only at the same "
+        f"reference {measurement.reference.spec}{of}. FID falls with the number of images: compare only at the same "
         "number."
     ]
     if rows[0]["kid_mean"] is None:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
     if config.preset not in EXPERIMENTS:
         return lines
-    measured = {"extractor": extractor.name, "reference": evaluation.reference.spec}
+    measured = {"extractor": extractor.name, "reference": measurement.reference.spec}
     if changed := config.model_copy(update=measured).overridden():
         lines.append(f"Other than the preset {config.preset}: {', '.join(f'{k} {v}' for k, v in changed.items())}.")
     source = EXPERIMENTS[config.preset].source
@@ -78,9 +78,10 @@ def _later_samplers() -> str:
 def _pictures(run: Run) -> list[tuple[str, Any]]:
     pictures = []
     end = min(run.config.shard_size, run.config.num_images)
+    names = labels([setting.describe() for setting in run.settings])
     for setting in run.settings:
-        pixels, _ = read_images(run.storage, Shard(setting, 0, end), run.fingerprint)
-        eta = r"$\hat{\sigma}$" if setting.eta == "hat" else rf"$\eta$={setting.eta_text}"
+        pixels, _ = read_images(run.storage, Shard(setting, 0, end), setting.fingerprint(run.identity))
         spacing = "" if setting.spacing == run.settings[0].spacing else f" {setting.spacing}"
-        pictures.append((f"{eta} S={setting.steps}{spacing}", pixels[:SAMPLES_A_ROW]))
+        label = f"{in_latex(names[setting.sampler])} S={setting.steps}{spacing}"
+        pictures.append((label, pixels[:SAMPLES_A_ROW]))
     return pictures

@@ -6,8 +6,9 @@ from typing import Any
 
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.result import FAILED, FINISHED, RESULT_PATH, RUNNING, STOPPED, seconds_of, summary
-from pipeline.sweep.shards import Shards, folder
+from pipeline.sweep.layout import RESULT, folder
+from pipeline.sweep.result import FAILED, FINISHED, RUNNING, STOPPED, seconds_of, summary
+from pipeline.sweep.shards import Shards
 
 SECONDS_UNTIL_KILLED = 300.0
 """A running sweep writes result.json about once a minute."""
@@ -61,11 +62,11 @@ def read_status(storage: Storage, shards: Shards, now: float) -> Status:
         DamagedFileError: result.json is broken.
 
     """
-    result = storage.read_json(RESULT_PATH) if RESULT_PATH in storage.names() else {}
+    result = storage.read_json(RESULT) if RESULT in storage.names() else {}
     started = seconds_of(result["started"]) if result else -math.inf
     found = []
     for setting, firsts in shards.parts:
-        there = storage.dated(folder("images", setting))
+        there = storage.dated(folder("images", setting.slug))
         of_setting = Shards([(setting, firsts)], shards.num_images, shards.shard_size)
         files = sorted((there[s.name][1], s.rows) for s in of_setting if there.get(s.name, (0, 0.0))[0])
         recent = [file for file in files if file[0] >= started]

@@ -1,4 +1,4 @@
-"""The rows of metrics.json as the paper's table: η down, S across; for a terminal, Markdown, LaTeX and CSV."""
+"""The rows of metrics.json as the paper's table: samplers down, S across; for a terminal, Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-Row = dict[str, Any]
+from pipeline.reporting.labels import Row, in_latex, labels, sampler_of
+
 PAPER = "  paper"
 
 _METRICS = (
@@ -23,30 +24,30 @@ class Block:
     title: str
     latex_title: str
     steps: list[int]
-    nfe: list[int]
+    nfe: list[str]
+    """Network calls an image in each column: one number, or the least and the most where samplers differ."""
     rows: list[tuple[str, list[str]]]
-    """(η, cells); below an η, where it may stand there, (`PAPER`, the paper's cells)."""
+    """(label, cells); below a sampler, where it may stand there, (`PAPER`, the paper's cells)."""
 
 
 def blocks(rows: list[Row]) -> list[Block]:
     """Return a table for each spacing and metric. A setting that was not drawn is an empty cell."""
     result = []
+    names = labels(rows)
     for spacing in _distinct(row["spacing"] for row in rows):
-        here = [row for row in rows if row["spacing"] == spacing]
-        steps = sorted({row["steps"] for row in here})
-        nfe = {row["steps"]: row["nfe"] for row in here}
-        cells = {(row["eta"], row["steps"]): row for row in here}
+        here = [(sampler_of(row), row) for row in rows if row["spacing"] == spacing]
+        steps = sorted({row["steps"] for _, row in here})
+        nfe = [_range([row["nfe"] for _, row in here if row["steps"] == s]) for s in steps]
+        cells = {(sampler, row["steps"]): row for sampler, row in here}
         for title, latex_title, metric in _METRICS:
             lines = []
-            for eta in _distinct(row["eta"] for row in here):
-                drawn = [cells.get((eta, s)) for s in steps]
-                lines.append((_eta(eta), [_format(metric, row) if row else "" for row in drawn]))
+            for sampler in _distinct(sampler for sampler, _ in here):
+                drawn = [cells.get((sampler, s)) for s in steps]
+                lines.append((names[sampler], [_format(metric, row) if row else "" for row in drawn]))
                 published = [row and row.get("fid_paper") for row in drawn]
                 if metric == "fid" and any(published):
                     lines.append((PAPER, [f"{value:.2f}" if value else "" for value in published]))
-            block = Block(
-                f"{title}, {spacing} τ", f"{latex_title}, {spacing} $\\tau$", steps, [nfe[s] for s in steps], lines
-            )
+            block = Block(f"{title}, {spacing} τ", f"{latex_title}, {spacing} $\\tau$", steps, nfe, lines)
             result.append(block)
     return result
 
@@ -55,8 +56,8 @@ def to_text(rows: list[Row]) -> str:
     """Return the tables for a terminal."""
     parts = []
     for block in blocks(rows):
-        lines = [["S", *map(str, block.steps)], ["calls an image", *map(str, block.nfe)]]
-        lines += [[_label(eta), *cells] for eta, cells in block.rows]
+        lines = [["S", *map(str, block.steps)], ["calls an image", *block.nfe]]
+        lines += [[label, *cells] for label, cells in block.rows]
         widths = [max(_width(line[i]) for line in lines) for i in range(len(lines[0]))]
         body = [
             "  ".join([_pad(line[0], -widths[0]), *(_pad(c, w) for c, w in zip(line[1:], widths[1:], strict=True))])
@@ -73,8 +74,8 @@ def to_markdown(rows: list[Row], caption: str) -> str:
     for block in blocks(rows):
         head = f"| {block.title} | " + " | ".join(f"S = {s}" for s in block.steps) + " |"
         rule = "|:--" + "|--:" * len(block.steps) + "|"
-        body = [f"| {_label(eta)} | " + " | ".join(cells) + " |" for eta, cells in block.rows]
-        calls = "| network calls an image | " + " | ".join(map(str, block.nfe)) + " |"
+        body = [f"| {label} | " + " | ".join(cells) + " |" for label, cells in block.rows]
+        calls = "| network calls an image | " + " | ".join(block.nfe) + " |"
         parts.append("\n".join([head, rule, *body, calls]))
     return "\n\n".join(parts) + "\n"
 
@@ -84,7 +85,7 @@ def to_latex(rows: list[Row], caption: str) -> str:
     parts = [f"% {caption}"]
     for block in blocks(rows):
         columns = len(block.steps)
-        body = [f"{_latex_label(eta)} & " + " & ".join(cells) + r" \\" for eta, cells in block.rows]
+        body = [f"{in_latex(label)} & " + " & ".join(cells) + r" \\" for label, cells in block.rows]
         parts.append(
             "\n".join(
                 [
@@ -92,11 +93,11 @@ def to_latex(rows: list[Row], caption: str) -> str:
                     r"\toprule",
                     rf"{block.latex_title} & \multicolumn{{{columns}}}{{c}}{{$S$}} \\",
                     rf"\cmidrule(l){{2-{columns + 1}}}",
-                    "$\\eta$ & " + " & ".join(map(str, block.steps)) + r" \\",
+                    " & " + " & ".join(map(str, block.steps)) + r" \\",
                     r"\midrule",
                     *body,
                     r"\midrule",
-                    "network calls & " + " & ".join(map(str, block.nfe)) + r" \\",
+                    "network calls & " + " & ".join(block.nfe) + r" \\",
                     r"\bottomrule",
                     r"\end{tabular}",
                 ]
@@ -106,8 +107,8 @@ def to_latex(rows: list[Row], caption: str) -> str:
 
 
 def to_csv(rows: list[Row]) -> str:
-    """Return one line a setting, with every metric at full precision."""
-    names = [name for name, value in rows[0].items() if not isinstance(value, dict)]
+    """Return one line a setting, with every metric at full precision; what a setting has not is empty."""
+    names = _distinct(name for row in rows for name, value in row.items() if not isinstance(value, dict))
     sink = io.StringIO()
     writer = csv.DictWriter(sink, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -119,16 +120,9 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _eta(eta: Any) -> str:
-    return "σ̂" if eta == "hat" else f"{eta:.1f}" if round(eta, 1) == eta else repr(eta)
-
-
-def _label(eta: str) -> str:
-    return eta if eta in ("σ̂", PAPER) else f"η = {eta}"
-
-
-def _latex_label(eta: str) -> str:
-    return r"\quad paper" if eta == PAPER else r"$\hat{\sigma}$" if eta == "σ̂" else f"${eta}$"
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _format(metric: str, row: Row) -> str:

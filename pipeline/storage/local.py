@@ -1,11 +1,9 @@
-"""Where checkpoints, weights and references come from: a path, URL or hub name becomes a local path, once a node."""
+"""Local copies of what lies elsewhere: a path or URL becomes a local path, fetched once a node."""
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +11,6 @@ import fsspec
 from filelock import FileLock
 
 from pipeline import UserError
-from pipeline.diffusion.convert import convert
-
-EMBEDDED = {"digits": "digits-ddpm"}
-"""Names of the models that travel with the package, and their folders under `pipeline/assets`."""
-CHECKPOINTS = (".ckpt", ".pth", ".pt")
-"""How files of the DDIM authors' format end."""
-
-
-def model_folder(model: str) -> Path:
-    """Return the local diffusers folder of a model.
-
-    Args:
-        model: "digits", the embedded one; a folder; a `.ckpt` or `.pth` of the authors' format, which is converted;
-            an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
-
-    Raises:
-        UserError: there is no such thing, or it cannot be reached.
-
-    """
-    if model in EMBEDDED:
-        return Path(str(files("pipeline") / "assets" / EMBEDDED[model]))
-    is_checkpoint = model.endswith(CHECKPOINTS)
-    if not is_checkpoint and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists():
-        return _from_hub(model)
-    path = local_path("--model", model)
-    if not is_checkpoint or path.is_dir():
-        return path
-    return _once(sha256_of(path), "converted", lambda folder: convert(path, folder))
 
 
 def local_path(option: str, url: str) -> Path:
@@ -66,9 +36,21 @@ def local_path(option: str, url: str) -> Path:
         def download(target: Path) -> None:
             fs.get(root, str(target), recursive=found != [root])
 
-        return _once(hashlib.sha256("\n".join(version).encode()).hexdigest(), Path(root).name, download)
+        return once(hashlib.sha256("\n".join(version).encode()).hexdigest(), Path(root).name, download)
     except Exception as error:  # every kind of store has errors of its own
         raise UserError.because(f"{option} {url} cannot be read", error) from error
+
+
+def once(key: str, name: str, make: Callable[[Path], object]) -> Path:
+    """Return the cache's file or folder under `key`; make it first where it is not there."""
+    target = _cache() / key[:32] / name
+    with node_lock(key[:32]):
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+                make(Path(partial) / name)
+                (Path(partial) / name).rename(target)
+    return target
 
 
 def node_lock(name: str) -> FileLock:
@@ -81,33 +63,6 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    parts = ("*.json", "unet/*.json", "scheduler/*.json")
-    weights = "diffusion_pytorch_model"
-    try:
-        # The hub's own cache has locks, so that actors of one node do not download twice.
-        folder = Path(snapshot_download(name, allow_patterns=[*parts, f"*{weights}.safetensors"]))
-        if not [*folder.rglob(f"{weights}.safetensors")]:
-            snapshot_download(name, allow_patterns=[*parts, f"*{weights}.bin"])
-    except Exception as error:  # offline, unknown, private: the hub has a class for each
-        raise UserError.because(f"--model {name} is no folder here and cannot be had from the hub", error) from error
-    return folder
-
-
-def _once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the cache's file or folder under `key`; make it first where it is not there."""
-    target = _cache() / key[:32] / name
-    with node_lock(key[:32]):
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent) as partial:
-                make(Path(partial) / name)
-                (Path(partial) / name).rename(target)
-    return target
 
 
 def _version(fs: Any, name: str) -> str:

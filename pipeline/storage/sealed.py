@@ -7,7 +7,7 @@ from typing import Any
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:
     """Return JSON-like content with its SHA-256 under the key "sha256"."""
-    return content | {"sha256": _digest(content)}
+    return content | {"sha256": digest(content)}
 
 
 def unseal(sealed: dict[str, Any]) -> dict[str, Any]:
@@ -15,9 +15,19 @@ def unseal(sealed: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(sealed, dict) or "sha256" not in sealed:
         raise ValueError("it does not carry its digest: not a file that this project wrote")
     content = {key: value for key, value in sealed.items() if key != "sha256"}
-    if sealed["sha256"] != _digest(content):
+    if sealed["sha256"] != digest(content):
         raise ValueError("the content does not match its digest")
     return content
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """Return 16 hexadecimal digits that stand for JSON-like content."""
+    return digest(identity)[:16]
+
+
+def digest(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of JSON-like content, whatever the order of its keys."""
+    return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def sha256(data: bytes) -> str:
@@ -28,7 +38,3 @@ def sha256(data: bytes) -> str:
 def footer_start(data: bytes) -> int:
     """Return where the footer of a Parquet file begins: the file ends with its length in four bytes and "PAR1"."""
     return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return sha256(json.dumps(content, sort_keys=True).encode())

@@ -1,33 +1,22 @@
 """SweepConfig: what the user asks for. Frozen, validated once, saved with the outputs."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import Precision
+from pipeline.diffusion import samplers
+from pipeline.diffusion.network import Precision
 from pipeline.diffusion.noise import NOISE_VERSION
+from pipeline.diffusion.samplers.base import Sampler
+from pipeline.diffusion.samplers.ddim import DDIM, Eta
 from pipeline.diffusion.schedule import parse_spacing
-from pipeline.sweep.presets import MISSING, PRESETS
-
-
-def _eta(value: Any) -> Any:
-    if value == "hat":
-        return value
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise ValueError("must be a number from 0 to 1, or hat")
-    return number + 0.0  # -0 is 0
-
+from pipeline.sweep.presets import DDIM_SPACINGS, MISSING, PRESETS
 
 Steps = Annotated[int, Field(ge=1)]
-EtaValue = Annotated[float | Literal["hat"], BeforeValidator(_eta)]
+Clip = Literal["hat", "always", "never"]
 
 
 class SweepConfig(BaseModel):
@@ -35,46 +24,72 @@ class SweepConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: str = "digits"
-    out: str = "runs/digits"
-    """Folder or fsspec URL of all outputs."""
-    model: str = "digits"
-    """See `pipeline.storage.local.model_folder`."""
-    steps: tuple[Steps, ...] = (5, 10, 20, 50, 100)
-    eta: tuple[EtaValue, ...] = (0.0, 0.2, 0.5, 1.0, "hat")
-    spacing: tuple[str, ...] = ("linear",)
-    clip: Literal["hat", "always", "never"] = "hat"
-    """Where pred_x0 is clipped to [-1, 1]: for σ̂ alone, as in the authors' code, or for every η, or for none."""
-    dtype: Precision = "float32"
-    num_images: int = Field(default=2000, ge=2, le=10**9)
-    seed: int = Field(default=0, ge=0, lt=2**64)
-    batch_size: int = Field(default=250, ge=1, le=10**9)
-    shard_size: int = Field(default=500, ge=1, le=10**9)
-    extractor: str = "digits-classifier"
-    """Name of a feature extractor that torch-fidelity knows or `pipeline.evaluation.extractors` registers."""
-    extractor_weights: str | None = None
-    """File or URL of its weights; None for those that travel with the package, or torch-fidelity's own download."""
-    reference: str = "digits"
-    """See `pipeline.evaluation.reference`."""
+    preset: str = Field(default="digits", description=f"{', '.join(PRESETS)}; digits is the default")
+    out: str = Field(default="runs/digits", description="folder or URL of the outputs")
+    model: str = Field(
+        default="digits", description="digits, a diffusers folder, an authors' .ckpt, a URL, or a hub name"
+    )
+    sampler: tuple[str, ...] = Field(default=("ddim",), description="ddim, or with options of its own, as ddim:eta=0.5")
+    steps: tuple[Steps, ...] = Field(default=(5, 10, 20, 50, 100), description="values of S")
+    eta: tuple[Eta, ...] = Field(
+        default=(0.0, 0.2, 0.5, 1.0, "hat"), description="of samplers that have one: 0 to 1, or hat"
+    )
+    spacing: tuple[str, ...] | None = Field(
+        default=None,
+        description="linear, quadratic, paper-linear, paper-quadratic, or 0,250,500; default each sampler's own",
+    )
+    clip: Clip = Field(
+        default="hat", description="where pred_x0 is clipped: hat (for σ̂ alone, as the authors), always, never"
+    )
+    dtype: Precision = Field(default="float32", description="of the network alone: float32, tf32, bfloat16 or float16")
+    num_images: int = Field(default=2000, ge=2, le=10**9, description="images a setting")
+    seed: int = Field(default=0, ge=0, lt=2**64, description="of the noise")
+    batch_size: int = Field(default=250, ge=1, le=10**9, description="images a network call")
+    shard_size: int = Field(default=500, ge=1, le=10**9, description="images a file")
+    extractor: str = Field(default="digits-classifier", description="digits-classifier, inception-v3-compat, vgg16, …")
+    extractor_weights: str | None = Field(default=None, description="file or URL; default torch-fidelity's download")
+    reference: str = Field(default="digits", description="digits, cifar10-train, a folder, Parquet or .npz")
 
-    @field_validator("steps", "eta", "spacing")
+    @field_validator("sampler", "steps", "eta", "spacing")
     @classmethod
-    def _not_empty_and_distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _not_empty_and_distinct(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if values is None:
+            return None
         if not values:
             raise ValueError("give at least one value")
         return tuple(dict.fromkeys(values))
 
+    @field_validator("sampler")
+    @classmethod
+    def _known_sampler(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            samplers.make(*samplers.parse(value))
+        return values
+
     @field_validator("spacing")
     @classmethod
-    def _known_spacing(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
+    def _known_spacing(cls, values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for value in values or ():
             parse_spacing(value)
         return values
+
+    def samplers(self) -> list[Sampler]:
+        """Return the samplers of the grid: those that have an eta once for each, unless their own text gives one."""
+        found: list[Sampler] = []
+        for name, options in map(samplers.parse, self.sampler):
+            etas = self.eta if _takes_eta(name, options) else (None,)
+            found += [samplers.make(name, options | ({} if eta is None else {"eta": eta})) for eta in etas]
+        return list(dict.fromkeys(found))
+
+    def spacings(self, sampler: Sampler) -> tuple[str, ...]:
+        """Return the spacings that a sampler of the grid walks: the given, or the preset's for DDIM, or its own."""
+        own = DDIM_SPACINGS.get(self.preset, sampler.spacing) if isinstance(sampler, DDIM) else sampler.spacing
+        return self.spacing or (own,)
 
     def identity(self, model_digest: str) -> dict[str, Any]:
         """Return what fixes the pixels of every file of the run, beside a file's own setting and seeds.
 
-        Steps, eta, spacing and clip are not in it: a grid may grow in the same output.
+        Samplers, steps, spacing and clip are not in it: a grid may grow in the same output.
         """
         fields = ("seed", "num_images", "batch_size", "shard_size", "dtype")
         return {name: getattr(self, name) for name in fields} | {"model": model_digest, "noise": NOISE_VERSION}
@@ -82,12 +97,11 @@ class SweepConfig(BaseModel):
     def overridden(self) -> dict[str, Any]:
         """Return the fields that differ from the preset, but for `out` and those that a preset leaves open."""
         given = SweepConfig.model_validate({k: v for k, v in PRESETS[self.preset].items() if v is not MISSING})
-        open_fields = {
-            "preset",
-            "out",
-            "extractor_weights",
-            *(name for name, value in PRESETS[self.preset].items() if value is MISSING),
-        }
+        given = given.model_copy(update={"preset": self.preset})
+        missing = {name for name, value in PRESETS[self.preset].items() if value is MISSING}
+        open_fields = {"preset", "out", "extractor_weights", *missing}
+        if all(self.spacings(sampler) == given.spacings(sampler) for sampler in self.samplers()):
+            open_fields.add("spacing")
         return {
             name: value
             for name, value in self.model_dump().items()
@@ -97,6 +111,8 @@ class SweepConfig(BaseModel):
 
 def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]) -> SweepConfig:
     """Return the config of a preset or of a saved sweep.json, with `overrides` on top.
+
+    Where samplers are given and no eta, those that have one have 0.
 
     Raises:
         UserError: the preset is unknown, the file is missing or broken, or a value is out of range.
@@ -114,15 +130,18 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
     for name, value in (base | overrides).items():
         if value is MISSING:
             raise UserError(f"--preset {base['preset']} needs --{name}")
+    given = ({"eta": (0.0,)} if "sampler" in overrides else {}) | overrides
     try:
-        return SweepConfig.model_validate(base | overrides)
+        config = SweepConfig.model_validate(base | given)
     except ValidationError as error:
         raise UserError(_one_line(error, file)) from None
+    if "eta" in overrides and not any(_takes_eta(*samplers.parse(text)) for text in config.sampler):
+        raise UserError(f"--eta: none of the samplers takes it ({', '.join(config.sampler)})")
+    return config
 
 
-def fingerprint(identity: dict[str, Any]) -> str:
-    """Return 16 hexadecimal digits that stand for a run's identity."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+def _takes_eta(name: str, options: dict[str, str]) -> bool:
+    return "eta" in samplers.option_names(name) and "eta" not in options
 
 
 def _saved_config(file: Path) -> dict[str, Any]:

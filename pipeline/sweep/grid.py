@@ -1,12 +1,15 @@
 """Setting: all that changes pixels for a given model and noise; and the product of the grid."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import UserError
-from pipeline.diffusion.samplers.ddim import Eta
-from pipeline.diffusion.schedule import make_tau, parse_spacing
+from pipeline.diffusion import samplers
+from pipeline.diffusion.samplers.base import Sampler
+from pipeline.diffusion.schedule import Grid, Schedule, parse_spacing
+from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
 
 
@@ -14,22 +17,13 @@ from pipeline.sweep.config import SweepConfig
 class Setting:
     """One cell of the table."""
 
+    sampler: Sampler
     steps: int
-    eta: Eta
+    """S: a budget of network calls; for DDIM as the paper counts them."""
     spacing: str
     clip: bool
-    tau: tuple[int, ...] = field(compare=False)
-    """Follows from steps, spacing and the model's T."""
-
-    @property
-    def sampler(self) -> str:
-        """Name the sampler."""
-        return "ddim"
-
-    @property
-    def nfe(self) -> int:
-        """Network calls an image."""
-        return len(self.tau)
+    nfe: int = field(compare=False)
+    """Network calls an image. It follows from the rest and the model's T."""
 
     @property
     def slug(self) -> str:
@@ -37,44 +31,70 @@ class Setting:
         spacing = self.spacing
         if parse_spacing(spacing) is not None:
             spacing = "tau" + hashlib.sha256(spacing.encode()).hexdigest()[:8]
-        return f"{self.sampler}-S{self.steps}-eta{self.eta_text}-{spacing}" + ("-clip" if self.clip else "")
-
-    @property
-    def eta_text(self) -> str:
-        """Eta as a word: "0", "0.2", "hat"."""
-        return self.eta if isinstance(self.eta, str) else repr(self.eta).removesuffix(".0")
+        parts = [self.sampler.name, f"S{self.steps}", self.sampler.slug, spacing, "clip" if self.clip else ""]
+        return "-".join(filter(None, parts))
 
     def describe(self) -> dict[str, Any]:
         """Return the setting as plain values, for metadata and metrics."""
         return {
-            "sampler": self.sampler,
+            "sampler": self.sampler.name,
             "steps": self.steps,
-            "eta": self.eta,
+            **self.sampler.options,
             "spacing": self.spacing,
             "clip": self.clip,
             "nfe": self.nfe,
         }
 
+    def grid(self, schedule: Schedule) -> Grid:
+        """Return the nodes that the sampler walks."""
+        return self.sampler.grid(schedule, self.spacing, self.steps)
 
-def settings(config: SweepConfig, num_train_timesteps: int) -> list[Setting]:
-    """Return the product of the config's spacings, etas and steps, in the order of the table.
+    def fingerprint(self, identity: dict[str, Any]) -> str:
+        """Return what stands in the setting's files for a run's or an evaluation's identity.
 
-    A spacing that is a list of timesteps has as many steps as it lists, so it gives one setting an eta.
+        A sampler whose arithmetic has changed has another version, and so its files have another fingerprint. Those of
+        a first version have the identity's own.
+        """
+        version = self.sampler.version
+        return fingerprint(identity | ({} if version == 1 else {"sampler": f"{self.sampler.name} {version}"}))
+
+
+def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
+    """Return the product of the config's spacings, samplers and steps, in the order of the table.
+
+    A spacing that is a list of timesteps has as many steps as it lists, so it gives one setting a sampler.
 
     Raises:
-        UserError: a step count or timestep does not fit the model.
+        UserError: a step count or timestep does not fit the model or the sampler.
 
     """
     grid: dict[str, Setting] = {}
-    for spacing in config.spacing:
+    chosen = config.samplers()
+    for spacing in dict.fromkeys(spacing for sampler in chosen for spacing in config.spacings(sampler)):
         listed = parse_spacing(spacing)
-        for eta in config.eta:
-            for steps in (len(listed),) if listed else config.steps:
+        for sampler in chosen:
+            if spacing not in config.spacings(sampler):
+                continue
+            for steps in (sampler.nfe(len(listed)),) if listed else config.steps:
+                clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
                 try:
-                    tau = tuple(make_tau(spacing, steps, num_train_timesteps))
+                    nfe = sampler.nfe(len(sampler.grid(schedule, spacing, steps)) - 1)
                 except ValueError as error:
                     raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
-                clip = config.clip == "always" or (config.clip == "hat" and eta == "hat")
-                setting = Setting(steps, eta, spacing, clip, tau)
+                setting = Setting(sampler, steps, spacing, clip, nfe)
                 grid[setting.slug] = setting
     return list(grid.values())
+
+
+def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
+    """Return the setting that `describe` gave these values, now or in an earlier release.
+
+    Raises:
+        ValueError: its sampler, an option or its grid is not known here.
+        KeyError: it is no setting.
+
+    """
+    sampler = samplers.make(values.get("sampler", "ddim"), dict(values))
+    spacing, steps = values["spacing"], values["steps"]
+    nfe = sampler.nfe(len(sampler.grid(schedule, spacing, steps)) - 1)
+    return Setting(sampler, steps, spacing, values["clip"], nfe)

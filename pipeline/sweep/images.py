@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ Pixels = NDArray[np.uint8]
 """uint8, shape (N, H, W, C), C = 1 or 3."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_TEXT_COLUMNS = ("sampler", "spacing", "eta")
+_TEXT_COLUMNS = ("sampler", "spacing", "eta", "options")
 _FEATURES = {
     "seed": {"_type": "Value", "dtype": "int64"},
     "image": {"_type": "Image"},
@@ -46,21 +47,33 @@ def pixel_digest(pixels: Pixels) -> str:
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile) -> int:
-    """Commit a shard's images as PNG in Parquet; return the file's size in bytes."""
+def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile, tau: Sequence[float]) -> int:
+    """Commit a shard's images as PNG in Parquet; return the file's size in bytes.
+
+    Beside seed and image a row names its setting; `options` has those of its sampler but for eta, as "order=3".
+
+    Args:
+        storage: the output.
+        shard: which.
+        pixels: of all its images.
+        info: for the footer.
+        tau: the ascending timesteps that the network saw, for the footer.
+
+    """
     images = [{"bytes": _png(image), "path": f"{seed:09d}.png"} for seed, image in enumerate(pixels, shard.first)]
-    setting = shard.setting
+    setting, options = shard.setting, shard.setting.sampler.options
     table = pa.table(
         {
             "seed": pa.array(range(shard.first, shard.end), pa.int64()),
             "image": pa.array(images, _IMAGE),
-            "sampler": [setting.sampler] * shard.rows,
+            "sampler": [setting.sampler.name] * shard.rows,
             "spacing": [setting.spacing] * shard.rows,
-            "eta": [setting.eta_text] * shard.rows,
+            "eta": pa.array([_text(options.pop("eta", None))] * shard.rows, pa.string()),
+            "options": [",".join(f"{name}={_text(value)}" for name, value in options.items())] * shard.rows,
             "steps": pa.array([setting.steps] * shard.rows, pa.int64()),
         }
     ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": _FEATURES}})})
-    metadata = {"setting": setting.describe() | {"slug": setting.slug, "tau": setting.tau}, **asdict(info)}
+    metadata = {"setting": setting.describe() | {"slug": setting.slug, "tau": [*tau]}, **asdict(info)}
     rows_in_group = max(1, 1_000_000 // pixels[0].size // 100 * 100) if pixels[0].size < 10_000 else 100
     return storage.write_table(shard.path("images"), table, metadata, rows_in_group, [*_TEXT_COLUMNS, "steps"])
 
@@ -102,6 +115,11 @@ def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint:
     if metadata["setting"]["slug"] != shard.setting.slug:
         raise ValueError(f"it holds images of {metadata['setting']['slug']}")
     return info
+
+
+def _text(value: Any) -> str | None:
+    """Return an option as a word: "0", "0.2", "hat"."""
+    return None if value is None else str(value).removesuffix(".0")
 
 
 def _png(image: Pixels) -> bytes:

@@ -16,7 +16,6 @@ _TABLE_1 = {
 }
 _TABLE_3 = {
     **_TABLE_1,
-    "spacing": ("linear",),
     "steps": (10, 20, 50, 100),
     "eta": (0.0, 1.0),
     "batch_size": 16,
@@ -26,16 +25,19 @@ _TABLE_3 = {
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "digits": {},
-    "cifar10": {**_TABLE_1, "spacing": ("quadratic",), "reference": "cifar10-train", "out": "runs/cifar10"},
+    "cifar10": {**_TABLE_1, "reference": "cifar10-train", "out": "runs/cifar10"},
     "celeba": {
         **_TABLE_1,
-        **{"spacing": ("linear",), "reference": MISSING, "batch_size": 200, "shard_size": 1000, "out": "runs/celeba"},
+        **{"reference": MISSING, "batch_size": 200, "shard_size": 1000, "out": "runs/celeba"},
     },
     "bedroom": {**_TABLE_3, "out": "runs/bedroom"},
     "church": {**_TABLE_3, "out": "runs/church"},
 }
 """What a preset changes of the defaults of `SweepConfig`.
 
-CIFAR10 walks the quadratic τ and the rest the linear one, clipping is the authors' (σ̂ alone), and the reference is the
+Clipping is the authors' (σ̂ alone), and the reference is the
 training set; CelebA's and LSUN's are the user's own, since no library has them in the paper's crop.
 """
+
+DDIM_SPACINGS: Final = {"cifar10": "quadratic"}
+"""DDIM's spacing in a preset, where none is given and it is not linear: the paper walks the quadratic τ on CIFAR10."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
+from pipeline.sweep.layout import RESULT
 
-RESULT_PATH = "result.json"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
 
 
@@ -32,7 +32,7 @@ class Result:
         # What earlier runs on this output have cost stays in the sum.
         spent: dict[str, Any] = {}
         with contextlib.suppress(DamagedFileError):
-            spent = self.storage.read_json(RESULT_PATH)
+            spent = self.storage.read_json(RESULT)
         self.content = {
             "state": RUNNING,
             "started": now(),
@@ -58,30 +58,30 @@ class Result:
             raise
         self._end(FINISHED)
 
-    def note(self, stage: str, states: dict[str, dict[str, int]], worker_seconds: float, gpus: float) -> None:
-        """Note what a stage has done and cost.
+    def note(self, work: str, states: dict[str, dict[str, int]], worker_seconds: float, gpus: float) -> None:
+        """Note what a work has done and cost.
 
         Args:
-            stage: its name.
+            work: its name.
             states: setting → counts.
             worker_seconds: for which workers were there since the last note, all together.
             gpus: GPUs a worker, 0 for a CPU core.
 
         """
-        self.content["stages"][stage] = states
+        self.content["stages"][work] = states
         self.content["images_drawn"] = sum(s["done"] for s in self.content["stages"].get("drawing", {}).values())
         self.content["gpu_hours" if gpus else "cpu_hours"] += worker_seconds * (gpus or 1) / 3600
 
     def write(self) -> None:
         """Write it as it is now."""
         self.content["updated"] = now()
-        self.storage.write_json(RESULT_PATH, self.content)
+        self.storage.write_json(RESULT, self.content)
 
     def publish(self) -> None:
-        """Write it as it is now if that is to be had at once: that the store is gone, the work finds out itself."""
+        """Write it as it is now, without trying again: the work itself will report a store that is gone."""
         self.content["updated"] = now()
         with contextlib.suppress(StorageError, OSError):
-            self.hurried.write_json(RESULT_PATH, self.content)
+            self.hurried.write_json(RESULT, self.content)
 
     def _end(self, state: str) -> None:
         self.content["state"] = state

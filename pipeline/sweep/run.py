@@ -2,28 +2,29 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline import UserError
-from pipeline.diffusion import checkpoint as unet
-from pipeline.evaluation import measurement as evaluations
-from pipeline.evaluation.measurement import Evaluation, open_evaluation
-from pipeline.storage.local import model_folder
+from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
+from pipeline.diffusion.samplers import SAMPLERS
+from pipeline.diffusion.schedule import Schedule
+from pipeline.evaluation.measurement import Measurement, open_measurement
+from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
-from pipeline.sweep.config import SweepConfig, fingerprint
+from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting, settings
 from pipeline.sweep.images import read_footer
-from pipeline.sweep.result import RESULT_PATH, Result
+from pipeline.sweep.layout import SWEEP, TOP, Results
+from pipeline.sweep.measured import read_planned
+from pipeline.sweep.model import model_folder
+from pipeline.sweep.result import Result
 from pipeline.sweep.shards import Shards, pending, plan_all
-from pipeline.work.extract import metrics_path, read_planned
 
-OURS = {"sweep.json", RESULT_PATH, "images", "features", "metrics.json", "report", "_set-aside", evaluations.FOLDER}
-"""Names at the top of an output."""
+FORMAT = 2
+"""Of an output. 1 had no samplers but DDIM, whose first version it is."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +32,33 @@ class Run:
     """A config with all that follows from it."""
 
     config: SweepConfig
-    model: unet.ModelInfo
+    model: ModelInfo
     identity: dict[str, Any]
     """Of the images."""
-    evaluation: Evaluation
-    storage_options: dict[str, Any] | None
-
-    @property
-    def fingerprint(self) -> str:
-        """Stands for the identity in every image file."""
-        return fingerprint(self.identity)
+    measurement: Measurement
+    storage_options: dict[str, Any] | None = field(repr=False)
+    earlier_samplers: dict[str, int] = field(default_factory=dict)
+    """Name → version of those that have drawn into the output before."""
 
     @cached_property
     def storage(self) -> Storage:
         """The output."""
         return Storage(self.config.out, self.storage_options)
 
+    @property
+    def paths(self) -> Results:
+        """Where in the output the measurement's results lie."""
+        return Results(self.measurement.prefix)
+
     @cached_property
-    def results(self) -> Storage:
-        """Where the evaluation's features, metrics and report lie: the output, or a folder in it."""
-        return Storage(self.evaluation.url(self.config.out), self.storage_options)
+    def schedule(self) -> Schedule:
+        """The model's."""
+        return self.model.schedule()
 
     @cached_property
     def settings(self) -> list[Setting]:
         """The grid, in the order of the table."""
-        return settings(self.config, self.model.num_train_timesteps)
+        return settings(self.config, self.schedule)
 
     @cached_property
     def result(self) -> Result:
@@ -72,33 +75,58 @@ class Run:
         for setting in self.settings:
             # a damaged row is measured again
             with contextlib.suppress(DamagedFileError):
-                rows[setting] = self.results.read_json(metrics_path(setting))
+                rows[setting] = self.storage.read_json(self.paths.row(setting.slug))
         return rows
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of sweep.json."""
+        samplers = {setting.sampler.name: setting.sampler.version for setting in self.settings}
+        return {
+            "format": FORMAT,
+            "config": self.config.model_dump(),
+            "fingerprint": fingerprint(self.identity),
+            "identity": self.identity,
+            "samplers": self.earlier_samplers | samplers,
+            "model": asdict(self.model),
+            "evaluation": asdict(self.measurement),
+        }
 
-def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None) -> Run:
+
+def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None, cap_batch: bool = True) -> Run:
     """Return the run of a config; reads the model's config and the output's sweep.json, writes nothing.
+
+    Args:
+        config: what is asked for.
+        storage_options: fsspec's, for the output.
+        cap_batch: draw in no larger batches than the run has images in a shard. An output that has larger ones keeps
+            them: kernels choose their sums by the size of a batch.
 
     Raises:
         UserError: the model cannot be used, the grid does not fit it, or the output is another run's.
 
     """
-    model = unet.describe(model_folder(config.model))
-    settings(config, model.num_train_timesteps)
-    identity = config.identity(model.digest)
-    names_of = config.extractor, config.extractor_weights, config.reference
-    evaluation = open_evaluation(*names_of, model.image_shape, identity)
-    run = Run(config, model, identity, evaluation, storage_options)
-    _, names = open_folder("--out", config.out, storage_options)
-    if "sweep.json" in names:
+    model = read_checkpoint(model_folder(config.model)).info
+    settings(config, model.schedule())
+    storage, names = open_folder("--out", config.out, storage_options)
+    saved: dict[str, Any] = {}
+    if SWEEP in names:
         try:
             with _of_this_release(config.out):
-                there = run.storage.read_json("sweep.json")["evaluation"]["identity"]
+                saved = _read_saved(storage)
+                there = saved["evaluation"]["identity"]
         except DamagedFileError as error:
             text = f"--out {error}: move sweep.json away, and the same command goes on from the files"
             raise UserError(text) from error
+    if cap_batch and not (saved and there.get("batch_size") == config.batch_size):
+        capped = min(config.batch_size, config.shard_size, config.num_images)
+        config = config.model_copy(update={"batch_size": capped})
+    identity = config.identity(model.digest)
+    names_of = config.extractor, config.extractor_weights, config.reference
+    measurement = open_measurement(*names_of, model.image_shape, identity)
+    run = Run(config, model, identity, measurement, storage_options, saved.get("samplers", {}))
+    if saved:
         _assert_same(run, there)
-    elif foreign := [name for name in names if name not in OURS]:
+    elif foreign := [name for name in names if name not in TOP]:
         raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
     else:
         _assert_files_are_of(run)
@@ -109,18 +137,20 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     """Return the run that is in an output, without loading its model.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or this release cannot read it.
         DamagedFileError: its sweep.json is broken.
 
     """
     storage, names = open_folder("--out", out, storage_options)
-    if "sweep.json" not in names:
+    if SWEEP not in names:
         raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
     with _of_this_release(out):
-        saved = storage.read_json("sweep.json")
+        saved = _read_saved(storage)
         config = SweepConfig.model_validate(saved["config"] | {"out": out})
-        model = unet.ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
-        return Run(config, model, saved["identity"], Evaluation.load(saved["evaluation"]), storage_options)
+        known = {name.name: saved["model"][name.name] for name in fields(ModelInfo)}
+        model = ModelInfo(**known | {"image_shape": tuple(known["image_shape"])})
+        measurement = Measurement.load(saved["evaluation"])
+        return Run(config, model, saved["identity"], measurement, storage_options, saved["samplers"])
 
 
 def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -> tuple[Storage, list[str]]:
@@ -137,6 +167,30 @@ def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -
         raise UserError(f"{option} {url}: {error}") from error
 
 
+def _read_saved(storage: Storage) -> dict[str, Any]:
+    """Return the content of sweep.json, with what format 1 left out.
+
+    Raises:
+        UserError: it is of a later format, or has images of samplers that this release does not have as they were.
+
+    """
+    saved = storage.read_json(SWEEP)
+    if (there := saved.get("format", 1)) > FORMAT:
+        raise UserError(
+            f"--out {storage.url} has format {there}, and this release reads up to {FORMAT}: use a later one"
+        )
+    saved.setdefault("samplers", {"ddim": 1})
+    for name, version in saved["samplers"].items():
+        here = SAMPLERS[name].version if name in SAMPLERS else None
+        if here != version:
+            which = "does not have it" if here is None else f"has version {here}"
+            raise UserError(
+                f"--out {storage.url} has images of version {version} of {name}, and this release {which}: "
+                "use the release that drew them, or give another --out"
+            )
+    return saved
+
+
 def _assert_files_are_of(run: Run) -> None:
     """Have the files of an output that lost its sweep.json say whose they are: the first of each kind is read."""
     for kind in ("images", "features"):
@@ -147,9 +201,9 @@ def _assert_files_are_of(run: Run) -> None:
         shard = next(planned for planned, lacking in zip_longest(shards, missing) if planned != lacking)
         try:
             if kind == "images":
-                read_footer(run.storage, shard, run.fingerprint)
+                read_footer(run.storage, shard, shard.setting.fingerprint(run.identity))
             else:
-                read_planned(run.storage, shard.path(kind), shard, run.evaluation.fingerprint)
+                read_planned(run.storage, shard.path(kind), shard, shard.setting.fingerprint(run.measurement.identity))
         except DamagedFileError as error:
             raise UserError(f"--out {error}: without sweep.json nothing says more, give another --out") from error
 
@@ -158,12 +212,14 @@ def _assert_files_are_of(run: Run) -> None:
 def _of_this_release(out: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, KeyError, TypeError, ValidationError) as error:
+    except UserError:
+        raise
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:  # ValidationError is a ValueError
         raise UserError.because(f"--out {out}: its sweep.json is not one of this release", error) from error
 
 
 def _assert_same(run: Run, there: dict[str, Any]) -> None:
-    here = run.evaluation.identity
+    here = run.measurement.identity
     differ = [name for name in here if there.get(name) != here[name]]
     if not differ:
         return

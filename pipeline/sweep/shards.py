@@ -9,6 +9,7 @@ from typing import overload
 
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
+from pipeline.sweep.layout import folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,14 @@ class Shard:
         """Network calls × images."""
         return self.setting.nfe * self.rows
 
+    @property
+    def full_name(self) -> str:
+        """Name it among all settings."""
+        return f"{self.setting.slug}/{self.name}"
+
     def path(self, kind: str) -> str:
-        """Path in the output; `kind` is "images" or "features"."""
-        return f"{folder(kind, self.setting)}/{self.name}"
+        """Path in the output; `kind` is "images", "features", or more."""
+        return f"{folder(kind, self.setting.slug)}/{self.name}"
 
 
 class Shards(Sequence[Shard]):
@@ -81,11 +87,6 @@ class Shards(Sequence[Shard]):
         return Shard(setting, first, min(first + self.shard_size, self.num_images))
 
 
-def folder(kind: str, setting: Setting) -> str:
-    """Return the folder of one setting's files, as hive partitioning names it."""
-    return f"{kind}/setting={setting.slug}"
-
-
 def plan_all(settings: Sequence[Setting], num_images: int, shard_size: int) -> Shards:
     """Cut the seeds 0 … num_images-1 of each setting into shards."""
     return Shards([(setting, range(0, num_images, shard_size)) for setting in settings], num_images, shard_size)
@@ -96,11 +97,19 @@ def plan(setting: Setting, num_images: int, shard_size: int) -> list[Shard]:
     return [*plan_all([setting], num_images, shard_size)]
 
 
-def pending(storage: Storage, kind: str, shards: Shards) -> Shards:
-    """Return the shards whose file is not there, by one listing a setting. An empty file counts as missing."""
+def pending(storage: Storage, kind: str, shards: Shards, prefix: str = "") -> Shards:
+    """Return the shards whose file is not there, by one listing a setting. An empty file counts as missing.
+
+    Args:
+        storage: the output.
+        kind: "images", "features", or more.
+        shards: which to look for.
+        prefix: of an evaluation's paths.
+
+    """
     missing: list[tuple[Setting, Sequence[int]]] = []
     for setting, firsts in shards.parts:
-        found = storage.ls(folder(kind, setting))
+        found = storage.ls(prefix + folder(kind, setting.slug))
         of_setting = Shards([(setting, firsts)], shards.num_images, shards.shard_size)
         missing.append((setting, array("q", (shard.first for shard in of_setting if not found.get(shard.name)))))
     return Shards(missing, shards.num_images, shards.shard_size)

@@ -1,126 +1,116 @@
-"""The stages of a sweep: claim, draw, evaluate. Each does what is missing and nothing else."""
+"""Complete a sweep or another evaluation of it: each work does what is missing, and a report is written."""
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+import sys
+from dataclasses import replace
 
 from pipeline import UserError
-from pipeline.cluster.executor import ActorPool, cluster
-from pipeline.cluster.resources import Request, Resources, joins_a_cluster
-from pipeline.evaluation.reference import REFERENCE_PATH
-from pipeline.storage.store import DamagedFileError, StorageError
+from pipeline.cluster.executor import Cluster, cluster
+from pipeline.cluster.resources import Request
+from pipeline.evaluation.measurement import Measurement, open_measurement
+from pipeline.reporting.report import publish
+from pipeline.storage.sealed import fingerprint
+from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.result import Result
 from pipeline.sweep.run import Run
-from pipeline.sweep.shards import Shard, pending
-from pipeline.work.draw import Sampler
-from pipeline.work.extract import FeatureWorker
-from pipeline.work.perform import stage, write_from_worker
+from pipeline.sweep.shards import pending
+from pipeline.work.claim import claim, claim_evaluation, claimed
+from pipeline.work.draw import Draw
+from pipeline.work.extract import Extract
+from pipeline.work.measure import Measure
+from pipeline.work.perform import perform
 
 
-def claim(run: Run, resources: Resources | None = None) -> None:
-    """Write sweep.json, the first file of a run; given `resources`, from a worker, as all that follows.
+def complete(run: Run, request: Request) -> None:
+    """Draw and measure what is missing of a sweep, write its report and print the tables.
 
-    Raises:
-        UserError: the output cannot be written, or what a worker writes there is not seen here.
-        PoolBrokenError: no worker came.
-
-    """
-    content = {
-        "config": run.config.model_dump(),
-        "fingerprint": run.fingerprint,
-        "identity": run.identity,
-        "model": asdict(run.model),
-        "evaluation": asdict(run.evaluation),
-    }
-    try:
-        run.storage.remove_stale_temporaries()
-        if resources is None:
-            run.storage.write_json("sweep.json", content)
-        else:
-            write_from_worker(run.storage, run.storage_options, resources, "sweep.json", content)
-    except (OSError, StorageError, DamagedFileError) as error:
-        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
-
-
-@contextlib.contextmanager
-def claimed(run: Run, request: Request) -> Iterator[Resources]:
-    """Start or join a cluster, then claim the output, where workers may be on other machines from one of them.
+    Where nothing is missing Ray is not started. result.json says what happens meanwhile.
 
     Raises:
-        UserError, PoolBrokenError: see `cluster` and `claim`.
+        IncompleteError: a shard or a setting failed for good; all others are done.
 
     """
-    with cluster(request) as resources:
-        claim(run, resources if joins_a_cluster() else None)
-        yield resources
+    grid = len(run.settings), len(run.settings) * run.config.num_images
+    if not Draw(run).tasks() and len(run.metrics()) == len(run.settings):
+        claim(run)
+        print("nothing to draw: every shard is there", file=sys.stderr)
+        with run.result.recorded(*grid):
+            print(publish(run))
+        return
+    with claimed(run, request) as joined, run.result.recorded(*grid):
+        draw_and_measure(run, joined, run.result)
+        print(publish(run))
 
 
-def sampler_arguments(run: Run) -> dict[str, Any]:
-    """Return what a `Sampler` of this run takes beside its device."""
-    return {
-        "out": run.config.out,
-        "storage_options": run.storage_options,
-        "model": run.config.model,
-        "model_digest": run.identity["model"],
-        "precision": run.config.dtype,
-        "seed": run.config.seed,
-        "batch_size": run.config.batch_size,
-        "fingerprint": run.fingerprint,
-    }
-
-
-def feature_worker_arguments(run: Run) -> dict[str, Any]:
-    """Return what a `FeatureWorker` of this run's evaluation takes beside its device."""
-    config = run.config
-    return {
-        "out": config.out,
-        "storage_options": run.storage_options,
-        "evaluation": run.evaluation,
-        "num_images": config.num_images,
-        "shard_size": config.shard_size,
-        "batch_size": config.batch_size,
-        "fingerprint": run.fingerprint,
-    }
-
-
-def draw(run: Run, resources: Resources, result: Result | None = None) -> None:
-    """Draw the missing shards; `result` notes what that does and costs.
+def draw_and_measure(run: Run, joined: Cluster, result: Result | None = None) -> None:
+    """Do what is missing of a run's images and of its own measurement; `result` notes it.
 
     Raises:
-        IncompleteError: a shard failed for good; all others are drawn.
+        IncompleteError: a shard or a setting failed for good; all others are done.
 
     """
-    shards = pending(run.storage, "images", run.shards())
-    pool = ActorPool(Sampler, sampler_arguments(run), resources)
-    try:
-        stage("drawing", pool, "draw_shard", shards, lambda shard: shard.cost, result)
-    finally:
-        pool.close()
+    perform(Draw(run), joined, result)
+    measure(run, joined, result)
 
 
-def evaluate(run: Run, resources: Resources, result: Result | None = None) -> None:
-    """Extract the missing features and measure the settings that have no metrics; see `draw`.
+def measure(run: Run, joined: Cluster, result: Result | None = None) -> None:
+    """Do what is missing of a run's measurement; see `draw_and_measure`."""
+    perform(Extract(run), joined, result)
+    perform(Measure(run), joined, result)
+
+
+def print_plan(run: Run) -> None:
+    """Say what a sweep consists of and what of it is missing."""
+    shards = run.shards()
+    missing = pending(run.storage, "images", shards)
+    lacking = dict.fromkeys(run.settings, 0)
+    for shard in missing:
+        lacking[shard.setting] += 1
+    a_setting = len(shards) // len(run.settings)
+    for setting, count in lacking.items():
+        print(f"{setting.slug:<32} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found")
+    print(
+        f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
+        f"fingerprint {fingerprint(run.identity)}\n"
+        f"{len(shards) - len(missing)} shards found, {len(missing)} missing: "
+        f"{sum(shard.cost for shard in missing):,} network calls × images to do"
+    )
+
+
+def measure_again(
+    run: Run, request: Request, extractor: str | None, weights: str | None, reference: str | None
+) -> None:
+    """Measure the images of a finished sweep in other features or against another reference; print the tables.
+
+    Args:
+        run: the sweep.
+        request: of a cluster.
+        extractor: None for the sweep's own.
+        weights: of the extractor; None for the sweep's own where the extractor is.
+        reference: None for the sweep's own.
 
     Raises:
-        IncompleteError: an image file is damaged, or a setting could not be measured.
+        UserError: images are missing, or it cannot be done.
 
     """
-    pool = ActorPool(FeatureWorker, feature_worker_arguments(run), resources)
-    try:
-        tasks: list[Shard | None] = [*pending(run.results, "features", run.shards())]
-        if not run.results.ls("features").get(REFERENCE_PATH.removeprefix("features/")):
-            tasks.append(None)
-        stage(
-            "features",
-            pool,
-            "extract_shard",
-            tasks,
-            lambda shard: shard.rows if shard else run.config.num_images,
-            result,
-        )
-        measured = run.metrics()
-        unmeasured = [setting for setting in run.settings if setting not in measured]
-        stage("metrics", pool, "measure", unmeasured, lambda _: run.config.num_images, result)
-    finally:
-        pool.close()
+    if missing := pending(run.storage, "images", run.shards()):
+        raise UserError(f"--out {run.config.out} lacks {len(missing)} image files: finish the sweep first")
+    run = replace(run, measurement=_chosen(run, extractor, weights, reference))
+    if len(run.metrics()) < len(run.settings):
+        with cluster(request) as joined:
+            claim_evaluation(run)
+            measure(run, joined)
+    else:
+        print("nothing to measure: every setting is", file=sys.stderr)
+    print(publish(run))
+
+
+def _chosen(run: Run, extractor: str | None, weights: str | None, reference: str | None) -> Measurement:
+    own = run.measurement
+    extractor = extractor or own.extractor.name
+    # weights belong to their extractor
+    weights = weights or (own.extractor.weights if extractor == own.extractor.name else None)
+    spec = reference or own.reference.spec
+    chosen = open_measurement(extractor, weights, spec, run.model.image_shape, run.identity)
+    if chosen.identity == own.identity:
+        return own
+    return replace(chosen, path=f"{EVALUATIONS}/{extractor}-{fingerprint(chosen.identity)[:8]}")

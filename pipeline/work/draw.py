@@ -1,21 +1,28 @@
-"""Sampler: the model in __init__, then one shard to one file a call. A plain class; it runs anywhere."""
+"""Draw: one shard of a setting becomes one file of images."""
 
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline.cluster.device import device_name
-from pipeline.diffusion import checkpoint as unet
+from pipeline.cluster.task import Task, Tasks
 from pipeline.diffusion import noise
-from pipeline.diffusion.samplers import ddim
-from pipeline.storage.local import model_folder
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.network import Precision, UNet
+from pipeline.diffusion.pixels import to_uint8
+from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion.schedule import Node, Schedule
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, write_images
-from pipeline.sweep.shards import Shard
+from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
+from pipeline.sweep.model import model_folder
+from pipeline.sweep.shards import Shard, pending, plan_all
+from pipeline.work.base import Claims, File, Output, RunWork
 
 
 @dataclass(frozen=True)
@@ -27,34 +34,27 @@ class Drawn:
     digest: str
 
 
-class Sampler:
-    """Draws shards of images. The same object serves a unit test, an embedded Ray and a cluster."""
+@dataclass(frozen=True)
+class DrawArguments:
+    """What a `DrawWorker` is made of."""
 
-    def __init__(
-        self,
-        device: str,
-        out: str,
-        storage_options: dict[str, Any] | None,
-        model: str,
-        model_digest: str,
-        precision: unet.Precision,
-        seed: int,
-        batch_size: int,
-        fingerprint: str,
-    ) -> None:
+    output: Output
+    identity: dict[str, Any]
+    """The run's."""
+    model: str
+    """See `model_folder`. It must be the identity's on every node."""
+    precision: Precision
+    seed: int
+    """The run's."""
+    batch_size: int
+    """Images a network call."""
+
+
+class DrawWorker:
+    """Holds the network. On a CPU it is one thread: a sum's order, so its last bit, depends on how many share it."""
+
+    def __init__(self, device: str, arguments: DrawArguments) -> None:
         """Load the model.
-
-        Args:
-            device: "cpu" or "cuda". On a CPU a worker is one thread: a sum's order, so its last bit, depends on how
-                many threads share it.
-            out: URL of the output.
-            storage_options: fsspec's.
-            model: see `sources.model_folder`.
-            model_digest: what it must be on this node.
-            precision: of the network.
-            seed: the run's.
-            batch_size: images a network call.
-            fingerprint: the run's, for the files.
 
         Raises:
             ValueError: the model here is another one, or the device has no such precision.
@@ -62,34 +62,33 @@ class Sampler:
         """
         if device == "cpu":
             torch.set_num_threads(1)
-            if precision == "tf32":
+            if arguments.precision == "tf32":
                 raise ValueError("tf32 is a GPU's, and torch sees none here")
-        info = unet.describe(model_folder(model))
-        if info.digest != model_digest:
-            raise ValueError(f"model {model!r} is another one on this node: digest {info.digest}, not {model_digest}")
-        self.precision = precision
-        self.eps_model = unet.UNet(info, device, precision)
-        self.image_shape = info.image_shape
-        self.alphas_cumprod = info.alphas_cumprod()
+        checkpoint = read_checkpoint(model_folder(arguments.model))
+        here, asked = checkpoint.info.digest, arguments.identity["model"]
+        if here != asked:
+            raise ValueError(f"model {arguments.model!r} is another one on this node: digest {here}, not {asked}")
         self.device = device
-        self.seed = seed
-        self.batch_size = batch_size
-        self.fingerprint = fingerprint
-        self.storage = Storage(out, storage_options)
+        self.arguments = arguments
+        self.eps_model = UNet(checkpoint.weights, device, arguments.precision)
+        self.image_shape = checkpoint.info.image_shape
+        self.schedule = checkpoint.info.schedule()
+        self.storage = arguments.output.open()
 
-    def draw_shard(self, shard: Shard) -> Drawn:
+    def do(self, shard: Shard) -> Drawn:
         """Draw the images of a shard and commit its file."""
         start = time.perf_counter()
+        size = self.arguments.batch_size
         # Every batch is full, the last one by seeds past the end: kernels choose their sums by batch size.
         batches = [
-            self.draw_batch(shard.setting, torch.arange(first, first + self.batch_size, device=self.device))
-            for first in range(shard.first, shard.end, self.batch_size)
+            self.draw_batch(shard.setting, torch.arange(first, first + size, device=self.device))
+            for first in range(shard.first, shard.end, size)
         ]
         pixels = np.concatenate(batches)[: shard.rows]
         seconds = time.perf_counter() - start
-        digest = pixel_digest(pixels)
-        info = ImageFile(self.fingerprint, shard.rows, digest, seconds, device_name(self.device), torch.__version__)
-        write_images(self.storage, shard, pixels, info)
+        digest, fingerprint = pixel_digest(pixels), shard.setting.fingerprint(self.arguments.identity)
+        info = ImageFile(fingerprint, shard.rows, digest, seconds, device_name(self.device), torch.__version__)
+        write_images(self.storage, shard, pixels, info, tau_of(shard.setting, self.schedule))
         return Drawn(shard.rows, seconds, digest)
 
     @torch.inference_mode()
@@ -102,20 +101,53 @@ class Sampler:
         """
 
         def normal(step: int) -> torch.Tensor:
-            return noise.normal(self.seed, seeds, step, self.image_shape)
+            return noise.normal(self.arguments.seed, seeds, step, self.image_shape)
 
-        x_0 = ddim.sample(
-            self.eps_model,
-            normal(noise.X_T_STEP),
-            list(setting.tau),
-            self.alphas_cumprod,
-            noise=normal,
-            eta=setting.eta,
-            clip=setting.clip,
-        )
+        def step_noise(node: Node) -> torch.Tensor:
+            return normal(noise.step_of(node.t, self.schedule.resolution))
+
+        predict = predictor(self.eps_model, setting.clip)
+        x_0 = setting.sampler.sample(predict, normal(noise.X_T_STEP), setting.grid(self.schedule), step_noise)
         if bad := seeds[~x_0.flatten(1).isfinite().all(1)].tolist():
             raise ValueError(
                 f"{len(bad)} of {len(seeds)} images are not finite, the first has seed {bad[0]}: the weights are "
-                f"broken, or too large for --dtype {self.precision}"
+                f"broken, or too large for --dtype {self.arguments.precision}"
             )
-        return ddim.to_uint8(x_0).permute(0, 2, 3, 1).cpu().numpy()
+        return to_uint8(x_0).permute(0, 2, 3, 1).cpu().numpy()
+
+
+class Draw(RunWork[DrawArguments, Shard, Drawn]):
+    """The images of a run."""
+
+    name = "drawing"
+    on_gpu = True
+    worker = DrawWorker
+
+    @property
+    def arguments(self) -> DrawArguments:
+        """Of the run's model and noise."""
+        config = self.run.config
+        of_config = config.model, config.dtype, config.seed, config.batch_size
+        return DrawArguments(Output.of(self.run), self.run.identity, *of_config)
+
+    def tasks(self) -> Tasks[Shard]:
+        """Return the shards that have no image file."""
+        return Tasks(
+            pending(self.run.storage, "images", self.run.shards()),
+            lambda shard: Task(shard, shard.full_name, shard.setting.slug, shard.rows, shard.cost),
+        )
+
+    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+        """Return the image files."""
+        for shard in plan_all(settings, self.run.config.num_images, self.run.config.shard_size):
+            fingerprint = shard.setting.fingerprint(self.run.identity)
+            yield File(shard.path("images"), partial(_check_images, shard, fingerprint), shard=shard)
+
+
+def tau_of(setting: Setting, schedule: Schedule) -> list[float]:
+    """Return the ascending timesteps that the network sees, whole ones as integers."""
+    return [int(node.t) if node.t.is_integer() else node.t for node in reversed(setting.grid(schedule)[:-1])]
+
+
+def _check_images(shard: Shard, fingerprint: str, storage: Storage) -> Claims:
+    return {shard.path("images"): read_footer(storage, shard, fingerprint).digest}

@@ -1,125 +1,119 @@
-"""FeatureWorker: the extractor in __init__; image files to feature files, feature files to a setting's metrics."""
+"""Extract: an image file becomes a feature file, and the reference becomes features once an output."""
 
-from dataclasses import asdict
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline.cluster.task import Task, Tasks
 from pipeline.evaluation.extractors import make_extractor
-from pipeline.evaluation.features import Features, extract, read_features, write_features
-from pipeline.evaluation.measurement import Evaluation
-from pipeline.evaluation.metrics import compute_metrics
-from pipeline.evaluation.reference import REFERENCE_PATH, Reference, make_reference, read_reference, write_reference
-from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.evaluation.features import extract, write_features
+from pipeline.evaluation.measurement import Measurement
+from pipeline.evaluation.reference import make_reference, read_reference, write_reference
+from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
-from pipeline.sweep.shards import Shard, folder, plan
+from pipeline.sweep.layout import Results
+from pipeline.sweep.measured import read_planned
+from pipeline.sweep.shards import Shard, pending, plan_all
+from pipeline.work.base import Claims, File, Output, RunWork
+
+THE_REFERENCE = "the reference"
+Source = Shard | str
+"""A shard, or `THE_REFERENCE`."""
 
 
-def metrics_path(setting: Setting) -> str:
-    """Return the path of a setting's row of metrics.json."""
-    return f"{folder('features', setting)}/_metrics.json"
+@dataclass(frozen=True)
+class ExtractArguments:
+    """What an `ExtractWorker` is made of."""
+
+    output: Output
+    measurement: Measurement
+    batch_size: int
+    """Images a call of the extractor."""
+    identity: dict[str, Any]
+    """The run's."""
 
 
-def manifest_path(setting: Setting) -> str:
-    """Return the path of the list of a setting's image files, which closes the setting."""
-    return f"{folder('images', setting)}/_manifest.json"
+class ExtractWorker:
+    """Holds the feature extractor."""
 
-
-class FeatureWorker:
-    """Turns images into numbers. A plain class, as `Sampler` is."""
-
-    def __init__(
-        self,
-        device: str,
-        out: str,
-        storage_options: dict[str, Any] | None,
-        evaluation: Evaluation,
-        num_images: int,
-        shard_size: int,
-        batch_size: int,
-        fingerprint: str,
-    ) -> None:
-        """Load the extractor; see `Sampler` for the arguments that the two share."""
+    def __init__(self, device: str, arguments: ExtractArguments) -> None:
+        """Load the extractor."""
         if device == "cpu":
             torch.set_num_threads(1)
         self.device = device
-        self.storage = Storage(out, storage_options)
-        self.results = Storage(evaluation.url(out), storage_options)
-        self.evaluation = evaluation
-        self.extractor = make_extractor(evaluation.extractor, device)
-        self.num_images = num_images
-        self.shard_size = shard_size
-        self.batch_size = batch_size
-        self.fingerprint = fingerprint
+        self.arguments = arguments
+        self.storage = arguments.output.open()
+        self.extractor = make_extractor(arguments.measurement.extractor, device)
 
-    @cached_property
-    def reference(self) -> Reference:
-        """What `extract_shard(None)` wrote."""
-        return read_reference(self.results, REFERENCE_PATH)
-
-    def extract_shard(self, shard: Shard | None) -> int:
-        """Write the features of an image file, or of the reference for None; return the number of rows."""
-        if shard is None:
-            described, extractor = self.evaluation.reference, self.evaluation.extractor
-            reference = make_reference(described, self.extractor, extractor, self.device, self.batch_size)
-            write_reference(self.results, REFERENCE_PATH, reference)
+    def do(self, source: Source) -> int:
+        """Write the features of an image file or of the reference; return the number of rows."""
+        measurement, size = self.arguments.measurement, self.arguments.batch_size
+        if isinstance(source, str):
+            described, extractor = measurement.reference, measurement.extractor
+            reference = make_reference(described, self.extractor, extractor, self.device, size)
+            write_reference(self.storage, Results(measurement.prefix).reference, reference)
             return len(reference.mu) if reference.features is None else len(reference.features)
-        pixels, info = read_images(self.storage, shard, self.fingerprint)
+        pixels, info = read_images(self.storage, source, source.setting.fingerprint(self.arguments.identity))
         images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        features, logits = extract(self.extractor, images, self.device, self.batch_size)
-        metadata = asdict(info) | {"fingerprint": self.evaluation.fingerprint}
-        write_features(self.results, shard.path("features"), shard.first, features, logits, metadata)
-        return shard.rows
+        features, logits = extract(self.extractor, images, self.device, size)
+        metadata = asdict(info) | {"fingerprint": source.setting.fingerprint(measurement.identity)}
+        path = measurement.prefix + source.path("features")
+        write_features(self.storage, path, source.first, features, logits, metadata)
+        return source.rows
 
-    def measure(self, setting: Setting) -> dict[str, Any]:
-        """Compute a setting's row of metrics.json, write it beside the features, and close the setting's images.
 
-        Raises:
-            DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
+class Extract(RunWork[ExtractArguments, Source, int]):
+    """The features of a run in one measurement."""
 
+    name = "features"
+    on_gpu = True
+    worker = ExtractWorker
+
+    @property
+    def arguments(self) -> ExtractArguments:
+        """Of the run and its measurement."""
+        run = self.run
+        return ExtractArguments(Output.of(run), run.measurement, run.config.batch_size, run.identity)
+
+    def tasks(self) -> Tasks[Source]:
+        """Return the shards that have no feature file, and the reference where it is not there."""
+        run = self.run
+        prefix, reference = run.measurement.prefix, run.paths.reference
+        missing: list[Source] = [*pending(run.storage, "features", run.shards(), prefix)]
+        folder, _, name = reference.rpartition("/")
+        if not run.storage.ls(folder).get(name):
+            missing.append(THE_REFERENCE)
+
+        def task(source: Source) -> Task[Source]:
+            if isinstance(source, str):
+                return Task(source, source, None, 0, run.config.num_images)
+            return Task(source, source.full_name, source.setting.slug, source.rows, source.rows)
+
+        return Tasks(missing, task)
+
+    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+        """Return the feature files and the reference.
+
+        Another evaluation than the sweep's need not know settings that came later: their features may be missing.
         """
-        shards = plan(setting, self.num_images, self.shard_size)
-        parts, whole = read_setting(self.results, shards, self.evaluation.fingerprint)
-        seconds = sum(part.metadata["seconds"] for part in parts)
-        row = {
-            **setting.describe(),
-            "num_images": self.num_images,
-            **compute_metrics(whole.features, whole.logits, self.reference),
-            "seconds": seconds,
-            "images_per_second": self.num_images / seconds,
-            "reference": self.reference.provenance,
-            "device": "/".join(sorted({part.metadata["device"] for part in parts})),
-        }
-        sizes = self.storage.ls(folder("images", setting))
-        files = {
-            shard.name: {"rows": shard.rows, "size": sizes[shard.name], "digest": part.metadata["digest"]}
-            for shard, part in zip(shards, parts, strict=True)
-        }
-        described = asdict(setting)
-        manifest = {"fingerprint": self.fingerprint, "setting": described, "files": files}
-        self.storage.write_json(manifest_path(setting), manifest)
-        self.results.write_json(metrics_path(setting), row)
-        return row
+        run, prefix = self.run, self.run.measurement.prefix
+        yield File(run.paths.reference, partial(_check_reference, run.paths.reference))
+        for shard in plan_all(settings, run.config.num_images, run.config.shard_size):
+            path = prefix + shard.path("features")
+            fingerprint = shard.setting.fingerprint(run.measurement.identity)
+            needed = not prefix or run.paths.row(shard.setting.slug) in found
+            yield File(path, partial(_check_features, path, shard, fingerprint), (shard.path("images"),), needed)
 
 
-def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) -> Features:
-    """Return a shard's features, with its seeds and its evaluation checked. Raises DamagedFileError."""
-    part = read_features(storage, path)
-    where = f"{storage.url}/{path}"
-    if part.seeds != list(range(shard.first, shard.end)):
-        raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
-    if part.metadata["fingerprint"] != fingerprint:
-        found = part.metadata["fingerprint"]
-        raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {fingerprint}")
-    return part
+def _check_features(path: str, shard: Shard, fingerprint: str, storage: Storage) -> Claims:
+    return {shard.path("images"): read_planned(storage, path, shard, fingerprint).metadata["digest"]}
 
 
-def read_setting(storage: Storage, shards: list[Shard], fingerprint: str) -> tuple[list[Features], Features]:
-    """Return the features of a setting's shards, each checked, and all of them as one. Raises DamagedFileError."""
-    parts = [read_planned(storage, shard.path("features"), shard, fingerprint) for shard in shards]
-    seeds = [seed for part in parts for seed in part.seeds]
-    features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
-    return parts, Features(seeds, features, logits, {})
+def _check_reference(path: str, storage: Storage) -> Claims:
+    read_reference(storage, path)
+    return {}

@@ -1,24 +1,22 @@
-"""A whole output against its plan: every bad, missing or surplus file by name; and bad ones set aside."""
+"""Verify: a whole output against what its works own, every bad, missing or surplus file by name; and bad ones aside."""
 
 import contextlib
 import itertools
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from pipeline.evaluation.measurement import FOLDER, Evaluation
-from pipeline.evaluation.reference import REFERENCE_PATH, read_reference
-from pipeline.storage.store import DamagedFileError, Storage
-from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import read_footer
-from pipeline.sweep.result import RESULT_PATH
+from pipeline import UserError
+from pipeline.cluster.executor import Cluster
+from pipeline.cluster.task import Task, Tasks, Work
+from pipeline.evaluation.measurement import Measurement
+from pipeline.storage.store import DamagedFileError
+from pipeline.sweep.grid import Setting, described
+from pipeline.sweep.layout import EVALUATION, EVALUATIONS, SET_ASIDE, manifest
 from pipeline.sweep.run import Run
-from pipeline.sweep.shards import Shard, plan
-from pipeline.work.extract import manifest_path, metrics_path, read_planned
-
-SET_ASIDE = "_set-aside"
+from pipeline.work.base import Claims, File, Output
+from pipeline.work.perform import perform
+from pipeline.work.registry import WORKS
 
 
 @dataclass(frozen=True)
@@ -31,176 +29,94 @@ class Problem:
     text: str
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What reading a shard's files showed."""
+class VerifyWorker:
+    """Reads files and checks every byte of their pages."""
 
-    digest: str | None
-    """Of the pixels; None where they cannot be trusted."""
-    problems: list[Problem]
+    def __init__(self, device: str, arguments: Output) -> None:
+        self.storage = arguments.open()
 
-
-class Verifier:
-    """Reads a shard's files and checks every byte of their pages. A plain class, as `Sampler` is."""
-
-    def __init__(
-        self,
-        device: str,
-        out: str,
-        storage_options: dict[str, Any] | None,
-        fingerprint: str,
-        evaluations: list[Evaluation],
-    ) -> None:
-        self.storage = Storage(out, storage_options)
-        self.fingerprint = fingerprint
-        self.evaluations = evaluations
-
-    def check_shard(self, shard: Shard) -> Checked:
-        """Check the image file and its feature files. That a file is missing is found by the listing instead."""
-        problems = []
-        digest = None
+    def do(self, file: File) -> Claims | str:
+        """Return what a file says of others, or what is wrong with it."""
         try:
-            digest = read_footer(self.storage, shard, self.fingerprint).digest
+            return file.read(self.storage)
         except DamagedFileError as error:
-            problems.append(Problem(shard.path("images"), "bad", str(error)))
-        for evaluation in self.evaluations:
-            path = evaluation.prefix + shard.path("features")
-            try:
-                made_from = read_planned(self.storage, path, shard, evaluation.fingerprint).metadata["digest"]
-                if digest is not None and made_from != digest:
-                    problems.append(Problem(path, "bad", f"{self.storage.url}/{path}: made from other pixels"))
-            except DamagedFileError as error:
-                problems.append(Problem(path, "bad", str(error)))
-        return Checked(digest, problems)
+            return str(error)
 
 
 class Inventory:
-    """The files of an output as one listing shows them, beside those that its plan asks for."""
+    """The files of an output as one listing shows them, beside those that its works own."""
 
     def __init__(self, run: Run) -> None:
         """List the output.
 
         Settings of an earlier, other grid of the same run count as planned: their manifests name them. So do the
         folders of other evaluations.
+
+        Raises:
+            UserError: a setting is of a sampler that this release does not have.
+
         """
-        self.storage = storage = run.storage
         self.run = run
-        self.fingerprint = run.fingerprint
-        listed = storage.find()
+        listed = run.storage.find()
         self.set_aside = {path for path in listed if path.startswith(f"{SET_ASIDE}/")}
         self.found = {path: size for path, size in listed.items() if path not in self.set_aside}
         self.settings = list(dict.fromkeys([*run.settings, *self._closed_settings()]))
-        shape = run.config.num_images, run.config.shard_size
-        self.shards = [shard for setting in self.settings for shard in plan(setting, *shape)]
-        self.evaluations = [run.evaluation, *self._other_evaluations()]
+        self.runs = [run, *(replace(run, measurement=other) for other in self._other_measurements())]
+
+    @cached_property
+    def files(self) -> dict[str, File]:
+        """Path → file of all that a finished output has."""
+        owned = (kind(run).files(self.settings, self.found) for run in self.runs for kind in WORKS.values())
+        return {file.path: file for file in itertools.chain.from_iterable(owned)}
 
     def unread_problems(self) -> list[Problem]:
         """Return what the listing alone shows: missing and surplus files."""
-        needed = {"sweep.json"} | {manifest_path(setting) for setting in self.settings}
-        needed |= {shard.path("images") for shard in self.shards}
-        known = {RESULT_PATH}
-        for evaluation in self.evaluations:
-            prefix = evaluation.prefix
-            # another evaluation than the sweep's need not know settings that came later
-            measured = [s for s in self.settings if not prefix or prefix + metrics_path(s) in self.found]
-            needed |= {prefix + name for name in ("metrics.json", REFERENCE_PATH, *map(metrics_path, measured))}
-            features = {shard: prefix + shard.path("features") for shard in self.shards}
-            needed |= {path for shard, path in features.items() if shard.setting in measured}
-            known |= {*features.values(), f"{prefix}evaluation.json"}
+        url = self.run.storage.url
         missing = [
-            Problem(path, "missing", f"{self.storage.url}/{path} is {'empty' if path in self.found else 'missing'}")
-            for path in sorted(needed)
-            if not self.found.get(path)
+            Problem(path, "missing", f"{url}/{path} is {'empty' if path in self.found else 'missing'}")
+            for path, file in sorted(self.files.items())
+            if file.needed and not self.found.get(path)
         ]
-        reports = tuple(f"{evaluation.prefix}report/" for evaluation in self.evaluations)
+        reports = tuple(run.paths.report() for run in self.runs)
         surplus = [
-            Problem(path, "surplus", f"{self.storage.url}/{path} is not in the plan")
-            for path in sorted(set(self.found) - needed - known)
+            Problem(path, "surplus", f"{url}/{path} is not in the plan")
+            for path in sorted(self.found.keys() - self.files.keys())
             if not path.startswith(reports)
         ]
         return missing + surplus
 
-    def readable(self) -> list[Shard]:
-        """Return the shards that have a file to read."""
-        return [shard for shard in self.shards if any(self.found.get(path) for path in self._files(shard))]
-
-    def closing_problems(self, digests: dict[Shard, str | None]) -> list[Problem]:
-        """Check what is there once a setting or the sweep is done: manifests, metrics, reference features.
+    def read_problems(self, said: Mapping[str, Claims | str]) -> list[Problem]:
+        """Return what reading has shown.
 
         Args:
-            digests: of the shards' pixels, None where they cannot be trusted.
+            said: path → what `VerifyWorker` returned of that file.
 
         """
-        problems = self._attempt(RESULT_PATH, partial(self.storage.read_json, RESULT_PATH))
-        for setting in self.settings:
-            drawn = {shard.name: d for shard, d in digests.items() if shard.setting == setting and d}
-            manifest = manifest_path(setting)
-            problems += self._attempt(manifest, partial(self._check_manifest, manifest, drawn))
-        for evaluation in self.evaluations:
-            prefix = evaluation.prefix
-            rows: dict[Setting, Any] = {}
-            for setting in self.settings:
-                path = prefix + metrics_path(setting)
-                problems += self._attempt(path, partial(self._read_row, rows, setting, path))
-            # the grid may have changed since another evaluation than the sweep's
-            of_grid = [rows[setting] for setting in self.run.settings if setting in rows]
-            check = among([*rows.values()]) if prefix else same(of_grid)
-            metrics = f"{prefix}metrics.json"
-            problems += self._attempt(metrics, partial(self.storage.read_checked, metrics, check))
-            real = prefix + REFERENCE_PATH
-            problems += self._attempt(real, partial(read_reference, self.storage, real))
-        return problems
+        url = self.run.storage.url
+        bad = {path: text for path, text in said.items() if isinstance(text, str)}
+        claims = {path: claim for path, claim in said.items() if not isinstance(claim, str)}
+        for path, claim in claims.items():
+            for other, digest in claim.items():
+                if other in claims and claims[other].get(other, digest) != digest:
+                    bad[path] = f"{url}/{path}: it was made from another content of {other}"
+        return [Problem(path, "bad", text) for path, text in sorted(bad.items())]
 
     def made_from(self, problems: list[Problem]) -> set[str]:
-        """Return the paths of bad and surplus files, and of what was made from them.
-
-        From an image: features, metrics, manifest. Metrics go with a bad or missing manifest: both are made at once.
-        """
-        paths = {problem.path for problem in problems if problem.kind != "missing"}
-        for shard in self.shards:
-            images, *features = self._files(shard)
-            if images in paths:
-                paths |= {*features, manifest_path(shard.setting)}
-            for evaluation, path in zip(self.evaluations, features, strict=True):
-                if path in paths:
-                    paths.add(evaluation.prefix + metrics_path(shard.setting))
-        for prefix in (evaluation.prefix for evaluation in self.evaluations):
-            if prefix + REFERENCE_PATH in paths:
-                paths |= {prefix + metrics_path(setting) for setting in self.settings}
-        named, own = {problem.path for problem in problems}, self.run.evaluation.prefix
-        paths |= {own + metrics_path(setting) for setting in self.settings if manifest_path(setting) in named}
+        """Return the paths of bad and surplus files, and of all that was made from bad or missing ones."""
+        paths = {problem.path for problem in problems}
+        followed: set[str] = set()
+        while paths != followed:
+            followed = set(paths)
+            paths |= {path for path, file in self.files.items() if not followed.isdisjoint(file.made_from)}
         return {path for path in paths if path in self.found}
 
-    def _files(self, shard: Shard) -> list[str]:
-        features = [evaluation.prefix + shard.path("features") for evaluation in self.evaluations]
-        return [shard.path("images"), *features]
-
-    def _read_row(self, rows: dict[Setting, Any], setting: Setting, path: str) -> None:
-        rows[setting] = self.storage.read_json(path)
-
-    def _check_manifest(self, path: str, drawn: dict[str, str]) -> None:
-        manifest = self.storage.read_json(path)
-        if manifest["fingerprint"] != self.fingerprint:
-            raise DamagedFileError(f"{self.storage.url}/{path}: it has fingerprint {manifest['fingerprint']}")
-        for name, digest in drawn.items():
-            if manifest["files"].get(name, {}).get("digest") != digest:
-                raise DamagedFileError(f"{self.storage.url}/{path}: it has another digest of {name}")
-
-    def _attempt(self, path: str, check: Callable[[], object]) -> list[Problem]:
-        try:
-            if self.found.get(path):
-                check()
-        except DamagedFileError as error:
-            return [Problem(path, "bad", str(error))]
-        return []
-
-    def _other_evaluations(self) -> list[Evaluation]:
+    def _other_measurements(self) -> list[Measurement]:
         found = []
         for path in self.found:
-            if path.startswith(f"{FOLDER}/") and path.endswith("/evaluation.json"):
+            if path.startswith(f"{EVALUATIONS}/") and path.endswith(f"/{EVALUATION}"):
                 # where it is damaged, all of its folder is surplus
                 with contextlib.suppress(DamagedFileError):
-                    found.append(Evaluation.load(self.storage.read_json(path)))
+                    found.append(Measurement.load(self.run.storage.read_json(path)))
         return found
 
     def _closed_settings(self) -> list[Setting]:
@@ -208,37 +124,54 @@ class Inventory:
         for path in self.found:
             if path.startswith("images/") and path.endswith("/_manifest.json"):
                 try:
-                    manifest = self.storage.read_json(path)
+                    closed = self.run.storage.read_json(path)
+                    setting = described(closed["setting"], self.run.schedule)
                 except DamagedFileError:
                     continue
-                setting = Setting(**manifest["setting"] | {"tau": tuple(manifest["setting"]["tau"])})
-                if manifest["fingerprint"] == self.fingerprint and manifest_path(setting) == path:
+                except ValueError as error:
+                    raise UserError(f"{self.run.storage.url}/{path}: {error}") from error
+                fingerprint = setting.fingerprint(self.run.identity)
+                if closed["fingerprint"] == fingerprint and manifest(setting.slug) == path:
                     found.append(setting)
         return found
 
 
-def same(rows: list[dict[str, Any]]) -> Callable[[bytes], None]:
-    """Return a check that raises where metrics.json holds anything but these rows."""
+class Verify(Work[Output, File, Claims | str]):
+    """Every file of an output that is there."""
 
-    def check(data: bytes) -> None:
-        if json.loads(data) != rows:
-            raise ValueError("it does not hold the rows that were measured")
+    name = "verifying"
+    on_gpu = False
+    worker = VerifyWorker
 
-    return check
+    def __init__(self, inventory: Inventory) -> None:
+        self.inventory = inventory
+
+    @property
+    def arguments(self) -> Output:
+        """The output."""
+        return Output.of(self.inventory.run)
+
+    def tasks(self) -> Tasks[File]:
+        """Return the files that are there and not empty."""
+        found = self.inventory.found
+
+        def task(file: File) -> Task[File]:
+            if file.shard is None:
+                return Task(file, file.path, None, 0, found[file.path])
+            return Task(file, file.path, file.shard.setting.slug, file.shard.rows, found[file.path])
+
+        return Tasks([file for path, file in self.inventory.files.items() if found.get(path)], task)
 
 
-def among(rows: list[dict[str, Any]]) -> Callable[[bytes], None]:
-    """Return a check that raises where metrics.json holds a row that is not one of these."""
-
-    def check(data: bytes) -> None:
-        if any(row not in rows for row in json.loads(data)):
-            raise ValueError("it holds a row that was not measured")
-
-    return check
+def verify(inventory: Inventory, cluster: Cluster) -> list[Problem]:
+    """Read every file in parallel and return all problems."""
+    said: dict[str, Claims | str] = {}
+    perform(Verify(inventory), cluster, on_done=lambda file, answer: said.update({file.path: answer}))
+    return inventory.read_problems(said) + inventory.unread_problems()
 
 
 def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
-    """Move bad and surplus files, and what was made from them, under `_set-aside/`; return the paths moved.
+    """Move bad and surplus files, and what was made from bad or missing ones, under `_set-aside/`; return the paths.
 
     Nothing is deleted: what was set aside before keeps its name, and the next one of that name gets a number.
     """
@@ -246,5 +179,5 @@ def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
     paths = sorted(inventory.made_from(problems))
     for path in paths:
         names = (f"{prefix}{path}.{i}" if i else prefix + path for i in itertools.count())
-        inventory.storage.move(path, next(name for name in names if name not in inventory.set_aside))
+        inventory.run.storage.move(path, next(name for name in names if name not in inventory.set_aside))
     return paths

@@ -1,0 +1,29 @@
+"""A setting's features, read back from its files: exactly the planned seeds of this run, in their order."""
+
+import torch
+
+from pipeline.evaluation.features import Features, read_features
+from pipeline.evaluation.measurement import Measurement
+from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.sweep.shards import Shard
+
+
+def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) -> Features:
+    """Return a shard's features, with its seeds and its setting's fingerprint checked. Raises DamagedFileError."""
+    part = read_features(storage, path)
+    where = f"{storage.url}/{path}"
+    if part.seeds != list(range(shard.first, shard.end)):
+        raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
+    if part.metadata["fingerprint"] != fingerprint:
+        found = part.metadata["fingerprint"]
+        raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {fingerprint}")
+    return part
+
+
+def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]) -> tuple[list[Features], Features]:
+    """Return the features of a setting's shards, each checked, and all of them as one. Raises DamagedFileError."""
+    fingerprint = shards[0].setting.fingerprint(measurement.identity)
+    parts = [read_planned(storage, measurement.prefix + shard.path("features"), shard, fingerprint) for shard in shards]
+    seeds = [seed for part in parts for seed in part.seeds]
+    features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
+    return parts, Features(seeds, features, logits, {})

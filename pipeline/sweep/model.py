@@ -1,0 +1,51 @@
+"""A model by what the user calls it: the embedded one, a folder, a checkpoint, a URL or a hub name."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from pipeline import UserError
+from pipeline.diffusion.convert import convert
+from pipeline.storage.local import local_path, once, sha256_of
+
+EMBEDDED = {"digits": "digits-ddpm"}
+"""Names of the models that travel with the package, and their folders under `pipeline/assets`."""
+CHECKPOINTS = (".ckpt", ".pth", ".pt")
+"""How files of the DDIM authors' format end."""
+
+
+def model_folder(model: str) -> Path:
+    """Return the local diffusers folder of a model.
+
+    Args:
+        model: "digits", the embedded one; a folder; a `.ckpt` or `.pth` of the authors' format, which is converted;
+            an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
+
+    Raises:
+        UserError: there is no such thing, or it cannot be reached.
+
+    """
+    if model in EMBEDDED:
+        return Path(str(files("pipeline") / "assets" / EMBEDDED[model]))
+    is_checkpoint = model.endswith(CHECKPOINTS)
+    if not is_checkpoint and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists():
+        return _from_hub(model)
+    path = local_path("--model", model)
+    if not is_checkpoint or path.is_dir():
+        return path
+    return once(sha256_of(path), "converted", lambda folder: convert(path, folder))
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    parts = ("*.json", "unet/*.json", "scheduler/*.json")
+    weights = "diffusion_pytorch_model"
+    try:
+        # The hub's own cache has locks, so that actors of one node do not download twice.
+        folder = Path(snapshot_download(name, allow_patterns=[*parts, f"*{weights}.safetensors"]))
+        if not [*folder.rglob(f"{weights}.safetensors")]:
+            snapshot_download(name, allow_patterns=[*parts, f"*{weights}.bin"])
+    except Exception as error:  # offline, unknown, private: the hub has a class for each
+        raise UserError.because(f"--model {name} is no folder here and cannot be had from the hub", error) from error
+    return folder

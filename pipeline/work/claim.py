@@ -1,0 +1,113 @@
+"""Claim an output: sweep.json is the first file of a run, and evaluation.json that of another evaluation."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from pipeline import UserError
+from pipeline.cluster.executor import Cluster, cluster
+from pipeline.cluster.monitor import Patience
+from pipeline.cluster.resources import Request, joins_a_cluster
+from pipeline.cluster.task import Task
+from pipeline.storage.store import DamagedFileError, StorageError
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.layout import RESULT, SWEEP
+from pipeline.sweep.run import Run
+from pipeline.work.base import File, Output, RunWork, sealed_json
+
+Content = tuple[str, dict[str, Any]]
+"""Path and content of a file."""
+
+
+class Writer:
+    """Writes to the output from where workers are."""
+
+    def __init__(self, device: str, arguments: Output) -> None:
+        self.storage = arguments.open()
+
+    def do(self, item: Content) -> None:
+        """Commit a file as sealed JSON."""
+        self.storage.write_json(*item)
+
+
+class Claim(RunWork[Output, Content, None]):
+    """One worker writes the first file, so that a fleet is asked for only when one of it can write."""
+
+    name = "first worker"
+    on_gpu = True
+    worker = Writer
+
+    @property
+    def arguments(self) -> Output:
+        """The output."""
+        return Output.of(self.run)
+
+    def tasks(self) -> list[Task[Content]]:
+        """Return the one file. It is written by each run anew: the grid may have grown."""
+        return [Task((SWEEP, self.run.to_json()), SWEEP, None, 0, 1)]
+
+    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+        """Return sweep.json, result.json and evaluation.json."""
+        yield File(SWEEP, partial(sealed_json, SWEEP))
+        yield File(RESULT, partial(sealed_json, RESULT), needed=False)
+        if self.run.measurement.path:
+            path = self.run.paths.evaluation
+            yield File(path, partial(sealed_json, path), needed=False)
+
+
+def claim(run: Run, joined: Cluster | None = None) -> None:
+    """Write sweep.json; given a cluster, from one of its workers, as all that follows.
+
+    Raises:
+        UserError: the output cannot be written, or what a worker writes there is not seen here.
+        PoolBrokenError: no worker came.
+
+    """
+    try:
+        run.storage.remove_stale_temporaries()
+        if joined is None:
+            run.storage.write_json(SWEEP, run.to_json())
+        else:
+            _claim_from_worker(run, joined)
+    except (OSError, StorageError, DamagedFileError) as error:
+        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
+
+
+def claim_evaluation(run: Run) -> None:
+    """Write evaluation.json.
+
+    Raises:
+        UserError: the output cannot be written.
+
+    """
+    try:
+        run.storage.write_json(run.paths.evaluation, asdict(run.measurement))
+    except (OSError, StorageError) as error:
+        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
+
+
+@contextlib.contextmanager
+def claimed(run: Run, request: Request) -> Iterator[Cluster]:
+    """Start or join a cluster, then claim the output: from a worker, where workers may be on other machines.
+
+    Raises:
+        UserError, PoolBrokenError: see `cluster` and `claim`.
+
+    """
+    with cluster(request) as joined:
+        claim(run, joined if joins_a_cluster() else None)
+        yield joined
+
+
+def _claim_from_worker(run: Run, joined: Cluster) -> None:
+    work = Claim(run)
+    if failures := joined.pool(work.on_gpu).run(work, work.tasks(), Patience(work.name), first=True):
+        raise StorageError(f"by a worker: {failures[0].error}")
+    seen = None
+    with contextlib.suppress(DamagedFileError):
+        seen = run.storage.read_json(SWEEP)
+    if seen != json.loads(json.dumps(run.to_json())):
+        raise DamagedFileError("what a worker writes there is not seen here: give a URL, or a disk that all share")

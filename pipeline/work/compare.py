@@ -1,0 +1,98 @@
+"""Compare: one setting of a run beside a baseline's."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pipeline.cluster.task import Task, Work
+from pipeline.evaluation.measurement import Measurement
+from pipeline.evaluation.reference import read_reference
+from pipeline.regression.baseline import Baseline, image_digests, open_baseline, read_entry, speed
+from pipeline.regression.comparison import Comparison, estimate
+from pipeline.regression.statistics import fid_statistic
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.images import read_images
+from pipeline.sweep.layout import Results
+from pipeline.sweep.measured import read_setting
+from pipeline.sweep.run import Run
+from pipeline.sweep.shards import plan
+from pipeline.work.base import Output
+
+
+@dataclass(frozen=True)
+class CompareArguments:
+    """What a `CompareWorker` is made of."""
+
+    output: Output
+    measurement: Measurement
+    baseline: str
+    """URL."""
+    num_images: int
+    shard_size: int
+    identity: dict[str, Any]
+    """The run's."""
+
+
+class CompareWorker:
+    """Opens run and baseline."""
+
+    def __init__(self, device: str, arguments: CompareArguments) -> None:
+        if device == "cpu":
+            torch.set_num_threads(1)
+        self.device = device
+        self.arguments = arguments
+        self.storage = arguments.output.open()
+        self.baseline = open_baseline(arguments.baseline, arguments.output.storage_options)
+
+    def do(self, setting: Setting) -> Comparison:
+        """Compare one setting. Raises DamagedFileError."""
+        arguments = self.arguments
+        paths = Results(arguments.measurement.prefix)
+        entry = self.baseline.entries[setting.slug]
+        theirs, images = read_entry(self.baseline.storage, entry)
+        shards = plan(setting, arguments.num_images, arguments.shard_size)
+        parts, ours = read_setting(self.storage, arguments.measurement, shards)
+        reference = read_reference(self.storage, paths.reference).features
+        assert reference is not None  # `write_baseline` takes no others
+        differing = []
+        for shard, part, digest in zip(shards, parts, entry.digests, strict=True):
+            if part.metadata["digest"] != digest:
+                pixels, _ = read_images(self.storage, shard, setting.fingerprint(arguments.identity))
+                pairs = zip(image_digests(pixels), images[shard.first : shard.end], strict=True)
+                differing += [seed for seed, (here, there) in enumerate(pairs, shard.first) if here != there]
+        rate, devices = speed(parts)
+        whole = torch.arange(arguments.num_images)[None]
+        return Comparison(
+            setting,
+            self.storage.read_json(paths.row(setting.slug)),
+            entry.row,
+            differing,
+            *estimate(ours, theirs, reference, self.device),
+            float(fid_statistic(theirs.features, reference)(whole)),
+            (entry.images_per_second, rate),
+            (entry.devices, devices),
+        )
+
+
+class Compare(Work[CompareArguments, Setting, Comparison]):
+    """All settings of a run. Its results go to the driver, which writes a night's pages."""
+
+    name = "comparing"
+    on_gpu = True
+    worker = CompareWorker
+
+    def __init__(self, run: Run, baseline: Baseline) -> None:
+        self.run, self.baseline = run, baseline
+
+    @property
+    def arguments(self) -> CompareArguments:
+        """Of the run and the baseline."""
+        run, config = self.run, self.run.config
+        shape = config.num_images, config.shard_size
+        return CompareArguments(Output.of(run), run.measurement, self.baseline.storage.url, *shape, run.identity)
+
+    def tasks(self) -> list[Task[Setting]]:
+        """Return every setting."""
+        images = self.run.config.num_images
+        return [Task(setting, setting.slug, None, images, images) for setting in self.run.settings]

@@ -1,0 +1,148 @@
+"""Measure: the features of a setting become its row of metrics.json, and its images are closed by a manifest."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+
+from pipeline.cluster.task import Task
+from pipeline.evaluation.measurement import Measurement
+from pipeline.evaluation.metrics import compute_metrics
+from pipeline.evaluation.reference import Reference, read_reference
+from pipeline.storage.sealed import digest
+from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.sweep.grid import Setting, described
+from pipeline.sweep.layout import Results, folder, manifest
+from pipeline.sweep.measured import read_setting
+from pipeline.sweep.run import Run
+from pipeline.sweep.shards import plan
+from pipeline.work.base import Claims, File, Output, RunWork
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MeasureArguments:
+    """What a `MeasureWorker` is made of."""
+
+    output: Output
+    measurement: Measurement
+    num_images: int
+    shard_size: int
+    identity: dict[str, Any]
+    """The run's."""
+
+
+class MeasureWorker:
+    """Computes metrics, on the CPU."""
+
+    def __init__(self, device: str, arguments: MeasureArguments) -> None:
+        torch.set_num_threads(1)
+        self.arguments = arguments
+        self.paths = Results(arguments.measurement.prefix)
+        self.storage = arguments.output.open()
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What was extracted of it."""
+        return read_reference(self.storage, self.paths.reference)
+
+    def do(self, setting: Setting) -> Row:
+        """Compute a setting's row, write it beside the features, and close the setting's images.
+
+        Raises:
+            DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
+
+        """
+        num_images, measurement = self.arguments.num_images, self.arguments.measurement
+        shards = plan(setting, num_images, self.arguments.shard_size)
+        parts, whole = read_setting(self.storage, measurement, shards)
+        seconds = sum(part.metadata["seconds"] for part in parts)
+        row = {
+            **setting.describe(),
+            "num_images": num_images,
+            **compute_metrics(whole.features, whole.logits, self.reference),
+            "seconds": seconds,
+            "images_per_second": num_images / seconds,
+            "reference": self.reference.provenance,
+            "device": "/".join(sorted({part.metadata["device"] for part in parts})),
+        }
+        sizes = self.storage.ls(folder("images", setting.slug))
+        files = {
+            shard.name: {"rows": shard.rows, "size": sizes[shard.name], "digest": part.metadata["digest"]}
+            for shard, part in zip(shards, parts, strict=True)
+        }
+        fingerprint = setting.fingerprint(self.arguments.identity)
+        closed = {"fingerprint": fingerprint, "setting": setting.describe(), "files": files}
+        self.storage.write_json(manifest(setting.slug), closed)
+        self.storage.write_json(self.paths.row(setting.slug), row)
+        return row
+
+
+class Measure(RunWork[MeasureArguments, Setting, Row]):
+    """The metrics of a run in one measurement."""
+
+    name = "metrics"
+    on_gpu = False
+    worker = MeasureWorker
+
+    @property
+    def arguments(self) -> MeasureArguments:
+        """Of the run and its measurement."""
+        run, config = self.run, self.run.config
+        return MeasureArguments(Output.of(run), run.measurement, config.num_images, config.shard_size, run.identity)
+
+    def tasks(self) -> list[Task[Setting]]:
+        """Return the settings that have no row. None is followed by itself: it has one task."""
+        measured, images = self.run.metrics(), self.run.config.num_images
+        return [Task(s, s.slug, None, images, images) for s in self.run.settings if s not in measured]
+
+    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+        """Return rows, metrics.json, and the manifests, which are the images' and the sweep's own measurement makes."""
+        run, prefix = self.run, self.run.measurement.prefix
+        shape = run.config.num_images, run.config.shard_size
+        for setting in settings:
+            shards = plan(setting, *shape)
+            images = tuple(shard.path("images") for shard in shards)
+            features = tuple(prefix + shard.path("features") for shard in shards)
+            closing = manifest(setting.slug)
+            if not prefix:
+                fingerprint = setting.fingerprint(run.identity)
+                yield File(closing, partial(_check_manifest, closing, images, fingerprint), images)
+            row = run.paths.row(setting.slug)
+            # row and manifest are made at once
+            made_from = (*features, run.paths.reference, *([] if prefix else [closing]))
+            yield File(row, partial(_check_row, row), made_from, not prefix or row in found)
+        measured = [setting.slug for setting in settings if run.paths.row(setting.slug) in found]
+        yield File(run.paths.metrics, partial(_check_metrics, run, measured))
+
+
+def _check_manifest(path: str, images: Sequence[str], fingerprint: str, storage: Storage) -> Claims:
+    closed = storage.read_json(path)
+    if closed["fingerprint"] != fingerprint:
+        raise DamagedFileError(f"{storage.url}/{path}: it has fingerprint {closed['fingerprint']}")
+    claims = {f"{path.rpartition('/')[0]}/{name}": entry["digest"] for name, entry in closed["files"].items()}
+    if set(claims) != set(images):
+        raise DamagedFileError(f"{storage.url}/{path}: it does not list exactly the planned files")
+    return claims
+
+
+def _check_row(path: str, storage: Storage) -> Claims:
+    return {path: digest(storage.read_json(path))}
+
+
+def _check_metrics(run: Run, measured: Sequence[str], storage: Storage) -> Claims:
+    """Check metrics.json: the sweep's own holds the grid's rows in order; the grid may have changed since another's."""
+    grid = [setting.slug for setting in run.settings]
+
+    def parse(data: bytes) -> Claims:
+        rows = {described(row, run.schedule).slug: digest(row) for row in json.loads(data)}
+        expected = [*rows] if run.measurement.path else [slug for slug in grid if slug in measured]
+        if [*rows] != expected or not rows.keys() <= set(measured):
+            raise ValueError("it does not hold the rows that were measured")
+        return {run.paths.row(slug): content for slug, content in rows.items()}
+
+    return storage.read_checked(run.paths.metrics, parse)

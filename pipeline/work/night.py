@@ -1,0 +1,167 @@
+"""A night: the baseline's grid drawn anew, compared with it, judged, and written down."""
+
+import contextlib
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import RunFailedError, UserError
+from pipeline.cluster.resources import Request
+from pipeline.regression import history, summary, trend
+from pipeline.regression.baseline import (
+    EMBEDDED,
+    MAY_DIFFER,
+    Baseline,
+    open_baseline,
+    refuse_another,
+    versions,
+    write_baseline,
+)
+from pipeline.regression.comparison import Comparison
+from pipeline.regression.gate import Limits, check_extractor, judge
+from pipeline.storage.local import local_path
+from pipeline.storage.store import Storage, StorageError
+from pipeline.sweep.config import make_config
+from pipeline.sweep.layout import SWEEP
+from pipeline.sweep.run import Run, open_folder, open_run, saved_run
+from pipeline.work.claim import claimed
+from pipeline.work.compare import Compare
+from pipeline.work.complete import draw_and_measure
+from pipeline.work.perform import perform
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night that can be held: baseline and run fit each other."""
+
+    home: Storage
+    """The folder of all nights."""
+    name: str
+    baseline: Baseline
+    run: Run
+    date: datetime
+    since: float = field(default_factory=time.monotonic)
+
+
+def open_night(out: str, baseline: str, config: str | None, model: str | None, options: dict[str, Any] | None) -> Night:
+    """Return tonight, in a folder of its own: pixels of other code must not be found there and believed.
+
+    Args:
+        out: folder or URL of all nights.
+        baseline: URL, or the embedded one's name.
+        config: path or URL of a sweep.json, in place of the baseline's config.
+        model: another model than the baseline's.
+        options: fsspec's, for both.
+
+    Raises:
+        UserError: run or baseline cannot be had, or do not fit each other.
+
+    """
+    opened = open_baseline(baseline, options)
+    home, names = open_folder("--out", out, options)
+    if SWEEP in names:
+        raise UserError(f"--out {out} is a sweep's output: give the nights a folder of their own")
+    date = datetime.now(UTC)
+    name = f"{date:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
+    changed = {"out": f"{home.url}/runs/{name}"} | ({} if model is None else {"model": model})
+    if config is None:
+        wanted = opened.config.model_copy(update=changed)
+    else:
+        wanted = make_config(None, local_path("--config", config), changed)
+    # in batches of the baseline's size, whatever the number of images
+    return Night(home, name, opened, open_run(wanted, options, cap_batch=False), date)
+
+
+def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night, str]:
+    """Draw, compare and judge; return the answer and the paths of its pages.
+
+    Raises:
+        UserError: the extractor or the reference has changed under the same name.
+        RunFailedError: the run is not complete, or the pages cannot be written, so there is no answer to keep.
+
+    """
+    run, home, name = night.run, night.home, night.name
+    refuse_another(night.baseline, run.settings, run.measurement.identity)
+    try:
+        comparisons = _draw_and_compare(night, request)
+    except RunFailedError as error:
+        if not isinstance(error, StorageError):  # else the store is what failed, and its patience is spent
+            with contextlib.suppress(OSError, StorageError):
+                home.write("summary.md", summary.incomplete_markdown(name, str(error)).encode())
+                home.write("junit.xml", summary.incomplete_junit([s.slug for s in run.settings], str(error)))
+        raise RunFailedError(f"{error}\nthe run is not complete, so there is no answer") from error
+    check_extractor(comparisons, night.baseline.storage.url)
+    verdicts = judge(comparisons, limits)
+    seconds = time.monotonic() - night.since
+    against = f"{night.baseline.storage.url} of {night.baseline.written}"
+    answer = summary.Night(name, against, changes(night.baseline, run, comparisons), verdicts, seconds)
+    print(summary.to_markdown(answer), flush=True)
+    rows = history.rows(verdicts, name, night.date, versions()["torch"], run.identity["model"])
+    try:
+        history.append(home, name, rows)
+        home.write("summary.md", summary.to_markdown(answer).encode())
+        home.write("junit.xml", summary.to_junit(answer))
+        home.write("trend.html", trend.to_html(history.read(home), summary.headline(answer)).encode())
+    except (OSError, StorageError) as error:
+        raise RunFailedError(f"the pages in {home.url} cannot be written: {error}") from error
+    return answer, f"Files: {home.url}/summary.md, junit.xml, trend.html, history/{name}.parquet, runs/{name}/"
+
+
+def changes(baseline: Baseline, run: Run, comparisons: list[Comparison]) -> list[str]:
+    """Say in words what is not as it was for the baseline. Pixels are expected to be equal where nothing is."""
+    here = versions(run.settings)
+    texts = [
+        f"{name} {str(baseline.identity[name])[:12]} in the baseline, {str(run.identity[name])[:12]} tonight"
+        for name in MAY_DIFFER
+        if baseline.identity[name] != run.identity[name]
+    ]
+    texts += [
+        f"{name} {there} in the baseline, {here.get(name)} tonight"
+        for name, there in baseline.versions.items()
+        if here.get(name) != there
+    ]
+    devices = [sorted({name for c in comparisons for name in c.devices[side]}) for side in (0, 1)]
+    if devices[0] != devices[1]:
+        texts.append(f"device {' / '.join(devices[0])} in the baseline, {' / '.join(devices[1])} tonight")
+    return texts
+
+
+def update_baseline(url: str, out: str, options: dict[str, Any] | None) -> str:
+    """Write a baseline from a finished run; return what was written in words.
+
+    Raises:
+        UserError: the run or the baseline's folder is not what it should be.
+        RunFailedError: the run is not finished.
+
+    """
+    if url == EMBEDDED:
+        raise UserError("--update-baseline needs --baseline: a folder or URL to write to")
+    _, nights = open_folder("--out", f"{out}/runs", options)
+    if nights:
+        raise UserError(
+            f"--update-baseline: --out {out} holds nights: give one of them, such as {out}/runs/{nights[-1]}"
+        )
+    run = saved_run(out, options)
+    storage, names = open_folder("--baseline", url, options)
+    if SWEEP in names:
+        raise UserError(f"--baseline {url} is a sweep's output: give the baseline a folder of its own")
+    rows = run.metrics()
+    if unmeasured := [setting.slug for setting in run.settings if setting not in rows]:
+        raise RunFailedError(f"{out} is not finished, {unmeasured[0]} is not measured: finish the sweep first")
+    try:
+        size = write_baseline(storage, run)
+    except OSError as error:
+        raise UserError(f"--baseline {url} cannot be written: {error}") from error
+    return f"{len(rows)} settings × {run.config.num_images:,} images, {size:,} bytes in {url}"
+
+
+def _draw_and_compare(night: Night, request: Request) -> list[Comparison]:
+    """Draw and measure tonight's run and return its comparisons, in the order of the grid."""
+    run = night.run
+    found: dict[Any, Comparison] = {}
+    with claimed(run, request) as joined:
+        draw_and_measure(run, joined)
+        perform(Compare(run, night.baseline), joined, on_done=found.__setitem__)
+    return [found[setting] for setting in run.settings]
