@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.sweep.images import read_images
+from places import image_digest
+
 from pipeline.sweep.run import saved_run
 
 SIZE = {"num_images": 960, "shard_size": 40}
@@ -14,7 +15,7 @@ SHARDS = 48
 def digests(out):
     """Return path → digest of a run's images, each checked against its pixels."""
     opened = saved_run(str(out))
-    return {s.path("images"): read_images(opened.storage, s, opened.fingerprint)[1].digest for s in opened.shards()}
+    return {s.path("images"): image_digest(opened, s) for s in opened.shards()}
 
 
 def drawn(out):

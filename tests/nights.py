@@ -1,11 +1,13 @@
 """Comparisons made by hand, for the gate and its pages."""
 
+from schedules import SCHEDULE
+
 from pipeline.regression.comparison import Comparison
 from pipeline.regression.statistics import Estimate
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 
-GRID = settings(SweepConfig(steps=(10, 20), eta=(0.0, "hat")), 1000)
+GRID = settings(SweepConfig(steps=(10, 20), eta=(0.0, "hat")), SCHEDULE)
 HERE, THERE = ["AMD EPYC (family 25, model 17), 2 cores"], ["NVIDIA A100-SXM4-40GB"]
 
 

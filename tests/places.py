@@ -2,15 +2,15 @@
 
 import json
 
+from in_process import InProcess
 from processes import run, start
 
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import open_run, saved_run
-from pipeline.work.complete import claim, feature_worker_arguments, sampler_arguments
-from pipeline.work.draw import Sampler
-from pipeline.work.extract import FeatureWorker
+from pipeline.work import complete
+from pipeline.work.claim import claim
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
 FILES = 2 * (12 + 12) + 1  # images and features of two settings, and the reference
@@ -35,13 +35,16 @@ class Place:
     def outcome(self):
         """Digests of all images, and the metrics but for time; every file is a planned one."""
         opened = saved_run(self.url, self.options)
-        digests = {
-            s.path("images"): read_images(opened.storage, s, opened.fingerprint)[1].digest for s in opened.shards()
-        }
+        digests = {s.path("images"): image_digest(opened, s) for s in opened.shards()}
         assert len(self.parquet()) == FILES
         assert not [path for path in opened.storage.find() if path.endswith(".tmp")]
         rows = json.loads(opened.storage.read("metrics.json"))
         return digests, [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
+
+
+def image_digest(run, shard):
+    """The digest of a shard's images, checked against its pixels."""
+    return read_images(run.storage, shard, shard.setting.fingerprint(run.identity))[1].digest
 
 
 def draw_and_measure(out, **changes):
@@ -49,12 +52,5 @@ def draw_and_measure(out, **changes):
     config = SweepConfig(steps=(20,), eta=(0.0, "hat"), num_images=240, batch_size=20, shard_size=20)
     opened = open_run(config.model_copy(update={"out": str(out)} | changes))
     claim(opened)
-    sampler = Sampler("cpu", **sampler_arguments(opened))
-    worker = FeatureWorker("cpu", **feature_worker_arguments(opened))
-    for shard in opened.shards():
-        sampler.draw_shard(shard)
-        worker.extract_shard(shard)
-    worker.extract_shard(None)
-    for setting in opened.settings:
-        worker.measure(setting)
+    complete.draw_and_measure(opened, InProcess())
     return opened

@@ -2,12 +2,20 @@
 
 import heapq
 import itertools
+from typing import NamedTuple
 
 from pipeline.cluster.dispatch import Event
 
 
+class Job(NamedTuple):
+    """A task of the dispatcher that takes as many seconds as it costs."""
+
+    name: str
+    cost: float
+
+
 class SimulatedPool:
-    """Workers on a fake clock. A task is (name, seconds); `fate` may turn an attempt into "failed" or "died"."""
+    """Workers on a fake clock. A task is a `Job`; `fate` may turn an attempt into "failed" or "died"."""
 
     def __init__(self, size, fate=lambda task, attempt: "done", start_fate=lambda n: "ready"):
         self.size, self.fate, self.start_fate = size, fate, start_fate

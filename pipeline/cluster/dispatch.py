@@ -160,7 +160,7 @@ def run(
     """
     queue = _Queue(tasks)
     failures: list[Failure] = []
-    running: dict[Hashable, tuple[int, float]] = {}
+    running: dict[Hashable, tuple[int, Costly, float]] = {}
     idle: list[Hashable] = []
     starting = 0
     start_failures = 0
@@ -168,11 +168,12 @@ def run(
     proven: set[Hashable] = set()
     not_before = last_worker = pool.now()
 
-    def attempt_failed(index: int, worker: Hashable, error: object) -> None:
+    def attempt_failed(worker: Hashable, error: object) -> None:
+        index, task, _ = running.pop(worker)
         final = queue.attempt_failed(index, worker, max_attempts)
-        watcher.failed(tasks[index], str(error), final)
+        watcher.failed(task, str(error), final)
         if final:
-            failures.append(Failure(tasks[index], str(error)))
+            failures.append(Failure(task, str(error)))
 
     while queue or running:
         for worker in reversed([*idle] if queue else []):
@@ -180,9 +181,10 @@ def run(
             if index is None:
                 continue
             idle.remove(worker)
-            running[worker] = (index, pool.now())
-            pool.submit(worker, tasks[index])
-            watcher.started(tasks[index])
+            task = tasks[index]
+            running[worker] = (index, task, pool.now())
+            pool.submit(worker, task)
+            watcher.started(task)
         wanted = min(pool.size, len(queue) + len(running))
         while len(running) + len(idle) + starting < wanted and pool.now() >= not_before:
             pool.start()
@@ -193,14 +195,14 @@ def run(
                 start_failures = 0
                 idle.append(event.worker)
             elif event.kind in ("done", "failed"):
-                index, since = running.pop(event.worker)
                 idle.append(event.worker)
                 if event.kind == "done":
+                    _, task, since = running.pop(event.worker)
                     proven.add(event.worker)
                     in_a_row.pop(event.worker, None)
-                    watcher.done(tasks[index], event.value, pool.now() - since)
+                    watcher.done(task, event.value, pool.now() - since)
                     continue
-                attempt_failed(index, event.worker, event.value)
+                attempt_failed(event.worker, event.value)
                 in_a_row[event.worker] = in_a_row.get(event.worker, 0) + 1
                 if proven and in_a_row[event.worker] >= max_attempts:
                     idle.remove(event.worker)
@@ -209,7 +211,7 @@ def run(
             else:
                 pool.discard(event.worker)
                 if event.worker in running:
-                    attempt_failed(running.pop(event.worker)[0], event.worker, event.value)
+                    attempt_failed(event.worker, event.value)
                     # those without work may have gone with the same node: nothing says so until they are called
                     while idle:
                         pool.discard(idle.pop())

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pipeline import UserError
@@ -25,7 +26,7 @@ class Setting:
     nfe: int = field(compare=False)
     """Network calls an image. It follows from the rest and the model's T."""
 
-    @property
+    @cached_property
     def slug(self) -> str:
         """Name of the setting's folder."""
         spacing = self.spacing

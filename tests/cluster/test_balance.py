@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from schedules import SCHEDULE
 from simulated import SimulatedPool
 
 from pipeline.cluster.dispatch import Event, Watcher, run
@@ -19,6 +20,13 @@ TABLE_1 = SweepConfig(steps=(10, 20, 50, 100, 1000), eta=(0.0, 0.2, 0.5, 1.0, "h
 SECONDS_AN_IMAGE = {10: 1 / 721, 20: 1 / 376, 50: 1 / 149, 100: 1 / 78, 1000: 10 / 78}
 SPREAD = 0.1
 """Standard deviation of ln(seconds): one machine's shards of one setting."""
+
+
+class Blind:
+    """A shard that does not say what it costs."""
+
+    def __init__(self, shard):
+        self.setting, self.rows, self.cost = shard.setting, shard.rows, 0
 
 
 class RecordedPool(SimulatedPool):
@@ -37,9 +45,9 @@ class RecordedPool(SimulatedPool):
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 16, 61, 128, 255, 256])
 def test_the_dispatch_is_within_3_percent_of_the_lower_bound(workers):
-    shards = plan_all(settings(TABLE_1, 1000), TABLE_1.num_images, TABLE_1.shard_size)
+    shards = plan_all(settings(TABLE_1, SCHEDULE), TABLE_1.num_images, TABLE_1.shard_size)
     pool = RecordedPool(workers)
-    assert run(pool, shards, lambda shard: shard.cost, Watcher()) == []
+    assert run(pool, shards, Watcher()) == []
     assert len(pool.seconds) == 25 * 100
     start = 0.5
     bound = start + max(sum(pool.seconds) / workers, max(pool.seconds))
@@ -48,22 +56,25 @@ def test_the_dispatch_is_within_3_percent_of_the_lower_bound(workers):
 
 def test_the_order_of_the_plan_alone_would_not_be():
     """The bound is no matter of course: what the test above holds fails where cost is not looked at."""
-    shards = plan_all(settings(TABLE_1, 1000), TABLE_1.num_images, TABLE_1.shard_size)
+    shards = plan_all(settings(TABLE_1, SCHEDULE), TABLE_1.num_images, TABLE_1.shard_size)
     pool = RecordedPool(256)
-    run(pool, shards, lambda shard: 0, Watcher())
+    run(pool, [Blind(shard) for shard in shards], Watcher())
     assert pool.clock > 1.03 * (0.5 + max(sum(pool.seconds) / 256, max(pool.seconds)))
 
 
 MILLION = """
 import json, time
 import psutil
+from pipeline.diffusion.schedule import Schedule, alphas_cumprod, linear_betas
 from pipeline.sweep.config import SweepConfig
 from pipeline.cluster.dispatch import Event, run
 from pipeline.sweep.shards import plan_all
 from pipeline.sweep.grid import settings
 from pipeline.cluster.monitor import Monitor
+from pipeline.cluster.task import Task, Tasks
 
 process = psutil.Process()
+SCHEDULE = Schedule(tuple(alphas_cumprod(linear_betas()).tolist()))
 
 class Pool:
     def __init__(self):
@@ -86,16 +97,16 @@ class Pool:
         return self.clock
 
 config = SweepConfig(steps=(10, 20, 50, 100, 1000), num_images=40_000)
-grid = settings(config, 1000)
+grid = settings(config, SCHEDULE)
 before = process.memory_info().rss
 cpu = time.process_time()
 shards = plan_all(grid, config.num_images, 1)
 done = []
-monitor = Monitor("drawing", shards, lambda s: s.rows, lambda s: s.cost, lambda *a: lambda *b: None, lambda: None,
-                  lambda *a: None)
+tasks = Tasks(shards, lambda s: Task(s, s.full_name, s.setting.slug, s.rows, s.cost))
+monitor = Monitor("drawing", tasks, lambda *a: lambda *b: None, lambda: None, lambda *a: None)
 with monitor.progress:
     pool = Pool()
-    failures = run(pool, shards, lambda s: s.cost, monitor)
+    failures = run(pool, tasks, monitor)
 print(json.dumps({"shards": len(shards), "failures": len(failures), "cpu": time.process_time() - cpu,
                   "before": before, "added": pool.peak - before,
                   "done": sum(s["done"] for s in monitor.summary().values())}))

@@ -4,7 +4,7 @@ import random
 import weakref
 
 import pytest
-from simulated import SimulatedPool
+from simulated import Job, SimulatedPool
 
 from pipeline.cluster.dispatch import Event, PoolBrokenError, Watcher, run
 
@@ -30,11 +30,11 @@ class Log(Watcher):
 
 def dispatch(pool, tasks, log=None, **bounds):
     log = log or Log()
-    failures = run(pool, tasks, lambda task: task[1], log, **bounds)
+    failures = run(pool, tasks, log, **bounds)
     return log.finished, failures
 
 
-TASKS = [(f"t{i}", 1 + i % 7) for i in range(40)]
+TASKS = [Job(f"t{i}", 1 + i % 7) for i in range(40)]
 
 
 def test_every_task_is_done_once_the_most_expensive_first():
@@ -98,7 +98,7 @@ def test_one_broken_worker_fails_no_task_for_good_and_is_replaced():
             self._later(7 if broken else task[1], Event(worker, "failed" if broken else "done", "CUDA error"))
 
     pool = Pool(4)
-    done, failures = dispatch(pool, [(f"t{i}", 60) for i in range(100)])
+    done, failures = dispatch(pool, [Job(f"t{i}", 60) for i in range(100)])
     assert (len(done), failures) == (100, [])
     assert pool.discarded == [0, 4, 5]
     of = [task for worker, task in pool.log if worker in (0, 4, 5)]
@@ -131,15 +131,15 @@ def test_a_node_lost_in_the_tail_costs_a_task_one_attempt():
             self._later(ends - self.clock, Event(worker, "done" if ends == self.clock + task[1] else "died", "gone"))
 
     pool = Pool(8)
-    done, failures = dispatch(pool, [("long", 150), *((f"t{i}", 50) for i in range(7))])
+    done, failures = dispatch(pool, [Job("long", 150), *(Job(f"t{i}", 50) for i in range(7))])
     assert (len(done), failures) == (8, [])
-    assert pool.log.count(("long", 150)) == 2
+    assert pool.log.count(Job("long", 150)) == 2
     assert sorted(pool.discarded) == list(range(8))
 
 
 def test_replacements_wait():
     pool = SimulatedPool(1, fate=lambda task, attempt: "died" if attempt == 1 else "done")
-    dispatch(pool, [("a", 1.0), ("b", 1.0)])
+    dispatch(pool, [Job("a", 1.0), Job("b", 1.0)])
     # two deaths, a pause of a second after each, half a second a start, a second a task
     assert pool.clock >= 3 * 0.5 + 2 * 1.0 + 4 * 1.0
 
@@ -181,7 +181,7 @@ def test_workers_that_are_all_lost_are_waited_for_and_replaced():
         pool.size = 0 if 3 <= pool.clock < 63 else 3
 
     shrunk.tick = tick
-    done, failures = dispatch(pool, [(f"t{i}", 5) for i in range(10)], shrunk, start_timeout=100.0)
+    done, failures = dispatch(pool, [Job(f"t{i}", 5) for i in range(10)], shrunk, start_timeout=100.0)
     assert (len(done), failures) == (10, [])
     assert 55 < max(shrunk.without_worker) < 65
 
@@ -190,7 +190,7 @@ def test_a_pool_that_grows_is_used():
     pool = SimulatedPool(1)
     log = Log()
     log.tick = lambda without_worker: setattr(pool, "size", 1 if pool.clock < 20 else 4)
-    dispatch(pool, [(f"t{i}", 5) for i in range(40)], log)
+    dispatch(pool, [Job(f"t{i}", 5) for i in range(40)], log)
     assert pool.started == 4
     assert pool.clock < 20 + 40 * 5 / 4
 
@@ -201,7 +201,7 @@ def test_tasks_are_made_when_they_are_given_out():
 
     class Task:
         def __init__(self, index):
-            self.index = index
+            self.cost = -index
             alive.add(self)
 
     class Made:
@@ -221,6 +221,6 @@ def test_tasks_are_made_when_they_are_given_out():
             self._later(1.0, Event(worker, "done"))
             most.append(len(alive))
 
-    assert run(Pool(3), Made(), lambda task: -task.index, Watcher()) == []
+    assert run(Pool(3), Made(), Watcher()) == []
     assert len(most) == 1000
     assert max(most) <= 5

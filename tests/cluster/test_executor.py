@@ -6,7 +6,6 @@ from ray.exceptions import OutOfMemoryError, RuntimeEnvSetupError
 from pipeline.cluster import executor
 from pipeline.cluster.executor import AHEAD, ActorPool
 from pipeline.cluster.resources import Request, choose
-from pipeline.work.draw import Sampler
 
 
 @pytest.fixture
@@ -19,8 +18,8 @@ def nodes(monkeypatch):
 
 
 def pool(nodes, limit, autoscaling):
-    resources = choose(Request(1.0, num_workers=limit), [{"GPU": 1.0}], autoscaling)
-    return ActorPool(Sampler, {}, resources)
+    resources = choose(Request(gpus_per_worker=1.0, num_workers=limit), [{"GPU": 1.0}], autoscaling)
+    return ActorPool(resources)
 
 
 def test_an_autoscaling_cluster_is_asked_for_more_than_it_has(nodes):

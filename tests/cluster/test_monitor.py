@@ -5,14 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
+from schedules import SCHEDULE
 
 from pipeline.cluster import monitor, progress
+from pipeline.cluster.task import Task, Tasks
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.shards import plan_all
 
 ROOT = Path(__file__).parents[2]
-SHARDS = plan_all(settings(SweepConfig(steps=(10, 50), eta=(0.0,)), 1000), 100, 50)
+GRID = settings(SweepConfig(steps=(10, 50), eta=(0.0,)), SCHEDULE)
+SHARDS = Tasks(plan_all(GRID, 100, 50), lambda s: Task(s, s.full_name, s.setting.slug, s.rows, s.cost))
 TEN, FIFTY = "ddim-S10-eta0-linear", "ddim-S50-eta0-linear"
 
 
@@ -36,9 +39,7 @@ def watcher(clock, fed):
     def make(kind, name, text):
         return lambda value, tags: fed.append((name, tags["setting"], value))
 
-    watcher = monitor.Monitor(
-        "drawing", SHARDS, lambda s: s.rows, lambda s: s.cost, make, lambda: published.append(1), lambda *_: None
-    )
+    watcher = monitor.Monitor("drawing", SHARDS, make, lambda: published.append(1), lambda *_: None)
     watcher.published = published
     return watcher
 

@@ -19,7 +19,7 @@ GPUS = [{"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 3.0}, {"CPU": 2.0}]
     ],
 )
 def test_gpus_are_shared_or_joined_on_each_node(per_worker, slots, options):
-    resources = choose(Request(per_worker), GPUS, autoscaling=False)
+    resources = choose(Request(gpus_per_worker=per_worker), GPUS, autoscaling=False)
     assert (resources.slots(GPUS), resources.actor_options, resources.device) == (slots, options, "cuda")
 
 
@@ -33,7 +33,7 @@ def test_a_head_that_can_grow_is_there_for_gpus():
     head = [{"memory": 1e9}]
     assert choose(Request(), head, autoscaling=True).device == "cuda"
     assert choose(Request(), [{"CPU": 4.0}], autoscaling=True).device == "cpu"
-    assert choose(Request(0.5), [{"CPU": 4.0}], autoscaling=True).gpus == 0.5
+    assert choose(Request(gpus_per_worker=0.5), [{"CPU": 4.0}], autoscaling=True).gpus == 0.5
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_a_head_that_can_grow_is_there_for_gpus():
 )
 def test_what_does_not_fit_is_told_with_what_there_is(per_worker, nodes, says):
     with pytest.raises(UserError, match=says):
-        choose(Request(per_worker), nodes, autoscaling=False)
+        choose(Request(gpus_per_worker=per_worker), nodes, autoscaling=False)
 
 
 @pytest.mark.parametrize("gpus", [0.0, -1.0, 1.5, float("nan"), float("inf"), 1e-320])
 def test_shares_that_ray_does_not_know(gpus):
     with pytest.raises(UserError, match="--gpus-per-worker must be a share up to 1 or a whole number"):
-        Request(gpus)
+        Request(gpus_per_worker=gpus)
 
 
 @pytest.mark.parametrize("number", [0, -1])
@@ -74,14 +74,14 @@ def test_a_relative_path_is_refused_on_a_cluster_alone(out, monkeypatch):
         lambda: monkeypatch.setenv("RAY_ADDRESS", ""),
     ):
         alone()
-        assert Request(out=out).witness is None
+        assert Request(out=out, first_file="sweep.json").witness is None
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     with pytest.raises(UserError, match="a relative path is lost on a cluster"):
-        Request(out=out)
+        Request(out=out, first_file="sweep.json")
 
 
 def test_a_path_on_a_cluster_has_a_witness_and_a_url_has_none(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
-    assert Request(out="/shared/run/").witness == "/shared/run/sweep.json"
-    assert Request(out="file:///shared/run").witness == "/shared/run/sweep.json"
-    assert Request(out="s3://bucket/run").witness is None
+    assert Request(out="/shared/run/", first_file="sweep.json").witness == "/shared/run/sweep.json"
+    assert Request(out="file:///shared/run", first_file="sweep.json").witness == "/shared/run/sweep.json"
+    assert Request(out="s3://bucket/run", first_file="sweep.json").witness is None

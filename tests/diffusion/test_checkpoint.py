@@ -9,8 +9,9 @@ import torch
 from diffusers import AutoencoderKL, DDIMPipeline, DDIMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
-from pipeline.diffusion.checkpoint import UNet, describe
-from pipeline.storage.local import model_folder
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.network import UNet
+from pipeline.sweep.model import model_folder
 
 
 @pytest.fixture
@@ -24,37 +25,42 @@ def change(file: Path, **fields):
 
 
 def test_the_embedded_model_is_a_diffusers_pipeline():
-    info = describe(model_folder("digits"))
-    assert (info.image_shape, info.num_train_timesteps) == ((1, 8, 8), 1000)
+    checkpoint = read_checkpoint(model_folder("digits"))
+    assert (checkpoint.info.image_shape, checkpoint.info.num_train_timesteps) == ((1, 8, 8), 1000)
     pipe = DDIMPipeline.from_pretrained(model_folder("digits"))
     x = torch.randn(3, 1, 8, 8)
     with torch.no_grad():
-        assert torch.equal(UNet(info, "cpu")(x, 7), pipe.unet(x, 7).sample)
+        assert torch.equal(UNet(checkpoint.weights, "cpu")(x, 7), pipe.unet(x, 7).sample)
 
 
 def test_a_unet_folder_without_a_scheduler_has_ddpms_schedule(copy):
-    alone = describe(copy / "unet")
+    alone = read_checkpoint(copy / "unet").info
     assert alone.image_shape == (1, 8, 8)
-    torch.testing.assert_close(alone.alphas_cumprod(), describe(model_folder("digits")).alphas_cumprod())
+    assert alone.schedule() == read_checkpoint(model_folder("digits")).info.schedule()
 
 
 def test_the_schedule_is_the_checkpoints_own(copy):
     DDIMScheduler(500, beta_start=1e-3, beta_end=1e-2).save_pretrained(copy / "scheduler")
-    info = describe(copy)
+    checkpoint = read_checkpoint(copy)
     expected = DDIMScheduler(500, beta_start=1e-3, beta_end=1e-2).alphas_cumprod.double()
-    torch.testing.assert_close(info.alphas_cumprod(), expected, rtol=500 * 2**-24, atol=0)
+    torch.testing.assert_close(
+        torch.tensor(checkpoint.info.schedule().alphas_cumprod, dtype=torch.float64),
+        expected,
+        rtol=500 * 2**-24,
+        atol=0,
+    )
 
 
 def test_the_digest_follows_the_weights_and_the_schedule(copy):
-    before = describe(copy).digest
+    before = read_checkpoint(copy).info.digest
     change(copy / "scheduler" / "scheduler_config.json", beta_end=0.03)
-    assert describe(copy).digest != before
+    assert read_checkpoint(copy).info.digest != before
 
 
 def test_a_vae_is_refused(tmp_path):
     AutoencoderKL(block_out_channels=(32,), norm_num_groups=8).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="AutoencoderKL, not a UNet2DModel"):
-        describe(tmp_path)
+        read_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,7 @@ def test_a_vae_is_refused(tmp_path):
 def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, says):
     change(copy / "scheduler" / "scheduler_config.json", **fields)
     with pytest.raises(ValueError, match=says):
-        describe(copy)
+        read_checkpoint(copy)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +99,7 @@ def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, say
 def test_networks_that_the_sampler_cannot_use_are_refused(copy, fields, says):
     change(copy / "unet" / "config.json", **fields)
     with pytest.raises(ValueError, match=says):
-        describe(copy)
+        read_checkpoint(copy)
 
 
 def test_what_lacks_or_is_no_object_is_named(copy):
@@ -101,30 +107,30 @@ def test_what_lacks_or_is_no_object_is_named(copy):
     content = json.loads(config.read_text())
     config.write_text(json.dumps({name: value for name, value in content.items() if name != "in_channels"}))
     with pytest.raises(ValueError, match="config.json: in_channels: Field required"):
-        describe(copy)
+        read_checkpoint(copy)
     config.write_text("[]")
     with pytest.raises(ValueError, match="holds no JSON object"):
-        describe(copy)
+        read_checkpoint(copy)
     config.write_text(json.dumps(content))
     (copy / "weights.json").write_text('{"ema": "perhaps"}')
     with pytest.raises(ValueError, match="weights.json: ema: "):
-        describe(copy)
+        read_checkpoint(copy)
 
 
 def test_missing_and_broken_files_are_named(copy):
     with pytest.raises(ValueError, match=r"no .*nowhere/config\.json"):
-        describe(Path("nowhere"))
-    info = describe(copy)
+        read_checkpoint(Path("nowhere"))
+    checkpoint = read_checkpoint(copy)
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ValueError, match="cannot be loaded"):
-        UNet(info, "cpu")
+        UNet(checkpoint.weights, "cpu")
     weights.unlink()
     with pytest.raises(ValueError, match="save_pretrained"):
-        describe(copy)
+        read_checkpoint(copy)
     (copy / "unet" / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
-        describe(copy)
+        read_checkpoint(copy)
 
 
 @pytest.mark.parametrize(
@@ -144,15 +150,15 @@ def test_a_file_that_is_not_the_configs_network_is_refused_before_it_is_loaded(c
     file = copy / "unet" / "diffusion_pytorch_model.safetensors"
     save_file(change(load_file(file)), file)
     with pytest.raises(ValueError, match=says):
-        describe(copy)
+        read_checkpoint(copy)
 
 
 def test_the_unet_of_a_pipeline_has_the_pipelines_schedule(copy):
     change(copy / "scheduler" / "scheduler_config.json", num_train_timesteps=500)
-    assert describe(copy / "unet") == describe(copy)
+    assert read_checkpoint(copy / "unet").info == read_checkpoint(copy).info
     change(copy / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
     with pytest.raises(ValueError, match="v_prediction"):
-        describe(copy / "unet")
+        read_checkpoint(copy / "unet")
 
 
 def test_pickled_tensors_are_read_and_pickled_code_is_not_run(copy, tmp_path):
@@ -160,34 +166,36 @@ def test_pickled_tensors_are_read_and_pickled_code_is_not_run(copy, tmp_path):
     network = UNet2DModel.from_pretrained(copy / "unet")
     (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     network.save_pretrained(copy / "unet", safe_serialization=False)
-    info = describe(copy)
-    assert info.weights.endswith(".bin")
+    checkpoint = read_checkpoint(copy)
+    assert checkpoint.weights.suffix == ".bin"
     with torch.no_grad():
-        torch.testing.assert_close(UNet(info, "cpu")(x, 7), network(x, 7).sample)  # where tensors lie moves a last bit
+        torch.testing.assert_close(
+            UNet(checkpoint.weights, "cpu")(x, 7), network(x, 7).sample
+        )  # where tensors lie moves a last bit
 
     class Code:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "executed",))
 
-    torch.save(network.state_dict() | {"extra": Code()}, info.weights)
+    torch.save(network.state_dict() | {"extra": Code()}, checkpoint.weights)
     with pytest.raises(ValueError, match="cannot be loaded"):
-        UNet(describe(copy), "cpu")
+        UNet(read_checkpoint(copy).weights, "cpu")
     assert not (tmp_path / "executed").exists()
 
 
 def test_what_is_known_of_ema_is_read_from_the_note(copy):
-    assert describe(copy).ema is None
+    assert read_checkpoint(copy).info.ema is None
     (copy / "weights.json").write_text('{"ema": false}')
-    assert describe(copy).ema is False
-    assert describe(model_folder("digits")).ema is True
+    assert read_checkpoint(copy).info.ema is False
+    assert read_checkpoint(model_folder("digits")).info.ema is True
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_only_the_network_is_in_low_precision(copy, precision):
     x = torch.randn(2, 1, 8, 8)
-    info = describe(copy)
+    checkpoint = read_checkpoint(copy)
     with torch.no_grad():
-        full, low = UNet(info, "cpu")(x, 500), UNet(info, "cpu", precision)(x, 500)
+        full, low = UNet(checkpoint.weights, "cpu")(x, 500), UNet(checkpoint.weights, "cpu", precision)(x, 500)
     assert low.dtype == torch.float32
     # one rounding is 2^-8 of a bfloat16 and 2^-11 of a float16; a dozen layers add theirs
     assert 0 < (low - full).abs().max() < 12 * {"bfloat16": 2**-8, "float16": 2**-11}[precision] * full.abs().max()

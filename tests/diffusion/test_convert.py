@@ -15,8 +15,9 @@ from diffusers import DDIMPipeline
 from safetensors.torch import load_file
 
 from pipeline.diffusion import convert as module
-from pipeline.diffusion.checkpoint import UNet, describe
+from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.convert import convert, read_state_dict
+from pipeline.diffusion.network import UNet
 
 TIMESTEPS = (0, 1, 500, 999)
 # What is asked for, of outputs near 1. float32 came to 7e-6 at most over four seeds at CIFAR10's size, and to 3e-6 with
@@ -27,7 +28,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 def errors(folder, state, config, size):
     """Largest difference between the converted network and the authors' in float64, one a timestep."""
-    network = UNet(describe(folder), "cpu")
+    network = UNet(read_checkpoint(folder).weights, "cpu")
     x = torch.randn(1, config.channels, size, size, generator=torch.Generator().manual_seed(1))
     exact = {name: tensor.double() for name, tensor in state.items()}
     expected = ddim_authors.forward(exact, config, x.double().expand(4, -1, -1, -1), torch.tensor(TIMESTEPS))
@@ -63,7 +64,7 @@ def test_cifar10_is_of_the_published_size(cifar10):
 
 def test_cifar10_computes_what_the_authors_network_does(cifar10):
     state, folder = cifar10
-    assert describe(folder / "flat").image_shape == (3, 32, 32)
+    assert read_checkpoint(folder / "flat").info.image_shape == (3, 32, 32)
     assert max(errors(folder / "flat", state, CIFAR10, 32)) < TOLERANCE
 
 
@@ -85,7 +86,7 @@ def test_a_flat_file_and_the_trainers_list_give_the_same_weights(cifar10):
 def test_other_networks_compute_what_the_authors_do(config, tmp_path):
     state = random_state(config)
     convert(save(state, tmp_path / "x.ckpt"), tmp_path / "out")
-    assert describe(tmp_path / "out").image_shape == (config.channels, config.image_size, config.image_size)
+    assert read_checkpoint(tmp_path / "out").info.image_shape == (config.channels, config.image_size, config.image_size)
     # LSUN's six levels at a quarter of its size, in a sixteenth of the time: convolutions do not know the size.
     assert max(errors(tmp_path / "out", state, config, min(64, config.image_size))) < TOLERANCE
 

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from schedules import SCHEDULE, schedule
 
-from pipeline.diffusion.schedule import SPACINGS, alphas_cumprod, linear_betas, make_tau, parse_spacing, step_pairs
+from pipeline.diffusion.noise import FRACTIONAL, X_T_STEP, step_of
+from pipeline.diffusion.schedule import SPACINGS, TIME_0, alphas_cumprod, linear_betas, make_tau, parse_spacing
 
 
 def test_alphas_cumprod_in_float64_against_a_product_of_exact_terms():
@@ -80,8 +82,54 @@ def test_a_list_is_taken_as_it_is():
     assert parse_spacing("linear") is None
 
 
-def test_pairs_end_at_time_0():
-    assert step_pairs([0, 9, 39]) == [(39, 9), (9, 0), (0, -1)]
+def test_a_grid_ends_at_time_0_where_alpha_is_1():
+    grid = SCHEDULE.nodes([0, 9, 39])
+    assert [node.t for node in grid] == [39, 9, 0, -1]
+    assert [node.alpha_cumprod for node in grid] == [*(SCHEDULE.alphas_cumprod[t] for t in (39, 9, 0)), 1.0]
+    assert grid[-1] == TIME_0
+    assert (TIME_0.alpha, TIME_0.sigma, TIME_0.lam) == (1.0, 0.0, math.inf)
+
+
+def test_between_timesteps_the_logarithm_of_alpha_is_linear():
+    for t in (0.5, 3.25, 500.75, 998.5):
+        below, fraction = int(t), t - int(t)
+        low, high = (math.log(math.sqrt(SCHEDULE.alphas_cumprod[below + i])) for i in (0, 1))
+        node = SCHEDULE.node(t)
+        assert node.t == t
+        # float64: an exponential and two logarithms, each rounded
+        assert math.log(node.alpha) == pytest.approx((1 - fraction) * low + fraction * high, abs=1e-15)
+    assert SCHEDULE.node(999).alpha_cumprod == SCHEDULE.alphas_cumprod[999]
+
+
+def test_the_ends_are_those_of_the_papers_of_later_samplers():
+    """log(alpha / sigma) of DDPM's schedule is -5.0588 at its last timestep and 4.6051 at its first."""
+    assert SCHEDULE.node(999).lam == pytest.approx(-5.0588, abs=5e-5)
+    assert SCHEDULE.node(0).lam == pytest.approx(4.6051, abs=5e-5)
+
+
+@pytest.mark.parametrize("t", [0, 0.5, 51.72, 302.31, 652.59, 998.999, 999])
+def test_the_time_of_a_noise_level_is_found_again(t):
+    node = SCHEDULE.node(t)
+    # both ways round to the grid of times
+    assert abs(SCHEDULE.node_at(node.lam).t - node.t) <= SCHEDULE.resolution
+
+
+def test_logsnr_times_are_dpm_solvers():
+    """Ten steps that are even in log(alpha / sigma), as its released code prints them, to two decimals."""
+    ends = SCHEDULE.node(999).lam, SCHEDULE.node(0).lam
+    lams = [ends[0] + i * (ends[1] - ends[0]) / 10 for i in range(10)]
+    times = [round(SCHEDULE.node_at(lam).t, 2) for lam in lams]
+    assert times == [999, 898.29, 784.82, 652.59, 492.11, 302.31, 138.04, 51.72, 16.80, 3.95]
+
+
+@pytest.mark.parametrize("steps", [1000, 500, 1024, 4000])
+def test_a_fractional_time_has_an_exact_key_of_31_bits(steps):
+    here = schedule(steps)
+    assert steps / here.resolution <= 2**31
+    keys = {step_of(here.node(t).t, here.resolution) for t in (0.5, 0.5 + here.resolution, steps - 1.5)}
+    assert len(keys) == 3
+    assert all(FRACTIONAL < key < X_T_STEP for key in keys)
+    assert [step_of(here.node(t).t, here.resolution) for t in (0, 7, steps - 1)] == [0, 7, steps - 1]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+import walks
 from scipy import stats
 
-from pipeline.diffusion.samplers import ddim
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas, make_tau
 
 ALPHAS = alphas_cumprod(linear_betas())
@@ -51,7 +51,7 @@ def test_marginals_of_eq_7_hold_for_every_sigma(eta):
     for t_prev in (500, 499, 100, 3):
         a, a_prev = ALPHAS[t].item(), ALPHAS[t_prev].item()
         eps = (x - math.sqrt(a) * x_0) / math.sqrt(1 - a)
-        x, _ = ddim.step(x, eps, a, a_prev, eta, False, lambda t=t: noise(t))
+        x, _ = walks.step(x, eps, a, a_prev, eta, False, lambda t=t: noise(t))
         z = (x - math.sqrt(a_prev) * x_0) / math.sqrt(1 - a_prev)
         # a right sampler fails this for one seed in ten thousand, and the seed is fixed
         assert stats.kstest(z.numpy().ravel(), "norm").pvalue > 1e-4, t_prev
@@ -62,13 +62,13 @@ def test_sigma_hat_breaks_the_marginals():
     """The reason why it fails at few steps: more noise goes in than eps makes room for."""
     a, a_prev = ALPHAS[800].item(), ALPHAS[400].item()
     x = math.sqrt(1 - a) * noise(5000)
-    x, _ = ddim.step(x, x / math.sqrt(1 - a), a, a_prev, "hat", False, lambda: noise(1))
+    x, _ = walks.step(x, x / math.sqrt(1 - a), a, a_prev, "hat", False, lambda: noise(1))
     assert x.var().item() > 1.05 * (1 - a_prev)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_full_chain_draws_the_data_distribution(eta):
-    x = ddim.sample(gaussian_eps, noise(5000), list(range(1000)), ALPHAS, noise, eta)
+    x = walks.sample(gaussian_eps, noise(5000), list(range(1000)), ALPHAS, noise, eta)
     # the discretisation of 1000 steps moves the std by under 1 %; the sampling error of both is STD/√N = 0.004
     assert x.mean().item() == pytest.approx(MEAN, abs=0.01)
     assert x.std().item() == pytest.approx(STD, rel=0.01)
@@ -76,7 +76,7 @@ def test_full_chain_draws_the_data_distribution(eta):
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_mixture_keeps_its_weights(eta):
-    x = ddim.sample(mixture_eps, noise(5000), list(range(1000)), ALPHAS, noise, eta)
+    x = walks.sample(mixture_eps, noise(5000), list(range(1000)), ALPHAS, noise, eta)
     share = (x < -0.25).double().mean().item()
     # binomial error √(2/9/N) = 0.0033, three of them; the spread of each mode shrinks by the discretisation,
     # first order in 1/S: 11 % at 250 steps, so 3 % here
@@ -88,8 +88,8 @@ def test_mixture_keeps_its_weights(eta):
 
 def endpoint_error(eps_model, steps):
     x_T = randn(0, 200, 1, 1, 1)
-    exact = ddim.sample(eps_model, x_T, list(range(1000)), ALPHAS, noise)
-    return (ddim.sample(eps_model, x_T, make_tau("paper-linear", steps), ALPHAS, noise) - exact).abs().mean().item()
+    exact = walks.sample(eps_model, x_T, list(range(1000)), ALPHAS, noise)
+    return (walks.sample(eps_model, x_T, make_tau("paper-linear", steps), ALPHAS, noise) - exact).abs().mean().item()
 
 
 @pytest.mark.parametrize("eps_model", [gaussian_eps, mixture_eps])
@@ -106,7 +106,7 @@ def test_ddim_on_gaussian_data_is_the_known_line():
     a = ALPHAS[999].item()
     exact = MEAN + STD * (x_T - math.sqrt(a) * MEAN) / math.sqrt(a * STD**2 + 1 - a)
     errors = [
-        (ddim.sample(gaussian_eps, x_T, make_tau("paper-linear", s), ALPHAS, noise) - exact).abs().max().item()
+        (walks.sample(gaussian_eps, x_T, make_tau("paper-linear", s), ALPHAS, noise) - exact).abs().max().item()
         for s in (50, 100, 1000)
     ]
     assert errors[0] > errors[1] > errors[2]
@@ -119,8 +119,8 @@ def test_full_chain_with_eta_1_is_the_ddpm_posterior():
     x, eps = randn(1, 5, 1, 4, 4), randn(2, 5, 1, 4, 4)
     for t in (1, 2, 10, 500, 999):
         a, a_prev, beta = ALPHAS[t].item(), ALPHAS[t - 1].item(), betas[t].item()
-        mean, pred_x0 = ddim.step(x, eps, a, a_prev, 1.0, False, lambda: torch.zeros_like(x))
-        ones, _ = ddim.step(x, eps, a, a_prev, 1.0, False, lambda: torch.ones_like(x))
+        mean, pred_x0 = walks.step(x, eps, a, a_prev, 1.0, False, lambda: torch.zeros_like(x))
+        ones, _ = walks.step(x, eps, a, a_prev, 1.0, False, lambda: torch.ones_like(x))
         expected = math.sqrt(a_prev) * beta / (1 - a) * pred_x0 + math.sqrt(1 - beta) * (1 - a_prev) / (1 - a) * x
         torch.testing.assert_close(mean, expected, atol=1e-10, rtol=1e-10)
         variance = (ones - mean) ** 2
@@ -133,8 +133,8 @@ def test_encode_then_decode_returns_x_0_better_with_more_steps(eps_model):
     errors = []
     for steps in (10, 50, 100, 500, 1000):
         tau = make_tau("linear", steps)
-        x_T = ddim.encode(eps_model, x_0, tau, ALPHAS)
-        errors.append(((ddim.sample(eps_model, x_T, tau, ALPHAS, noise) - x_0) ** 2).mean().item())
+        x_T = walks.encode(eps_model, x_0, tau, ALPHAS)
+        errors.append(((walks.sample(eps_model, x_T, tau, ALPHAS, noise) - x_0) ** 2).mean().item())
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-4
 
@@ -145,5 +145,5 @@ def test_encode_inverts_exactly_where_eps_is_constant():
 
     x_0 = randn(3, 5, 1, 2, 2)
     tau = make_tau("quadratic", 20)
-    x_T = ddim.encode(constant, x_0, tau, ALPHAS)
-    torch.testing.assert_close(ddim.sample(constant, x_T, tau, ALPHAS, noise), x_0)
+    x_T = walks.encode(constant, x_0, tau, ALPHAS)
+    torch.testing.assert_close(walks.sample(constant, x_T, tau, ALPHAS, noise), x_0)

@@ -22,7 +22,7 @@ from pipeline.evaluation.extractors import (
     INCEPTION,
     DigitsExtractor,
     ExtractorInfo,
-    describe,
+    extractor_info,
     make_extractor,
 )
 from pipeline.evaluation.features import extract
@@ -34,7 +34,9 @@ def test_the_shipped_classifier_is_as_good_as_its_note_says():
     note = json.loads((DIGITS_WEIGHTS.parent / "training.json").read_text())
     labels = torch.tensor(load_digits().target)
     _, held_out = train_test_split(torch.arange(len(labels)), test_size=0.2, stratify=labels, random_state=note["seed"])
-    features, logits = extract(make_extractor(describe(DIGITS, None), "cpu"), digits_images()[held_out], "cpu", 360)
+    features, logits = extract(
+        make_extractor(extractor_info(DIGITS, None), "cpu"), digits_images()[held_out], "cpu", 360
+    )
     accuracy = (logits.argmax(1) == labels[held_out]).double().mean().item()
     assert accuracy >= 0.98
     # rounding the sixteenths to 255 levels may move one digit of 360
@@ -69,14 +71,14 @@ def served(tmp_path, inception_weights, monkeypatch):
 def test_inceptions_weights_are_fetched_once_a_node(served, inception_weights):
     requests, _ = served
     described = []
-    threads = [threading.Thread(target=lambda: described.append(describe(INCEPTION, None))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: described.append(extractor_info(INCEPTION, None))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(requests) == 1
     assert described == [ExtractorInfo(INCEPTION, None, sha256_of(inception_weights), 2048)] * 3
-    assert describe(INCEPTION, str(inception_weights)).digest == described[0].digest
+    assert extractor_info(INCEPTION, str(inception_weights)).digest == described[0].digest
 
 
 def test_a_download_that_is_not_what_its_name_says_is_refused(served):
@@ -85,7 +87,7 @@ def test_a_download_that_is_not_what_its_name_says_is_refused(served):
         content.seek(1000)
         content.write(b"\xff\x00\xff")
     with pytest.raises(UserError, match="invalid hash value"):
-        describe(INCEPTION, None)
+        extractor_info(INCEPTION, None)
 
 
 def test_other_weights_on_a_node_are_an_error(inception_weights):
@@ -104,7 +106,7 @@ class OneLayer(DigitsExtractor):
 @pytest.fixture
 def one_layer():
     register_feature_extractor("one-layer", OneLayer)
-    yield describe("one-layer", None)
+    yield extractor_info("one-layer", None)
     del FEATURE_EXTRACTORS_REGISTRY["one-layer"]
 
 
@@ -112,7 +114,7 @@ def test_one_layer_may_serve_every_metric(one_layer):
     features, logits = extract(make_extractor(one_layer, "cpu"), digits_images()[:20], "cpu", 10)
     assert one_layer.width == 64
     assert torch.equal(features, logits)
-    assert one_layer.digest == describe("one-layer", None).digest != describe(DIGITS, None).digest
+    assert one_layer.digest == extractor_info("one-layer", None).digest != extractor_info(DIGITS, None).digest
 
 
 @pytest.mark.slow
@@ -121,7 +123,7 @@ def test_vgg16_by_name_with_random_weights(tmp_path):
     torch.manual_seed(0)
     file = tmp_path / "vgg16.pth"
     torch.save(torchvision.models.vgg16().state_dict(), file)
-    described = describe("vgg16", str(file))
+    described = extractor_info("vgg16", str(file))
     assert (described.width, described.digest) == (4096, sha256_of(file))
     features, logits = extract(make_extractor(described, "cpu"), digits_images()[:4], "cpu", 4)
     theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], feature_extractor_weights_path=str(file))

@@ -9,7 +9,7 @@ import torch_fidelity
 from fidelity_names import FIDELITY_NAMES
 from PIL import Image
 
-from pipeline.evaluation.extractors import DIGITS, describe, make_extractor
+from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.metrics import compute_metrics, metric_options
 from pipeline.evaluation.real_images import digits_images
@@ -28,7 +28,7 @@ def test_equal_to_torch_fidelity_on_pngs(tmp_path, num_images):
     reference = digits_images().expand(-1, 3, -1, -1)
     noisy = reference.roll(3, 0)[:num_images].int() + torch.randint(-60, 60, (num_images, 1, 8, 8))
     images = noisy.clamp(0, 255).to(torch.uint8)
-    extractor = make_extractor(describe(DIGITS, None), "cpu")
+    extractor = make_extractor(extractor_info(DIGITS, None), "cpu")
     features, logits = extract(extractor, images, "cpu", 50)
     features_reference, _ = extract(extractor, reference, "cpu", 50)
     ours = compute_metrics(features, logits, Reference.of(features_reference))

@@ -13,27 +13,27 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 
 from pipeline import UserError
-from pipeline.evaluation.extractors import DIGITS, describe, make_extractor
+from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.real_images import digits_images, images
 from pipeline.evaluation.reference import (
-    REFERENCE_PATH,
     Reference,
     make_reference,
     read_reference,
+    reference_info,
     write_reference,
 )
-from pipeline.evaluation.reference import describe as describe_reference
 from pipeline.storage.store import Storage
+from pipeline.sweep.layout import REFERENCE
 
 
 @pytest.fixture(scope="module")
 def extractor():
-    return describe(DIGITS, None)
+    return extractor_info(DIGITS, None)
 
 
 def make(spec, extractor):
-    info = describe_reference(str(spec), extractor)
+    info = reference_info(str(spec), extractor)
     return info, make_reference(info, make_extractor(extractor, "cpu"), extractor, "cpu", 100)
 
 
@@ -108,8 +108,8 @@ def test_a_data_set_that_torch_fidelity_knows(extractor, digits):
 
 def test_what_is_written_is_read(tmp_path, digits):
     storage = Storage(str(tmp_path))
-    write_reference(storage, REFERENCE_PATH, digits)
-    again = read_reference(storage, REFERENCE_PATH)
+    write_reference(storage, REFERENCE, digits)
+    again = read_reference(storage, REFERENCE)
     assert torch.equal(again.features, digits.features)
     assert again.provenance == digits.provenance
     np.testing.assert_array_equal(again.sigma, digits.sigma)
@@ -130,9 +130,9 @@ def test_a_reference_computed_earlier(tmp_path, extractor, digits):
     info, made = make(tmp_path / "mine.parquet", extractor)
     assert info.kind == "features"
     assert_same(made, digits)
-    other = describe("digits-classifier", None)
+    other = extractor_info("digits-classifier", None)
     with pytest.raises(UserError, match=r"mine\.parquet is in the features of digits-classifier, weights"):
-        describe_reference(str(tmp_path / "mine.parquet"), type(other)(DIGITS, None, "0" * 64, 64))
+        reference_info(str(tmp_path / "mine.parquet"), type(other)(DIGITS, None, "0" * 64, 64))
 
 
 @pytest.mark.parametrize("mu_dtype", [np.float32, np.float64])
@@ -178,7 +178,7 @@ def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):
 def test_statistics_that_do_not_fit_are_refused(tmp_path, extractor, content, says):
     np.savez(tmp_path / "s.npz", **content)
     with pytest.raises(UserError, match=says) as error:
-        describe_reference(str(tmp_path / "s.npz"), extractor)
+        reference_info(str(tmp_path / "s.npz"), extractor)
     assert "\n" not in str(error.value)
 
 
@@ -210,7 +210,7 @@ def test_what_is_not_a_reference_is_refused(tmp_path, extractor):
         "paths.parquet": "names its images by path",
     }.items():
         with pytest.raises(UserError, match=says) as error:
-            describe_reference(str(tmp_path / name), extractor)
+            reference_info(str(tmp_path / name), extractor)
         assert "\n" not in str(error.value), name
 
 
@@ -229,20 +229,20 @@ def test_npz_of_ours_knows_what_it_was_made_of(tmp_path, extractor, digits):
     other = json.dumps(made | {"extractor": "other", "extractor_weights": "0" * 64})
     np.savez(tmp_path / "o.npz", mu=digits.mu, sigma=digits.sigma, provenance=other)
     with pytest.raises(UserError, match="is in the features of other, weights 00000000"):
-        describe_reference(str(tmp_path / "o.npz"), extractor)
+        reference_info(str(tmp_path / "o.npz"), extractor)
 
 
 def test_a_folder_is_another_reference_when_its_files_change(tmp_path, extractor):
     for name in ("a.png", "b.png"):
         Image.new("L", (8, 8)).save(tmp_path / name)
-    first = describe_reference(str(tmp_path), extractor).identity
-    assert describe_reference(str(tmp_path), extractor).identity == first
+    first = reference_info(str(tmp_path), extractor).identity
+    assert reference_info(str(tmp_path), extractor).identity == first
     Image.new("L", (8, 8)).save(tmp_path / "c.png")
-    assert describe_reference(str(tmp_path), extractor).identity != first
+    assert reference_info(str(tmp_path), extractor).identity != first
 
 
 @pytest.mark.parametrize("url", ["foo://x", "gs://none/x"])
 def test_a_url_of_an_unknown_kind_is_one_line(url, extractor):
     with pytest.raises(UserError, match=f"--reference {url}") as error:
-        describe_reference(url, extractor)
+        reference_info(url, extractor)
     assert "\n" not in str(error.value)

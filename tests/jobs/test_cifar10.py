@@ -69,14 +69,14 @@ def swept(tmp_path_factory, model, reference, inception_weights):
 def test_the_preset_runs_and_says_what_keeps_it_from_the_paper(swept, inception_weights):
     out, text = swept
     run_ = saved_run(str(out))
-    assert [(s.steps, s.eta, s.spacing, s.clip) for s in run_.settings] == [
+    assert [(s.steps, s.sampler.eta, s.spacing, s.clip) for s in run_.settings] == [
         (2, 0.0, "quadratic", False),
         (3, 0.0, "quadratic", False),
         (2, "hat", "quadratic", True),
         (3, "hat", "quadratic", True),
     ]
-    assert run_.evaluation.extractor.digest == sha256_of(inception_weights)
-    assert run_.evaluation.extractor.width == 2048
+    assert run_.measurement.extractor.digest == sha256_of(inception_weights)
+    assert run_.measurement.extractor.width == 2048
     for expected in (
         "Other than the preset cifar10: steps (2, 3), eta (0.0, 'hat'), num_images 6, batch_size 3, shard_size 3",
         "table 1, CIFAR10: 6 images, not 50,000; other weights of Inception",

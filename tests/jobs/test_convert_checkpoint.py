@@ -7,7 +7,8 @@ from processes import ROOT, run
 from safetensors.torch import load_file
 from torchvision.models import resnet18
 
-from pipeline.diffusion.checkpoint import UNet, describe
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.network import UNet
 
 EMBEDDED = ROOT / "pipeline" / "assets" / "digits-ddpm" / "unet" / "diffusion_pytorch_model.safetensors"
 
@@ -24,7 +25,7 @@ def test_says_what_was_found(state, tmp_path):
     sizes = [tensor.numel() for tensor in state.values()]
     facts = f"{len(sizes)} tensors, {sum(sizes):,} parameters, images of 3×32×32, EMA weights: yes"
     assert out.splitlines() == [f"{tmp_path}/ckpt.pth: {facts}", f"written to {tmp_path}/converted"]
-    network = UNet(describe(tmp_path / "converted"), "cpu")
+    network = UNet(read_checkpoint(tmp_path / "converted").weights, "cpu")
     x = torch.randn(1, 3, 32, 32)
     expected = ddim_authors.forward(state, ddim_authors.SMALL, x, torch.tensor([7]))
     torch.testing.assert_close(network(x, 7), expected, atol=1e-5, rtol=0)

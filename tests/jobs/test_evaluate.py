@@ -1,20 +1,19 @@
 """evaluate and reference: a finished run measured again, with the numbers that a sweep would have given."""
 
 import json
-from dataclasses import replace
 from os.path import relpath
 
 import numpy as np
 import pytest
+from in_process import InProcess
 from PIL import Image
 from places import draw_and_measure
 from processes import ROOT, in_process, run
 
 from pipeline.evaluation.real_images import digits_images
+from pipeline.sweep.layout import folder
 from pipeline.sweep.run import saved_run
-from pipeline.sweep.shards import folder
-from pipeline.work.extract import metrics_path
-from pipeline.work.verify import Inventory, Verifier
+from pipeline.work.verify import Inventory, verify
 
 TIMES = ("seconds", "images_per_second")
 
@@ -63,13 +62,8 @@ def test_nothing_is_drawn_and_nothing_measured_twice(drawn, evaluated, half):
 
 
 def problems(out):
-    opened = saved_run(str(out))
-    inventory = Inventory(opened)
-    verifier = Verifier("cpu", str(out), None, opened.fingerprint, inventory.evaluations)
-    checked = {shard: verifier.check_shard(shard) for shard in inventory.readable()}
-    bad = [p for result in checked.values() for p in result.problems]
-    bad += inventory.closing_problems({shard: result.digest for shard, result in checked.items()})
-    return bad + inventory.unread_problems(), inventory
+    inventory = Inventory(saved_run(str(out)))
+    return verify(inventory, InProcess()), inventory
 
 
 def test_a_grid_in_another_order_leaves_other_evaluations_well(drawn, evaluated, monkeypatch, capsys):
@@ -85,14 +79,18 @@ def test_verify_knows_the_folder_and_what_is_made_from_what(drawn, evaluated):
     assert problems(drawn)[0] == []
     setting = opened.settings[0]
     prefix = evaluated.relative_to(drawn)
-    victim = f"{prefix}/{folder('features', setting)}/seeds-000000020-000000040.parquet"
+    victim = f"{prefix}/{folder('features', setting.slug)}/seeds-000000020-000000040.parquet"
     whole = (drawn / victim).read_bytes()
     (drawn / victim).write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     (drawn / prefix / "stray").write_text("")
     try:
         bad, inventory = problems(drawn)
         assert {(p.kind, p.path) for p in bad} == {("bad", victim), ("surplus", f"{prefix}/stray")}
-        assert inventory.made_from(bad) == {victim, f"{prefix}/stray", f"{prefix}/{metrics_path(setting)}"}
+        assert inventory.made_from(bad) == {
+            victim,
+            f"{prefix}/stray",
+            f"{prefix}/{folder('features', setting.slug)}/_metrics.json",
+        }
     finally:
         (drawn / victim).write_bytes(whole)
         (drawn / prefix / "stray").unlink()
@@ -151,7 +149,7 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn, monkeypatch, 
         status, _, err = run("evaluate", "--out", drawn, "--reference", tmp_path / name)
         assert status == 0, err
     opened = saved_run(str(drawn))
-    by_kind = {e.reference.kind: replace(opened, evaluation=e).metrics() for e in Inventory(opened).evaluations}
+    by_kind = {run.measurement.reference.kind: run.metrics() for run in Inventory(opened).runs[1:]}
     for setting, row in own.items():
         assert by_kind["statistics"][setting]["fid"] == row["fid"]
         assert by_kind["statistics"][setting]["kid_mean"] is None

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset
 import pytest
+from in_process import InProcess
 from PIL import Image
 from processes import run
 
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import open_run
-from pipeline.work.complete import claim, sampler_arguments
-from pipeline.work.draw import Sampler
+from pipeline.work.claim import claim
+from pipeline.work.draw import Draw
+from pipeline.work.perform import perform
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +25,16 @@ def drawn(tmp_path_factory):
     config = SweepConfig(steps=(5,), eta=(0.0, "hat"), num_images=50, batch_size=10, shard_size=20)
     opened = open_run(config.model_copy(update={"out": str(tmp_path_factory.mktemp("export") / "out")}))
     claim(opened)
-    sampler = Sampler("cpu", **sampler_arguments(opened))
-    for shard in opened.shards():
-        sampler.draw_shard(shard)
+    perform(Draw(opened), InProcess())
     return opened
 
 
 @pytest.fixture(scope="module")
 def pixels(drawn):
     """Those of the first setting: uint8 (50, 8, 8, 1)."""
-    return np.concatenate([read_images(drawn.storage, s, drawn.fingerprint)[0] for s in drawn.shards()[:3]])
+    return np.concatenate(
+        [read_images(drawn.storage, s, s.setting.fingerprint(drawn.identity))[0] for s in drawn.shards()[:3]]
+    )
 
 
 def test_png(drawn, pixels, tmp_path):

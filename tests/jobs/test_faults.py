@@ -113,7 +113,7 @@ def test_sigkill_of_actors_at_20_random_moments(places, undisturbed):
         while process.poll() is None:
             time.sleep(rng.uniform(0, 1.0))
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-            actors = [m for m in family if title(m).startswith(("ray::Sampler.", "ray::FeatureWorker."))]
+            actors = [m for m in family if title(m).startswith("ray::Host")]
             if actors and kills < 20:
                 rng.choice(actors).kill()
                 kills += 1
@@ -187,7 +187,7 @@ def test_a_full_disk_is_a_clear_error_and_a_resume_works(tmp_path, undisturbed):
     while len(place.parquet()) < 2:
         time.sleep(0.05)
     for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-        if title(member).startswith("ray::Sampler"):
+        if title(member).startswith("ray::Host"):
             member.rlimit(psutil.RLIMIT_FSIZE, (2000, limits[1]))  # smaller than a shard
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1

@@ -14,8 +14,8 @@ from processes import ROOT, in_process, run, start
 from s3 import SECRET, environment, moto, options
 
 from pipeline.regression import history
-from pipeline.storage.local import model_folder
 from pipeline.storage.store import Storage
+from pipeline.sweep.model import model_folder
 
 SLUGS = ["ddim-S20-eta0-linear", "ddim-S20-etahat-linear-clip"]
 ANY_SPEED = ["--speed-tolerance", "0.99"]  # other tests' processes are on this machine

@@ -13,9 +13,9 @@ from processes import ROOT, run
 
 from pipeline.reporting.status import rate, read_status, to_text
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.result import RESULT_PATH
+from pipeline.sweep.layout import RESULT
 from pipeline.sweep.run import open_run
-from pipeline.work.complete import claim
+from pipeline.work.claim import claim
 
 START = 1_700_000_000.0
 CONFIG = SweepConfig(steps=(10, 50), eta=(0.0,), num_images=200, batch_size=20, shard_size=20)
@@ -48,7 +48,7 @@ def status(opened):
 
 def test_rates_and_time_left_are_of_this_run(opened):
     stages = {"drawing": {"ddim-S50-eta0-linear": {"images": 180, "done": 80, "in_flight": 3, "failed": 1}}}
-    opened.storage.write_json(RESULT_PATH, content("running", age=20, stages=stages))
+    opened.storage.write_json(RESULT, content("running", age=20, stages=stages))
     found = status(opened)
     assert [(one.images, one.done) for one in found.found] == [(200, 0), (200, 100)]
     assert (found.state, found.age) == ("running", 20.0)
@@ -73,7 +73,7 @@ def test_rates_and_time_left_are_of_this_run(opened):
 )
 def test_every_state_is_told_apart(opened, written, state):
     if written:
-        opened.storage.write_json(RESULT_PATH, written)
+        opened.storage.write_json(RESULT, written)
     found = status(opened)
     assert found.state == state
     text = to_text(found)
@@ -106,7 +106,7 @@ def test_the_job_tells_the_state_by_its_exit_status(tmp_path, monkeypatch, capsy
     opened = draw_and_measure(tmp_path / "out")
     assert run("--out", tmp_path / "out")[0] == 1  # drawn by hand: nobody said that it finished
     for state, expected in (("running", 3), ("stopped", 1), ("finished", 0)):
-        opened.storage.write_json(RESULT_PATH, content(state, age=NOW - time.time()))
+        opened.storage.write_json(RESULT, content(state, age=NOW - time.time()))
         code, out, err = run("--out", tmp_path / "out")
         assert (code, err, state in out) == (expected, "", True)
     code, _, err = run("--out", tmp_path)
@@ -116,11 +116,11 @@ def test_the_job_tells_the_state_by_its_exit_status(tmp_path, monkeypatch, capsy
 def test_a_sweep_says_how_it_ended(tmp_path):
     """By the real command: nothing to draw is finished, and what earlier runs have cost stays in the sum."""
     opened = draw_and_measure(tmp_path / "out")
-    opened.storage.write_json(RESULT_PATH, content("stopped"))
+    opened.storage.write_json(RESULT, content("stopped"))
     code, _, err = run("sweep", *GRID, "--out", tmp_path / "out")
     assert (code, err.splitlines()[-1]) == (
         0,
         "finished: 2 settings, 480 images (0 drawn now), 0 failures, 1.50 GPU hours",
     )
-    written = opened.storage.read_json(RESULT_PATH)
+    written = opened.storage.read_json(RESULT)
     assert (written["state"], written["gpu_hours"], written["images_drawn"]) == ("finished", 1.5, 0)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from places import image_digest
 from processes import assert_ended, run, start, title
 
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.images import read_images
 from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import pending
-from pipeline.work.complete import claim, sampler_arguments
-from pipeline.work.draw import Sampler
+from pipeline.work.claim import claim
+from pipeline.work.draw import Draw, DrawWorker
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "100"]
 CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=100)
@@ -36,16 +36,16 @@ def wait_for_images(process, out, count):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """The digests that one plain Sampler draws, without Ray, last shard first."""
+    """The digests that one plain worker draws, without Ray, last shard first."""
     opened = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))
-    sampler = Sampler("cpu", **sampler_arguments(opened))
-    return {shard.path("images"): sampler.draw_shard(shard).digest for shard in reversed(opened.shards())}
+    worker = DrawWorker("cpu", Draw(opened).arguments)
+    return {shard.path("images"): worker.do(shard).digest for shard in reversed(opened.shards())}
 
 
 def digests(out):
     """The digests of a run's files, each checked against its pixels."""
     opened = open_run(CONFIG.model_copy(update={"out": str(out)}))
-    return {s.path("images"): read_images(opened.storage, s, opened.fingerprint)[1].digest for s in opened.shards()}
+    return {s.path("images"): image_digest(opened, s) for s in opened.shards()}
 
 
 def assert_complete(out, expected):
@@ -92,7 +92,7 @@ def test_sigkill_in_mid_sweep_changes_nothing(tmp_path, expected, victim):
     wait_for_images(process, out, 2)
     family = psutil.Process(process.pid).children(recursive=True)
     if victim == "actor":
-        next(member for member in family if title(member).startswith("ray::Sampler")).kill()
+        next(member for member in family if title(member).startswith("ray::Host")).kill()
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     else:

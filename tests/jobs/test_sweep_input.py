@@ -15,7 +15,7 @@ from pipeline import UserError
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
-from pipeline.work.complete import claim
+from pipeline.work.claim import claim
 
 TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 

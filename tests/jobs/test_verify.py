@@ -6,15 +6,17 @@ from os.path import relpath
 
 import pyarrow.parquet as pq
 import pytest
+from in_process import InProcess
 from places import GRID, Place, draw_and_measure
 from processes import ROOT, in_process, run
 
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.run import saved_run
 from pipeline.sweep.shards import plan
-from pipeline.work.complete import feature_worker_arguments
-from pipeline.work.extract import FeatureWorker
-from pipeline.work.verify import Inventory, Verifier, set_aside
+from pipeline.work.base import Output
+from pipeline.work.measure import Measure
+from pipeline.work.perform import perform
+from pipeline.work.verify import Inventory, VerifyWorker, set_aside, verify
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +36,14 @@ def place(finished, tmp_path):
     return Place(str(tmp_path / "out"))
 
 
-def verify(place):
-    """What jobs/verify.py does, in this process: (problems, inventory)."""
-    opened = saved_run(place.url)
-    inventory = Inventory(opened)
-    verifier = Verifier("cpu", place.url, None, opened.fingerprint, [opened.evaluation])
-    checked = {shard: verifier.check_shard(shard) for shard in inventory.readable()}
-    problems = [p for result in checked.values() for p in result.problems if inventory.found.get(p.path)]
-    digests = {shard: result.digest for shard, result in checked.items()}
-    closing = inventory.closing_problems(digests)
-    return problems + closing + inventory.unread_problems(), inventory
+def verify_all(place):
+    """What jobs/verify.py finds, in this process: (problems, inventory)."""
+    inventory = Inventory(saved_run(place.url))
+    return verify(inventory, InProcess()), inventory
 
 
 def found(place):
-    return sorted((problem.kind, problem.path) for problem in verify(place)[0])
+    return sorted((problem.kind, problem.path) for problem in verify_all(place)[0])
 
 
 def file(place, index=0, kind="images"):
@@ -72,7 +68,8 @@ def data_pages(path):
 
 def test_one_flipped_bit_in_200_places_of_data_pages(place):
     opened = saved_run(place.url)
-    verifier = Verifier("cpu", place.url, None, opened.fingerprint, [opened.evaluation])
+    files = Inventory(opened).files
+    worker = VerifyWorker("cpu", Output.of(opened))
     rng = random.Random(0)
     for i in range(200):
         shard = rng.choice(opened.shards())
@@ -82,7 +79,7 @@ def test_one_flipped_bit_in_200_places_of_data_pages(place):
         flipped = bytearray(whole)
         flipped[at] ^= 1 << rng.randrange(8)
         opened.storage.write(path, bytes(flipped))
-        assert path in {problem.path for problem in verifier.check_shard(shard).problems}, (path, at)
+        assert isinstance(worker.do(files[path]), str), (path, at)
         opened.storage.write(path, whole)
 
 
@@ -177,7 +174,7 @@ def test_damage_reaches_no_metric_and_repair_and_a_sweep_restore_the_run(place, 
 def test_what_is_made_from_a_bad_image_goes_with_it(place):
     storage, path = file(place, 5)
     storage.write(path, b"PAR1")
-    problems, inventory = verify(place)
+    problems, inventory = verify_all(place)
     moved = set_aside(inventory, problems)
     features = path.replace("images", "features", 1)
     assert moved == sorted(
@@ -190,12 +187,12 @@ def test_a_bad_or_missing_manifest_is_made_again(place, lost):
     storage, path = file(place)
     manifest = f"{path.rpartition('/')[0]}/_manifest.json"
     storage.move(manifest, "_set-aside/manifest") if lost else storage.write(manifest, b"{}")
-    problems, inventory = verify(place)
+    problems, inventory = verify_all(place)
     assert [problem.path for problem in problems] == [manifest]
     set_aside(inventory, problems)
     opened = saved_run(place.url)
-    (setting,) = [setting for setting in opened.settings if setting not in opened.metrics()]
-    FeatureWorker("cpu", **feature_worker_arguments(opened)).measure(setting)
+    assert len(Measure(opened).tasks()) == 1
+    perform(Measure(opened), InProcess())
     assert found(place) == []
 
 
@@ -227,7 +224,7 @@ def test_what_was_set_aside_stays(place):
     storage, path = file(place)
     for content in (b"first", b"second", b"third"):
         storage.write(path, content)
-        problems, inventory = verify(place)
+        problems, inventory = verify_all(place)
         set_aside(inventory, problems)
     kept = [storage.read(f"_set-aside/{path}{suffix}") for suffix in ("", ".1", ".2")]
     assert kept == [b"first", b"second", b"third"]

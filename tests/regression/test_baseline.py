@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from places import draw_and_measure
+from schedules import SCHEDULE
 
 from pipeline.regression.baseline import (
     EMBEDDED,
@@ -17,13 +18,14 @@ from pipeline.regression.baseline import (
     speed,
     write_baseline,
 )
-from pipeline.regression.comparison import NOTHING, Comparer
+from pipeline.regression.comparison import NOTHING
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import settings
 from pipeline.sweep.images import pixel_digest, read_images, write_images
 from pipeline.sweep.run import saved_run
-from pipeline.work.complete import feature_worker_arguments
-from pipeline.work.extract import FeatureWorker
+from pipeline.work.compare import Compare, CompareWorker
+from pipeline.work.extract import Extract, ExtractWorker
+from pipeline.work.measure import Measure, MeasureWorker
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +40,21 @@ def baseline(drawn, tmp_path_factory):
     return storage.url
 
 
-def comparer(run, baseline):
-    config = run.config
-    shape = config.num_images, config.shard_size
-    return Comparer("cpu", config.out, None, run.evaluation, baseline, *shape, run.fingerprint)
+def compare(run, baseline, setting):
+    return CompareWorker("cpu", Compare(run, open_baseline(baseline)).arguments).do(setting)
 
 
 def test_it_holds_the_runs_features_rows_and_digests(drawn, baseline):
     opened = open_baseline(baseline)
     assert list(opened.entries) == [setting.slug for setting in drawn.settings]
-    refuse_another(opened, drawn.settings, drawn.evaluation.identity)
+    refuse_another(opened, drawn.settings, drawn.measurement.identity)
     for setting, row in drawn.metrics().items():
         entry = opened.entries[setting.slug]
         assert entry.row == row
         features, images = read_entry(opened.storage, entry)
         assert features.seeds == list(range(240))
         shards = [shard for shard in drawn.shards() if shard.setting == setting]
-        pixels = [read_images(drawn.storage, shard, drawn.fingerprint)[0] for shard in shards]
+        pixels = [read_images(drawn.storage, shard, shard.setting.fingerprint(drawn.identity))[0] for shard in shards]
         assert entry.digests == [pixel_digest(part) for part in pixels]
         assert images == image_digests(np.concatenate(pixels))
         assert len(set(images)) == 240
@@ -62,7 +62,7 @@ def test_it_holds_the_runs_features_rows_and_digests(drawn, baseline):
 
 def test_a_run_beside_its_own_baseline_does_not_differ(drawn, baseline):
     for setting, row in drawn.metrics().items():
-        comparison = comparer(drawn, baseline).compare(setting)
+        comparison = compare(drawn, baseline, setting)
         assert (comparison.differing, comparison.fid, comparison.kid) == ([], NOTHING, NOTHING)
         assert comparison.baseline_fid == pytest.approx(row["fid"], rel=1e-5)  # torch-fidelity's, in float32
         assert comparison.speeds[0] == comparison.speeds[1]
@@ -72,14 +72,13 @@ def test_one_image_that_changed_is_found_by_its_seed(drawn, baseline, tmp_path):
     shutil.copytree(drawn.config.out, tmp_path / "out")
     run = saved_run(str(tmp_path / "out"))
     shard = next(shard for shard in run.shards() if shard.first <= 137 < shard.end)
-    pixels, info = read_images(run.storage, shard, run.fingerprint)
+    pixels, info = read_images(run.storage, shard, shard.setting.fingerprint(run.identity))
     pixels = pixels.copy()
     pixels[137 - shard.first, 4, 4, 0] ^= 128
-    write_images(run.storage, shard, pixels, replace(info, digest=pixel_digest(pixels)))
-    worker = FeatureWorker("cpu", **feature_worker_arguments(run))
-    worker.extract_shard(shard)
-    row = worker.measure(shard.setting)
-    comparison = comparer(run, baseline).compare(shard.setting)
+    write_images(run.storage, shard, pixels, replace(info, digest=pixel_digest(pixels)), [0])
+    ExtractWorker("cpu", Extract(run).arguments).do(shard)
+    row = MeasureWorker("cpu", Measure(run).arguments).do(shard.setting)
+    comparison = compare(run, baseline, shard.setting)
     assert comparison.differing == [137]
     before = drawn.metrics()[shard.setting]
     assert comparison.fid.delta == pytest.approx(row["fid"] - before["fid"], abs=2e-5 * row["fid"])
@@ -91,7 +90,7 @@ def test_an_update_leaves_readers_of_the_one_before_alone(drawn, baseline, tmp_p
     shutil.copytree(baseline, tmp_path / "b")
     reader = open_baseline(str(tmp_path / "b"))
     write_baseline(Storage(str(tmp_path / "b")), draw_and_measure(tmp_path / "other", seed=1))
-    refuse_another(reader, drawn.settings, drawn.evaluation.identity)
+    refuse_another(reader, drawn.settings, drawn.measurement.identity)
     assert open_baseline(str(tmp_path / "b")).identity["seed"] == 1
 
 
@@ -107,7 +106,7 @@ def test_speed_is_a_median_over_shards():
 
 def test_the_embedded_baseline_is_small_and_of_this_release():
     opened = open_baseline(EMBEDDED)
-    run_of_it = settings(opened.config, 1000)
+    run_of_it = settings(opened.config, SCHEDULE)
     assert list(opened.entries) == [setting.slug for setting in run_of_it]
     refuse_another(opened, run_of_it, opened.identity)
     files = opened.storage.find()

@@ -1,4 +1,4 @@
-"""What the gate detects, by defects put into the real sampler; and how often it cries without one.
+"""What the gate detects, by defects put into the real worker; and how often it cries without one.
 
 Measured with 500 images at S = 10 (η = 0, η = 1, σ̂), FID against the same code without the defect, same seeds.
 """
@@ -9,45 +9,46 @@ import math
 import numpy as np
 import pytest
 import torch
+from schedules import SCHEDULE
 
-from pipeline.diffusion import checkpoint as unet
 from pipeline.diffusion import noise
-from pipeline.diffusion.samplers import ddim
-from pipeline.evaluation.extractors import DIGITS, describe, make_extractor
+from pipeline.diffusion.samplers.ddim import DDIM
+from pipeline.diffusion.schedule import TIME_0
+from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import Features, extract
 from pipeline.evaluation.real_images import digits_images
 from pipeline.regression import comparison
 from pipeline.regression.comparison import Comparison, estimate
 from pipeline.regression.gate import Limits, judge
 from pipeline.regression.statistics import fid_statistic
-from pipeline.storage.local import model_folder
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
-from pipeline.work.draw import Sampler
+from pipeline.sweep.run import open_run
+from pipeline.work import draw
+from pipeline.work.draw import Draw, DrawWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-ETA0, ETA1, HAT = GRID = settings(SweepConfig(steps=(10,), eta=(0.0, 1.0, "hat")), 1000)
+ETA0, ETA1, HAT = GRID = settings(SweepConfig(steps=(10,), eta=(0.0, 1.0, "hat")), SCHEDULE)
 DEFAULT = Limits(0.02, 0.3)
 
 
-def make_sampler(out, seed=0):
-    return Sampler(
-        "cpu", str(out), None, "digits", unet.describe(model_folder("digits")).digest, "float32", seed, 250, "f"
-    )
+def make_worker(out, batch_size=250):
+    run = open_run(SweepConfig(out=str(out), batch_size=batch_size, num_images=500))
+    return DrawWorker("cpu", Draw(run).arguments)
 
 
 @pytest.fixture(scope="module")
 def measure():
-    """(sampler, setting, n) → (pixels, features)."""
-    extractor = make_extractor(describe(DIGITS, None), "cpu")
+    """(worker, setting, n) → (pixels, features)."""
+    extractor = make_extractor(extractor_info(DIGITS, None), "cpu")
 
-    def draw(sampler, setting, n):
-        pixels = np.concatenate([sampler.draw_batch(setting, torch.arange(i, i + 250)) for i in range(0, n, 250)])[:n]
+    def draw_images(worker, setting, n):
+        pixels = np.concatenate([worker.draw_batch(setting, torch.arange(i, i + 250)) for i in range(0, n, 250)])[:n]
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         return pixels, Features(list(range(n)), *extract(extractor, images, "cpu", 250), {})
 
-    draw.reference = extract(extractor, digits_images(), "cpu", 250)[0]
-    return draw
+    draw_images.reference = extract(extractor, digits_images(), "cpu", 250)[0]
+    return draw_images
 
 
 def compare(setting, ours, theirs, reference):
@@ -63,56 +64,56 @@ def compare(setting, ours, theirs, reference):
 
 @pytest.fixture(scope="module")
 def flawless(measure, tmp_path_factory):
-    sampler = make_sampler(tmp_path_factory.mktemp("flawless"))
-    return {setting: measure(sampler, setting, 500) for setting in GRID}
+    worker = make_worker(tmp_path_factory.mktemp("flawless"))
+    return {setting: measure(worker, setting, 500) for setting in GRID}
 
 
-def nothing(monkeypatch, sampler):
+def nothing(monkeypatch, worker):
     pass
 
 
-def tau_off_by_one(monkeypatch, sampler):
-    draw = sampler.draw_batch
+def tau_off_by_one(monkeypatch, worker):
+    grid = DDIM.grid
 
-    def later(setting, seeds):
-        return draw(dataclasses.replace(setting, tau=tuple(t + 1 for t in setting.tau)), seeds)
+    def later(self, schedule, spacing, budget):
+        return schedule.nodes([node.t + 1 for node in reversed(grid(self, schedule, spacing, budget)[:-1])])
 
-    monkeypatch.setattr(sampler, "draw_batch", later)
-
-
-def alpha_of_the_last_step(monkeypatch, sampler):
-    step, first = ddim.step, float(sampler.alphas_cumprod[0])
-
-    def short(x_t, eps, alpha_t, alpha_prev, *rest):
-        return step(x_t, eps, alpha_t, min(alpha_prev, first), *rest)
-
-    monkeypatch.setattr(ddim, "step", short)
+    monkeypatch.setattr(DDIM, "grid", later)
 
 
-def truncation(monkeypatch, sampler):
-    monkeypatch.setattr(ddim, "to_uint8", lambda x: (((x + 1) / 2).clamp(0, 1) * 255).floor().to(torch.uint8))
+def alpha_of_the_last_step(monkeypatch, worker):
+    step, first = DDIM.step, worker.schedule.node(0)
+
+    def short(self, eps, pred_x0, node, prev, noise):
+        return step(self, eps, pred_x0, node, first if prev == TIME_0 else prev, noise)
+
+    monkeypatch.setattr(DDIM, "step", short)
 
 
-def more_noise(monkeypatch, sampler):
+def truncation(monkeypatch, worker):
+    monkeypatch.setattr(draw, "to_uint8", lambda x: (((x + 1) / 2).clamp(0, 1) * 255).floor().to(torch.uint8))
+
+
+def more_noise(monkeypatch, worker):
     normal = noise.normal
     monkeypatch.setattr(noise, "normal", lambda *arguments: 1.02 * normal(*arguments))
 
 
-def bfloat16(monkeypatch, sampler):
-    eps_model = sampler.eps_model
+def bfloat16(monkeypatch, worker):
+    eps_model = worker.eps_model
 
     def low(x_t, t):
         with torch.autocast("cpu", torch.bfloat16):
             return eps_model(x_t, t).float()
 
-    monkeypatch.setattr(sampler, "eps_model", low)
+    monkeypatch.setattr(worker, "eps_model", low)
 
 
-def raw_weights(monkeypatch, sampler):
+def raw_weights(monkeypatch, worker):
     """Weights that no average smooths: ten more steps of training, at half of the recipe's peak rate."""
-    network = sampler.eps_model.network.train().requires_grad_(True)
+    network = worker.eps_model.network.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    x_0, alphas = digits_images() / 127.5 - 1, sampler.alphas_cumprod.float()
+    x_0, alphas = digits_images() / 127.5 - 1, torch.tensor(worker.schedule.alphas_cumprod)
     generator = torch.Generator().manual_seed(0)
     for _ in range(10):
         batch = x_0[torch.randint(len(x_0), (128,), generator=generator)]
@@ -140,9 +141,9 @@ def raw_weights(monkeypatch, sampler):
     ],
 )
 def test_detection(monkeypatch, tmp_path, measure, flawless, defect, share_of_pixels, worse):
-    sampler = make_sampler(tmp_path)
-    defect(monkeypatch, sampler)
-    drawn = {setting: measure(sampler, setting, 500) for setting in GRID}
+    worker = make_worker(tmp_path)
+    defect(monkeypatch, worker)
+    drawn = {setting: measure(worker, setting, 500) for setting in GRID}
     comparisons = [compare(setting, drawn[setting], flawless[setting], measure.reference) for setting in GRID]
     verdicts = judge(comparisons, DEFAULT)
     for verdict in verdicts:
@@ -177,17 +178,17 @@ def test_100_fresh_seeds_without_a_defect(monkeypatch, tmp_path, measure):
     gives in all but one of 1,000 such experiments.
     """
     monkeypatch.setattr(comparison, "RESAMPLES", 200)
-    grid = settings(SweepConfig(steps=(5,), eta=(0.0, "hat")), 1000)
-    sampler = make_sampler(tmp_path)
-    sampler.batch_size = n = 200
+    grid = settings(SweepConfig(steps=(5,), eta=(0.0, "hat")), SCHEDULE)
+    n = 200
+    worker = make_worker(tmp_path, n)
     beyond = alarms = tolerated = 0
     for night in range(100):
         comparisons = []
         for setting in grid:
             sides = []
             for side in (0, 1):
-                sampler.seed = 1000 + 2 * night + side
-                sides.append(measure(sampler, setting, n))
+                worker.arguments = dataclasses.replace(worker.arguments, seed=1000 + 2 * night + side)
+                sides.append(measure(worker, setting, n))
             comparisons.append(compare(setting, *sides, measure.reference))
         strict = [verdict.quality for verdict in judge(comparisons, Limits(0.0, 0.3))]
         beyond += bool({"worse", "better"} & set(strict))

@@ -3,17 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from schedules import SCHEDULE
 
-from pipeline.diffusion import checkpoint as unet
+from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.evaluation.extractors import INCEPTION, ExtractorInfo
-from pipeline.evaluation.measurement import Evaluation
+from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import ReferenceInfo
 from pipeline.reporting import table
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.report import caption
-from pipeline.storage.local import model_folder
 from pipeline.sweep.config import SweepConfig, make_config
 from pipeline.sweep.grid import settings
+from pipeline.sweep.model import model_folder
 from pipeline.sweep.presets import PRESETS
 from pipeline.sweep.run import Run
 
@@ -21,23 +22,23 @@ from pipeline.sweep.run import Run
 @pytest.fixture
 def run():
     """A run of the CIFAR10 preset as the paper would have it."""
-    model = replace(unet.describe(model_folder("digits")), image_shape=(3, 32, 32), ema=True)
+    model = replace(read_checkpoint(model_folder("digits")).info, image_shape=(3, 32, 32), ema=True)
     extractor = ExtractorInfo(INCEPTION, None, "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2", 2048)
     reference = ReferenceInfo("cifar10-train", "images", "cifar10-train", (3, 32, 32))
-    return Run(make_config("cifar10", None, {"model": "x"}), model, {}, Evaluation(extractor, reference, {}), None)
+    return Run(make_config("cifar10", None, {"model": "x"}), model, {}, Measurement(extractor, reference, {}), None)
 
 
 def rows(run, num_images=50_000):
     numbers = {"fid": 1.0, "is_mean": 9.0, "is_std": 0.1, "kid_mean": 0.0, "images_per_second": 1.0}
     reference = {"reference": {"num_images": num_images, "source": "cifar10-train"}}
-    return [setting.describe() | numbers | reference for setting in settings(run.config, 1000)]
+    return [setting.describe() | numbers | reference for setting in settings(run.config, SCHEDULE)]
 
 
 def test_the_presets_are_the_papers_grids():
     for preset, experiment in EXPERIMENTS.items():
         needed = {name: "x" for name in ("model", "reference")}
         config = make_config(preset, None, needed)
-        cells = {(s.eta, s.steps): paper_fid(experiment, s.describe()) for s in settings(config, 1000)}
+        cells = {(s.sampler.eta, s.steps): paper_fid(experiment, s.describe()) for s in settings(config, SCHEDULE)}
         assert cells == experiment.fid, preset
         assert (config.num_images, config.extractor, config.overridden()) == (
             50_000,
@@ -87,13 +88,13 @@ def test_all_cells_stand_where_all_agrees(run):
         (lambda r: replace(r, model=replace(r.model, beta_end=0.01)), "another noise schedule"),
         (
             lambda r: replace(
-                r, evaluation=replace(r.evaluation, extractor=replace(r.evaluation.extractor, digest="0" * 64))
+                r, measurement=replace(r.measurement, extractor=replace(r.measurement.extractor, digest="0" * 64))
             ),
             "other weights of Inception (00000000)",
         ),
         (
             lambda r: replace(
-                r, evaluation=replace(r.evaluation, extractor=replace(r.evaluation.extractor, name="vgg16"))
+                r, measurement=replace(r.measurement, extractor=replace(r.measurement.extractor, name="vgg16"))
             ),
             "features of vgg16, not Inception",
         ),
@@ -123,7 +124,7 @@ def test_another_reference_keeps_them_apart(run, reference, says):
 def test_another_spacing_or_clipping_has_no_cell(run):
     for change in ({"spacing": ("linear",)}, {"clip": "always"}, {"steps": (30,)}, {"eta": (0.3,)}):
         config = run.config.model_copy(update=change)
-        cells = [paper_fid(EXPERIMENTS["cifar10"], s.describe()) for s in settings(config, 1000)]
+        cells = [paper_fid(EXPERIMENTS["cifar10"], s.describe()) for s in settings(config, SCHEDULE)]
         if change == {"clip": "always"}:
             assert [bool(cell) for cell in cells] == [False] * 20 + [True] * 5
         else:
@@ -142,8 +143,8 @@ def test_a_preset_says_what_it_needs():
 def test_an_evaluation_in_other_features_is_what_the_caption_speaks_of(run):
     swept = replace(run, config=run.config.model_copy(update={"reference": "cifar10-val"}))
     assert not any(line.startswith("Other than the preset") for line in caption(swept, rows(swept)))
-    reference = replace(run.evaluation.reference, spec="photos")
-    elsewhere = replace(run, evaluation=replace(run.evaluation, reference=reference))
+    reference = replace(run.measurement.reference, spec="photos")
+    elsewhere = replace(run, measurement=replace(run.measurement, reference=reference))
     assert "Other than the preset cifar10: reference photos." in caption(elsewhere, rows(run))
 
 

@@ -9,8 +9,7 @@ from pipeline.reporting.report import publish
 from pipeline.sweep.images import ImageFile, pixel_digest, write_images
 from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import plan
-from pipeline.work.complete import claim
-from pipeline.work.extract import metrics_path
+from pipeline.work.claim import claim
 
 
 def publish_random(config, **reference):
@@ -21,8 +20,9 @@ def publish_random(config, **reference):
     for setting in run.settings:
         shard = plan(setting, 90, 25)[0]
         pixels = np.random.default_rng(0).integers(0, 256, (25, 8, 8, 1), dtype=np.uint8)
-        write_images(run.storage, shard, pixels, ImageFile(run.fingerprint, 25, pixel_digest(pixels), 1.0, "cpu", "2"))
-        run.storage.write_json(metrics_path(setting), setting.describe() | numbers | {"reference": reference})
+        info = ImageFile(setting.fingerprint(run.identity), 25, pixel_digest(pixels), 1.0, "cpu", "2")
+        write_images(run.storage, shard, pixels, info, [0])
+        run.storage.write_json(run.paths.row(setting.slug), setting.describe() | numbers | {"reference": reference})
     return publish(run), run.storage
 
 

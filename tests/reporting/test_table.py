@@ -9,6 +9,7 @@ from pipeline.reporting import table
 
 
 def row(eta, steps, fid, spacing="linear", nfe=None):
+    """A row of metrics.json."""
     return {
         "sampler": "ddim",
         "steps": steps,
@@ -69,8 +70,8 @@ def test_spacings_have_their_own_tables_and_missing_cells_are_empty():
     fid = [block for block in table.blocks(rows) if block.title.startswith("FID")]
     assert [block.title for block in fid] == ["FID ↓, linear τ", "FID ↓, quadratic τ"]
     assert fid[1].steps == [10, 30]
-    assert fid[1].nfe == [10, 31]
-    assert fid[1].rows == [("0.0", ["", "2.00"]), ("1.0", ["3.00", ""])]
+    assert fid[1].nfe == ["10", "31"]
+    assert fid[1].rows == [("η = 0.0", ["", "2.00"]), ("η = 1.0", ["3.00", ""])]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0123, "0.012"), (9.999, "10.00"), (0.9999, "1.000"), (41.07, "41.07")])

@@ -10,8 +10,9 @@ import torch
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import describe
-from pipeline.storage.local import local_path, model_folder, sha256_of
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.storage.local import local_path, sha256_of
+from pipeline.sweep.model import model_folder
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,10 @@ def test_a_failed_fetch_leaves_nothing(memory, cache, monkeypatch):
 def test_a_model_folder_at_a_url(memory, tiny_model):
     store, _ = memory
     store.put(tiny_model, "/models/tiny", recursive=True)
-    assert describe(model_folder("memory://models/tiny")).digest == describe(model_folder(tiny_model)).digest
+    assert (
+        read_checkpoint(model_folder("memory://models/tiny")).info.digest
+        == read_checkpoint(model_folder(tiny_model)).info.digest
+    )
 
 
 def test_an_unreachable_or_unknown_hub_name_is_one_line(monkeypatch):

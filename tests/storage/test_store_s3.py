@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from s3 import FINAL, SECRET, TRANSIENT, FaultProxy, moto, options
 
-from pipeline import storage as storage_module
+from pipeline.storage import store
 from pipeline.storage.store import Storage, StorageError
 
 
@@ -53,7 +53,7 @@ def test_transient_faults_at_30_percent_change_nothing(storage, proxy, fault):
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "stall"])
 def test_a_fault_for_ever_is_an_error_with_url_operation_and_cause(storage, proxy, fault, monkeypatch):
-    monkeypatch.setattr(storage_module, "SECONDS_OF_PATIENCE", 3.0)
+    monkeypatch.setattr(store, "SECONDS_OF_PATIENCE", 3.0)
     proxy.inject(fault, share=1.0)
     started = time.monotonic()
     with pytest.raises(StorageError, match="^cannot write " + re.escape(f"{storage.url}/a: ") + r"\w+") as error:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pipeline import UserError
-from pipeline.sweep.config import SweepConfig, fingerprint, make_config
+from pipeline.storage.sealed import fingerprint
+from pipeline.sweep.config import SweepConfig, make_config
 
 
 def test_the_command_lines_words_become_values():
@@ -78,3 +79,43 @@ def test_the_fingerprint_follows_the_pixels_and_not_the_grid():
         base.model_copy(update={name: 77}).identity("m") for name in ("seed", "num_images", "batch_size", "shard_size")
     ]
     assert len({fingerprint(i) for i in [base.identity("m"), base.identity("n"), *others]}) == 6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "slugs"),
+    [
+        ({}, ["eta0", "eta0.2", "eta0.5", "eta1", "etahat"]),
+        ({"sampler": ["ddim"]}, ["eta0"]),
+        ({"sampler": ["ddim"], "eta": ["0.5", "hat"]}, ["eta0.5", "etahat"]),
+        ({"sampler": ["ddim:eta=1"]}, ["eta1"]),
+        ({"sampler": ["ddim:eta=1", "ddim"], "eta": ["0", "1"]}, ["eta1", "eta0"]),
+    ],
+)
+def test_samplers_have_their_own_options_or_the_grids(overrides, slugs):
+    assert [sampler.slug for sampler in make_config(None, None, overrides).samplers()] == slugs
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"sampler": ["dim"]}, "--sampler: unknown sampler 'dim': use ddim"),
+        ({"sampler": ["ddim:order=3"]}, "--sampler: ddim has no option 'order': it has eta"),
+        ({"sampler": ["ddim:eta=2"]}, "--sampler: ddim:eta: must be a number from 0 to 1, or hat"),
+        ({"sampler": ["ddim:eta=1"], "eta": ["0"]}, "--eta: none of the samplers takes it"),
+    ],
+)
+def test_a_sampler_that_cannot_be_is_one_line(overrides, says):
+    with pytest.raises(UserError, match=says) as error:
+        make_config(None, None, overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_from_before_samplers_had_names_runs_again(tmp_path):
+    saved = SweepConfig(eta=(0.0, 0.5), spacing=("linear",)).model_dump()
+    del saved["sampler"]
+    (tmp_path / "sweep.json").write_text(json.dumps({"config": saved}))
+    config = make_config(None, tmp_path / "sweep.json", {})
+    assert [(s.name, s.eta, config.spacings(s)) for s in config.samplers()] == [
+        ("ddim", 0.0, ("linear",)),
+        ("ddim", 0.5, ("linear",)),
+    ]

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from schedules import SCHEDULE
 
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
@@ -13,7 +14,7 @@ from pipeline.sweep.grid import settings
 from pipeline.sweep.images import ImageFile, pixel_digest, read_images, write_images
 from pipeline.sweep.shards import Shard
 
-SHARD = Shard(settings(SweepConfig(steps=(5,), eta=("hat",)), 1000)[0], 10, 22)
+SHARD = Shard(settings(SweepConfig(steps=(5,), eta=("hat",)), SCHEDULE)[0], 10, 22)
 
 
 def pixels(channels, size=8):
@@ -22,7 +23,7 @@ def pixels(channels, size=8):
 
 def write(storage, images, shard=SHARD, fingerprint="f", digest=None):
     info = ImageFile(fingerprint, len(images), digest or pixel_digest(images), 1.5, "cpu", "2")
-    write_images(storage, shard, images, info)
+    write_images(storage, shard, images, info, [0, 200, 400, 600, 800])
     return info
 
 
@@ -68,7 +69,7 @@ def test_every_broken_promise_is_found(tmp_path):
     file.write_bytes((tmp_path / shorter.path("images")).read_bytes())
     with pytest.raises(DamagedFileError, match="exactly the seeds 10 to 21"):
         read_images(storage, SHARD, "f")
-    other = Shard(settings(SweepConfig(steps=(5,), eta=(0.0,)), 1000)[0], 10, 22)
+    other = Shard(settings(SweepConfig(steps=(5,), eta=(0.0,)), SCHEDULE)[0], 10, 22)
     write(storage, pixels(1), other)
     file.write_bytes((tmp_path / other.path("images")).read_bytes())
     with pytest.raises(DamagedFileError, match="it holds images of ddim-S5-eta0-linear"):

@@ -1,13 +1,14 @@
 """The plan covers every seed once, and what is pending follows from the listing alone."""
 
 import pytest
+from schedules import SCHEDULE
 
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.shards import Shard, pending, plan, plan_all
 
-SETTINGS = settings(SweepConfig(steps=(5, 10), eta=(0.0,)), 1000)
+SETTINGS = settings(SweepConfig(steps=(5, 10), eta=(0.0,)), SCHEDULE)
 
 
 @pytest.mark.parametrize(("num_images", "shard_size"), [(2000, 500), (90, 25), (2, 1000), (7, 1), (100, 100)])

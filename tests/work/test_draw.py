@@ -1,59 +1,80 @@
-"""The sampler worker: the same pixels however the work is cut, and what its files say."""
+"""The drawing worker: the same pixels however the work is cut, and what its files say."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import walks
 from diffusers import DDIMPipeline, DDIMScheduler
 from diffusers.pipelines.ddim import pipeline_ddim
+from schedules import SCHEDULE
 
-from pipeline.diffusion import checkpoint as unet
 from pipeline.diffusion import noise
-from pipeline.diffusion.samplers import ddim
-from pipeline.storage.local import model_folder
+from pipeline.diffusion.pixels import to_uint8
+from pipeline.diffusion.schedule import make_tau
 from pipeline.storage.store import Storage
+from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.images import read_images
+from pipeline.sweep.model import model_folder
+from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import Shard, plan
-from pipeline.work.draw import Sampler
+from pipeline.work.claim import claim
+from pipeline.work.draw import Draw, DrawWorker
 
 
 def make(config, precision="float32"):
-    digest = unet.describe(model_folder(config.model)).digest
-    return Sampler("cpu", config.out, None, config.model, digest, precision, config.seed, config.batch_size, "f")
+    return DrawWorker("cpu", Draw(open_run(config.model_copy(update={"dtype": precision}))).arguments)
+
+
+def fingerprint(worker, shard):
+    return shard.setting.fingerprint(worker.arguments.identity)
 
 
 def test_a_shard_is_what_the_sampler_draws_image_by_image(small):
-    setting = settings(small, 1000)[1]
-    sampler = make(small)
-    drawn = sampler.draw_shard(Shard(setting, 25, 50))
-    images, info = read_images(Storage(small.out), Shard(setting, 25, 50), "f")
+    """With a seed of the run, by the paper's functions alone."""
+    config = small.model_copy(update={"seed": 5})
+    worker = make(config)
+    setting = settings(config, SCHEDULE)[1]
+    shard = Shard(setting, 25, 50)
+    drawn = worker.do(shard)
+    images, info = read_images(worker.storage, shard, fingerprint(worker, shard))
     assert (drawn.rows, drawn.digest) == (25, info.digest)
-    info_of_model = unet.describe(model_folder("digits"))
-    alphas = info_of_model.alphas_cumprod()
+    tau, alphas = make_tau("linear", 5), torch.tensor(SCHEDULE.alphas_cumprod, dtype=torch.float64)
     for seed in (25, 41, 49):
-        seeds = torch.tensor([seed])
-        draw = lambda step, seeds=seeds: noise.normal(0, seeds, step, (1, 8, 8))  # noqa: E731
-        x_0 = ddim.sample(sampler.eps_model, draw(noise.X_T_STEP), list(setting.tau), alphas, draw, "hat", clip=True)
-        alone = ddim.to_uint8(x_0)[0, 0].numpy().astype(int)
+        draw = lambda step, seed=seed: noise.normal(5, torch.tensor([seed]), step, (1, 8, 8))  # noqa: E731
+        x_0 = walks.sample(worker.eps_model, draw(noise.X_T_STEP), tau, alphas, draw, "hat", clip=True)
+        alone = to_uint8(x_0)[0, 0].numpy().astype(int)
         # a batch of one sums in another order: rare pixels on the edge of a rounding move by one
         assert np.abs(alone - images[seed - 25, :, :, 0]).max() <= 1
 
 
+def test_every_batch_is_full(small, monkeypatch):
+    """A shard of 25 in batches of 16: kernels choose their sums by the size of a batch."""
+    worker = make(small)
+    sizes = []
+    draw = worker.draw_batch
+    monkeypatch.setattr(worker, "draw_batch", lambda setting, seeds: sizes.append(len(seeds)) or draw(setting, seeds))
+    worker.do(Shard(settings(small, SCHEDULE)[0], 25, 50))
+    assert sizes == [16, 16]
+
+
 def test_the_plan_alone_fixes_the_bits(small):
-    setting = settings(small, 1000)[0]
+    setting = settings(small, SCHEDULE)[0]
     shards = plan(setting, 90, 25)
     first, second = make(small), make(small)
-    forward = [first.draw_shard(shard).digest for shard in shards]
-    backward = [second.draw_shard(shard).digest for shard in reversed(shards)]
+    forward = [first.do(shard).digest for shard in shards]
+    backward = [second.do(shard).digest for shard in reversed(shards)]
     assert forward == backward[::-1]
     assert len(set(forward)) == 4
 
 
 def test_the_same_x_T_serves_every_setting(small):
-    grid = settings(small.model_copy(update={"steps": (50, 100), "eta": (0.0,)}), 1000)
-    sampler = make(small)
-    few, many = (sampler.draw_batch(setting, torch.arange(16)).astype(float) for setting in grid)
-    other = sampler.draw_batch(grid[1], torch.arange(16, 32)).astype(float)
+    grid = settings(small.model_copy(update={"steps": (50, 100), "eta": (0.0,)}), SCHEDULE)
+    worker = make(small)
+    few, many = (worker.draw_batch(setting, torch.arange(16)).astype(float) for setting in grid)
+    other = worker.draw_batch(grid[1], torch.arange(16, 32)).astype(float)
     assert np.abs(few - many).mean() < 0.2 * np.abs(other - many).mean()
 
 
@@ -61,7 +82,7 @@ def test_the_same_x_T_serves_every_setting(small):
 def test_the_same_x_T_gives_diffusers_pictures(small, clip, monkeypatch):
     """DDIMPipeline on the same network, even τ: its scheduler's ᾱ is float32, ours float64."""
     config = small.model_copy(update={"steps": (10,), "eta": (0.0,), "clip": "always" if clip else "never"})
-    (setting,) = settings(config, 1000)
+    (setting,) = settings(config, SCHEDULE)
     seeds = torch.arange(200)
     ours = make(config).draw_batch(setting, seeds).astype(int)
     x_T = noise.normal(0, seeds, noise.X_T_STEP, (1, 8, 8))
@@ -79,20 +100,37 @@ def test_the_same_x_T_gives_diffusers_pictures(small, clip, monkeypatch):
 
 @pytest.mark.parametrize(("column", "value"), [(0, torch.nan), (0, torch.inf), (1, torch.nan)])
 def test_an_image_that_is_not_finite_is_never_written(small, value, column):
-    setting = settings(small, 1000)[column]
-    sampler = make(small)
-    healthy = sampler.eps_model
+    setting = settings(small, SCHEDULE)[column]
+    worker = make(small)
+    healthy = worker.eps_model
 
     def broken(x_t, t):
         eps = healthy(x_t, t)
-        return eps.index_fill(0, torch.tensor([3]), value) if t == setting.tau[0] else eps
+        return eps.index_fill(0, torch.tensor([3]), value) if t == 0 else eps
 
-    sampler.eps_model = broken
+    worker.eps_model = broken
     with pytest.raises(ValueError, match="1 of 16 images are not finite, the first has seed 3.*--dtype float32"):
-        sampler.draw_shard(Shard(setting, 0, 25))
+        worker.do(Shard(setting, 0, 25))
     assert not Storage(small.out).find()
 
 
 def test_another_model_on_the_node_is_an_error(small, tiny_model):
+    arguments = replace(Draw(open_run(small)).arguments, model=tiny_model)
     with pytest.raises(ValueError, match="is another one on this node"):
-        Sampler("cpu", small.out, None, tiny_model, "0" * 64, "float32", 0, 16, "f")
+        DrawWorker("cpu", arguments)
+
+
+def test_a_small_run_draws_no_more_than_it_needs(tmp_path):
+    """And a larger one keeps the batch of its plan, also where the last shard is short."""
+    for (images, shard, batch), expected in {(24, 1000, 250): 24, (300, 100, 250): 100, (2000, 500, 250): 250}.items():
+        config = SweepConfig(out=str(tmp_path / str(images)), num_images=images, shard_size=shard, batch_size=batch)
+        run = open_run(config)
+        assert run.config.batch_size == run.identity["batch_size"] == Draw(run).arguments.batch_size == expected
+
+
+def test_an_output_keeps_the_batch_that_it_was_drawn_in(tmp_path):
+    config = SweepConfig(out=str(tmp_path / "out"), num_images=24, steps=(5,), eta=(0.0,))
+    earlier = open_run(config, cap_batch=False)
+    claim(earlier)
+    assert open_run(config).identity == earlier.identity
+    assert open_run(config).config.batch_size == 250

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+import walks
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from pipeline.diffusion.samplers import ddim
+from pipeline.diffusion import noise
+from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas, make_tau
 
 ALPHAS = alphas_cumprod(linear_betas())
@@ -56,7 +58,7 @@ def x_start(dtype=torch.float64):
 @pytest.mark.parametrize("clip", [False, True])
 def test_trajectories_against_a_transcription(spacing, eta, steps, clip):
     tau = make_tau(spacing, steps)
-    ours = ddim.sample(model, x_start(), tau, ALPHAS, step_noise, eta, clip)
+    ours = walks.sample(model, x_start(), tau, ALPHAS, step_noise, eta, clip)
     np.testing.assert_allclose(ours.numpy(), transcription(x_start().numpy(), tau, eta, clip), atol=1e-8, rtol=1e-8)
 
 
@@ -67,9 +69,9 @@ def test_one_step_in_float32(eta, t_index, spacing):
     tau = make_tau(spacing, 10)[: t_index + 1]
     clip = eta == "hat"
     noise = lambda t: step_noise(t).float()  # noqa: E731
-    ours, _ = next(ddim.trajectory(model, x_start(torch.float32), tau, ALPHAS, noise, eta, clip))
+    ours, _ = next(walks.trajectory(model, x_start(torch.float32), tau, ALPHAS, noise, eta, clip))
     a, a_prev = ALPHAS[tau[-1]].item(), ALPHAS[tau[-2]].item() if t_index else 1.0
-    expected, _ = ddim.step(x_start(), model(x_start(), tau[-1]), a, a_prev, eta, clip, lambda: step_noise(tau[-1]))
+    expected, _ = walks.step(x_start(), model(x_start(), tau[-1]), a, a_prev, eta, clip, lambda: step_noise(tau[-1]))
     # pred_x0 is (x - √(1-α) ε) / √α: its float32 rounding, 2^-24 of |x| < 4, is carried on times √α_prev / √α
     bound = 1e-5 if t_index else 2**-22 * 4 / math.sqrt(a)
     torch.testing.assert_close(ours.double(), expected, atol=max(bound, 1e-5), rtol=0)
@@ -85,7 +87,7 @@ def test_against_diffusers_ddim(eta, steps):
     x = x_start()
     for t in scheduler.timesteps.tolist():
         x = scheduler.step(model(x, t), t, x, eta=eta, variance_noise=step_noise(t)).prev_sample
-    ours = ddim.sample(model, x_start(), make_tau("linear", steps), ALPHAS, step_noise, eta)
+    ours = walks.sample(model, x_start(), make_tau("linear", steps), ALPHAS, step_noise, eta)
     torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)
 
 
@@ -100,7 +102,7 @@ def test_against_diffusers_ddpm(variance, eta, steps, monkeypatch):
     for t in scheduler.timesteps.tolist():
         monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, t=t, **__: step_noise(t))
         x = scheduler.step(model(x, t), t, x).prev_sample
-    ours = ddim.sample(model, x_start(), make_tau("linear", steps), ALPHAS, step_noise, eta, clip=eta == "hat")
+    ours = walks.sample(model, x_start(), make_tau("linear", steps), ALPHAS, step_noise, eta, clip=eta == "hat")
     torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)
 
 
@@ -108,7 +110,7 @@ def test_clipping_twice_changes_nothing_in_the_eta_form_of_sigma_hat():
     """Eq. 12 with eps derived anew equals the posterior mean, so sigma-hat has one form."""
     a, a_prev = ALPHAS[500].item(), ALPHAS[400].item()
     x, eps = x_start() * 3, model(x_start(), 500)
-    ours, pred_x0 = ddim.step(x, eps, a, a_prev, "hat", True, lambda: torch.zeros_like(x))
+    ours, pred_x0 = walks.step(x, eps, a, a_prev, "hat", True, lambda: torch.zeros_like(x))
     beta = 1 - a / a_prev
     mean = math.sqrt(a_prev) * beta / (1 - a) * pred_x0 + math.sqrt(1 - beta) * (1 - a_prev) / (1 - a) * x
     assert pred_x0.abs().max() == 1
@@ -117,8 +119,8 @@ def test_clipping_twice_changes_nothing_in_the_eta_form_of_sigma_hat():
 
 def test_repeated_timesteps_are_identity_steps():
     for eta in ETAS:
-        once = ddim.sample(model, x_start(), [0, 5, 300], ALPHAS, step_noise, eta)
-        twice = ddim.sample(model, x_start(), [0, 0, 5, 300, 300], ALPHAS, step_noise, eta)
+        once = walks.sample(model, x_start(), [0, 5, 300], ALPHAS, step_noise, eta)
+        twice = walks.sample(model, x_start(), [0, 0, 5, 300, 300], ALPHAS, step_noise, eta)
         torch.testing.assert_close(once, twice, atol=1e-12, rtol=1e-12)
 
 
@@ -129,11 +131,11 @@ def test_eta_0_asks_for_no_noise_and_the_last_step_never_does():
         asked.append(t)
         return step_noise(t)
 
-    ddim.sample(model, x_start(), [0, 100, 200], ALPHAS, counted, 0.0)
+    walks.sample(model, x_start(), [0, 100, 200], ALPHAS, counted, 0.0)
     assert asked == []
     for eta in (0.2, 1.0, "hat"):
         asked.clear()
-        ddim.sample(model, x_start(), [0, 100, 200], ALPHAS, counted, eta)
+        walks.sample(model, x_start(), [0, 100, 200], ALPHAS, counted, eta)
         assert asked == [200, 100]
 
 
@@ -145,7 +147,7 @@ def test_the_network_is_called_once_a_step_and_pred_x0_comes_with_each():
         return model(x, t)
 
     tau = make_tau("quadratic", 50)
-    steps = list(ddim.trajectory(counted, x_start(), tau, ALPHAS, step_noise))
+    steps = list(walks.trajectory(counted, x_start(), tau, ALPHAS, step_noise))
     assert calls == tau[::-1]
     assert len(steps) == 50
     torch.testing.assert_close(*steps[-1])  # at time 0 the image is pred_x0
@@ -153,22 +155,22 @@ def test_the_network_is_called_once_a_step_and_pred_x0_comes_with_each():
 
 def test_to_uint8_rounds_as_the_authors_do():
     levels = torch.arange(256)
-    assert torch.equal(ddim.to_uint8(levels / 127.5 - 1), levels.to(torch.uint8))
+    assert torch.equal(to_uint8(levels / 127.5 - 1), levels.to(torch.uint8))
     between = (levels[:-1] + 0.4) / 127.5 - 1
-    assert torch.equal(ddim.to_uint8(between), levels[:-1].to(torch.uint8))
-    assert torch.equal(ddim.to_uint8(between + 0.2 / 127.5), levels[1:].to(torch.uint8))
-    assert ddim.to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
+    assert torch.equal(to_uint8(between), levels[:-1].to(torch.uint8))
+    assert torch.equal(to_uint8(between + 0.2 / 127.5), levels[1:].to(torch.uint8))
+    assert to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
 
 
 def test_slerp_keeps_the_norms_law():
     a, b = (torch.randn(500, 3, 8, 8, generator=torch.Generator().manual_seed(s), dtype=torch.float64) for s in (0, 1))
-    torch.testing.assert_close(ddim.slerp(a, b, 0.0), a)
-    torch.testing.assert_close(ddim.slerp(a, b, 1.0), b)
+    torch.testing.assert_close(noise.slerp(a, b, 0.0), a)
+    torch.testing.assert_close(noise.slerp(a, b, 1.0), b)
     unit_a, unit_b = (x / x.flatten(1).norm(dim=1).view(-1, 1, 1, 1) for x in (a, b))
-    norms = ddim.slerp(unit_a, unit_b, 0.3).flatten(1).norm(dim=1)
+    norms = noise.slerp(unit_a, unit_b, 0.3).flatten(1).norm(dim=1)
     torch.testing.assert_close(norms, torch.ones_like(norms))
     # ‖x‖² of a slerp of two independent normals stays near chi-square with d = 192: mean d, std √(2d), 500 draws
-    mean = (ddim.slerp(a, b, 0.5) ** 2).flatten(1).sum(1).mean().item()
+    mean = (noise.slerp(a, b, 0.5) ** 2).flatten(1).sum(1).mean().item()
     assert abs(mean - 192) < 4 * math.sqrt(2 * 192 / 500)
     linear = (((a + b) / 2) ** 2).flatten(1).sum(1).mean().item()
     assert linear < 110  # what a straight line would do
@@ -180,4 +182,4 @@ def test_slerp_is_eq_67(a):
     u, v = x.numpy().ravel(), y.numpy().ravel()
     theta = np.arccos(u @ v / (np.linalg.norm(u) * np.linalg.norm(v)))
     expected = np.sin((1 - a) * theta) / np.sin(theta) * u + np.sin(a * theta) / np.sin(theta) * v
-    np.testing.assert_allclose(ddim.slerp(x, y, a).numpy().ravel(), expected, rtol=1e-12)
+    np.testing.assert_allclose(noise.slerp(x, y, a).numpy().ravel(), expected, rtol=1e-12)

@@ -1,0 +1,58 @@
+"""A cluster of one worker in this process: the works, the dispatcher and the jobs without Ray and without its start."""
+
+import contextlib
+import time
+
+from pipeline.cluster.dispatch import Event, run
+from pipeline.cluster.resources import Resources
+from pipeline.storage.store import StorageError
+
+
+class InProcess:
+    """Stands for `executor.Cluster` and for its pool of workers."""
+
+    size = 1
+
+    def __init__(self):
+        self.resources = Resources(0.0, False, 1800.0, None, None)
+
+    def pool(self, on_gpu):
+        return self
+
+    def run(self, work, tasks, watcher, first=False):
+        self.worker, self.events = work.worker("cpu", work.arguments), []
+        return run(self, tasks, watcher)
+
+    def start(self):
+        self.events.append(Event("here", "ready"))
+
+    def submit(self, worker, task):
+        try:
+            self.events.append(Event(worker, "done", self.worker.do(task.item)))
+        except StorageError:
+            raise
+        except Exception as error:
+            self.events.append(Event(worker, "failed", f"{type(error).__name__}: {error}"))
+
+    def discard(self, worker):
+        pass
+
+    def wait(self, timeout):
+        return [self.events.pop(0)]
+
+    def now(self):
+        return time.monotonic()
+
+    def take_seconds(self):
+        return 0.0
+
+
+@contextlib.contextmanager
+def cluster(request=None):
+    yield InProcess()
+
+
+def without_ray(monkeypatch):
+    """Let jobs that run in this process have this cluster."""
+    for module in ("cluster.executor", "work.claim", "work.complete"):
+        monkeypatch.setattr(f"pipeline.{module}.cluster", cluster)
