@@ -37,7 +37,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.update_baseline:
         for name in ("config", "model", "tolerance", "speed_tolerance", "num_workers"):
-            if getattr(args, name, None) != parser.get_default(name):
+            if vars(args).get(name, parser.get_default(name)) != parser.get_default(name):
                 raise UserError(f"--{name.replace('_', '-')} means nothing with --update-baseline: leave it out")
     limits = Limits(args.tolerance, args.speed_tolerance)
     options = storage_options(args.storage_options)

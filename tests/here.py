@@ -1,0 +1,29 @@
+"""Jobs in this process, without Ray's start and without the seconds that a process takes to import torch."""
+
+import contextlib
+import io
+import runpy
+import sys
+
+import pytest
+from in_process import without_ray
+from processes import ROOT
+
+
+def run_here(job, *arguments, **environment):
+    """Run a job to its end: (exit status, standard output, standard error). One worker does all tasks, in order."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        without_ray(patch)
+        patch.setattr(sys, "argv", [f"{job}.py", *map(str, arguments)])
+        patch.chdir(ROOT)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+    return ended.value.code, out.getvalue(), err.getvalue()

@@ -1,0 +1,189 @@
+"""A sampler and a kind of work from outside: all that surrounds them asks them, and nothing else changes."""
+
+import csv
+import json
+
+import pytest
+import toy_sampler
+import toy_work
+from here import run_here
+from in_process import InProcess
+from processes import ROOT, run
+from schedules import SCHEDULE
+
+from pipeline.diffusion.samplers import SAMPLERS
+from pipeline.reporting.paper import EXPERIMENTS, paper_fid
+from pipeline.storage.store import Storage
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.grid import settings
+from pipeline.sweep.run import saved_run
+from pipeline.work.perform import perform
+from pipeline.work.registry import WORKS
+from pipeline.work.verify import Inventory, set_aside, verify
+
+GRID = ["--sampler", "ddim", "toy", "toy:order=1", "--steps", "5", "10", "--num-images", "40", "--shard-size", "25"]
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(SAMPLERS, "toy", toy_sampler.Toy)
+    monkeypatch.setitem(WORKS, "means", toy_work.Means)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    out = tmp_path_factory.mktemp("swept") / "out"
+    SAMPLERS["toy"] = toy_sampler.Toy
+    status, text, err = run_here("sweep", *GRID, "--out", out)
+    assert status == 0, err
+    return out, text
+
+
+def test_every_sampler_has_its_row_and_its_calls(swept):
+    out, text = swept
+    blocks = text.split("\n\n")
+    linear, own = (
+        next(block for block in blocks if block.startswith(f"FID ↓, {s} τ")) for s in ("linear", "paper-linear")
+    )
+    assert [line[:14].strip() for line in linear.splitlines()[1:]] == ["S", "calls an image", "─" * 14, "DDIM η = 0.0"]
+    labels = [line.partition("  ")[0].strip() for line in own.splitlines()[1:]]
+    assert labels[:2] == ["S", "calls an image"]
+    assert labels[3:] == ["Toy order = 2", "Toy order = 1"]
+    rows = json.loads((out / "metrics.json").read_text())
+    assert [(row["sampler"], row.get("eta"), row.get("order"), row["steps"], row["nfe"]) for row in rows] == [
+        *[("ddim", 0.0, None, steps, steps) for steps in (5, 10)],
+        *[("toy", None, "2", steps, nfe) for steps, nfe in ((5, 5), (10, 9))],  # 2 n - 1 calls for n steps
+        *[("toy", None, "1", steps, steps) for steps in (5, 10)],
+    ]
+    table = list(csv.DictReader((out / "report" / "table.csv").open()))
+    assert [(row["sampler"], row["eta"], row["order"]) for row in table][::2] == [
+        ("ddim", "0.0", ""),
+        ("toy", "", "2"),
+        ("toy", "", "1"),
+    ]
+    tex = (out / "report" / "table.tex").read_text()
+    assert "Toy order = 2 &" in tex
+    assert r"DDIM $\eta$ = 0.0 &" in tex
+    assert {f.name for f in (out / "report").glob("*.png")} == {"fid_vs_steps.png", "fid_vs_seconds.png", "samples.png"}
+
+
+def test_first_order_is_ddim_to_the_pixel(swept, tmp_path):
+    """On DDIM's own grid: Euler's step and DDIM's at eta = 0 are the same arithmetic."""
+    arguments = ["--steps", "5", "--spacing", "linear", "--num-images", "20", "--out", tmp_path / "out"]
+    status, _, err = run_here("sweep", "--sampler", "ddim", "toy:order=1", *arguments)
+    assert status == 0, err
+    closed = [json.loads(file.read_text())["files"] for file in (tmp_path / "out").glob("images/*/_manifest.json")]
+    digests = [{name: entry["digest"] for name, entry in files.items()} for files in closed]
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+
+
+def test_a_second_run_and_verify_know_it(swept):
+    out, text = swept
+    status, again, err = run_here("sweep", *GRID, "--out", out)
+    assert (status, again, "nothing to draw" in err) == (0, text, True), err
+    status, said, _ = run_here("verify", "--out", out)
+    assert (status, "0 problems" in said) == (0, True), said
+    status, said, _ = run_here("status", "--out", out)
+    assert (status, "toy-S10-order2-paper-linear" in said) == (0, True)
+    status, said, err = run_here("sweep", *GRID, "--out", out, "--dry-run")
+    assert (status, "toy-S10-order2-paper-linear          9 calls an image, 2 of 2 shards found" in said) == (
+        0,
+        True,
+    ), said
+
+
+def test_it_is_refused_the_papers_numbers():
+    config = SweepConfig(sampler=("ddim", "toy"), steps=(10, 20), eta=(0.0,), spacing=("quadratic",))
+    cells = {s.slug: paper_fid(EXPERIMENTS["cifar10"], s.describe()) for s in settings(config, SCHEDULE)}
+    assert cells == {
+        "ddim-S10-eta0-quadratic": 13.36,
+        "ddim-S20-eta0-quadratic": 6.84,
+        "toy-S10-order2-quadratic": None,
+        "toy-S20-order2-quadratic": None,
+    }
+
+
+def test_another_version_of_its_arithmetic_is_never_mixed_in(swept, monkeypatch):
+    out, _ = swept
+    setting = next(s for s in saved_run(str(out)).settings if s.sampler.name == "toy")
+    identity = saved_run(str(out)).identity
+    before = setting.fingerprint(identity)
+    monkeypatch.setattr(toy_sampler.Toy, "version", 2)
+    assert setting.fingerprint(identity) != before
+    for job, arguments in (("sweep", GRID), ("verify", []), ("evaluate", []), ("status", [])):
+        status, text, err = run_here(job, "--out", out, *arguments)
+        assert (status, text, len(err.splitlines())) == (2, "", 1), err
+        assert "has images of version 1 of toy, and this release has version 2" in err
+    monkeypatch.delitem(SAMPLERS, "toy")
+    status, text, err = run_here("verify", "--out", out)
+    assert (status, text, len(err.splitlines())) == (2, "", 1), err
+    assert "has images of version 1 of toy, and this release does not have it" in err
+
+
+def test_a_nightly_takes_it(swept, tmp_path):
+    out, _ = swept
+    status, said, err = run_here("nightly", "--update-baseline", "--baseline", tmp_path / "b", "--out", out)
+    assert (status, "6 settings × 40 images" in said) == (0, True), err
+    arguments = ["--baseline", tmp_path / "b", "--out", tmp_path / "nights", "--speed-tolerance", "0.99"]
+    status, said, err = run_here("nightly", *arguments)
+    assert status == 0, err
+    assert "every image has the baseline's pixels" in said
+
+
+@pytest.fixture
+def averaged(tmp_path):
+    out = tmp_path / "out"
+    status, _, err = run_here(
+        "sweep", "--steps", "5", "--eta", "0", "hat", "--num-images", "40", "--shard-size", "25", "--out", out
+    )
+    assert status == 0, err
+    run = saved_run(str(out))
+    perform(toy_work.Means(run), InProcess())
+    return run
+
+
+def problems(run):
+    return [(problem.kind, problem.path) for problem in verify(Inventory(run), InProcess())]
+
+
+def test_verify_learns_a_works_files_from_the_work(averaged, monkeypatch):
+    run = averaged
+    assert not toy_work.Means(run).tasks()
+    assert problems(run) == []
+    path = run.shards()[1].path("means")
+    whole = run.storage.read(path)
+    for damaged in (whole[:60] + bytes([whole[60] ^ 1]) + whole[61:], whole[:-9]):
+        run.storage.write(path, damaged)
+        assert problems(run) == [("bad", path)]
+    run.storage.write(path, run.storage.read(run.shards()[0].path("means")))
+    assert problems(run) == [("bad", path)]  # sealed, and made from other pixels
+    run.storage.write(path, whole)
+    monkeypatch.delitem(WORKS, "means")
+    assert {kind for kind, _ in problems(run)} == {"surplus"}
+
+
+def test_a_works_files_go_with_the_images_that_they_were_made_from(averaged):
+    run = averaged
+    path = run.shards()[1].path("images")
+    run.storage.write(path, b"PAR1")
+    inventory = Inventory(run)
+    moved = set_aside(inventory, verify(inventory, InProcess()))
+    assert path in moved
+    assert run.shards()[1].path("means") in moved
+    assert run.shards()[0].path("means") not in moved
+    assert [task.item for task in toy_work.Means(run).tasks()] == [run.shards()[1]]
+
+
+@pytest.mark.slow
+def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
+    """By real actors, which import the module that registers it."""
+    out, _ = swept
+    status, _, err = run(
+        "sweep", *GRID, "--out", tmp_path / "out", sampler="toy_sampler", PYTHONPATH=str(ROOT / "tests")
+    )
+    assert status == 0, err
+    for file in out.glob("images/*/_manifest.json"):
+        there = json.loads((tmp_path / "out" / file.relative_to(out)).read_text())
+        assert there["files"] == json.loads(file.read_text())["files"]
+    assert Storage(str(tmp_path / "out")).names()
