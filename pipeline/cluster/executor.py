@@ -81,10 +81,8 @@ def _show_token(address: str) -> None:
         ask(b"", timeout=10)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-            raise UserError(
-                f"RAY_ADDRESS {address}: that cluster asks for its token, and this process has none or another one: "
-                "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token"
-            ) from error
+            text = "it asks for its token: set RAY_AUTH_MODE=token, and have that token in ~/.ray/auth_token"
+            raise PermissionError(text) from error
 
 
 def _nodes() -> list[dict[str, float]]:
