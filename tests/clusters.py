@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -16,10 +17,9 @@ import psutil
 
 BIN = Path(sys.executable).parent
 RAY = str(BIN / "ray")
-# An embedded Ray of the same user may have switched token authentication on for later clusters.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")} | {
+OF_THE_USER = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "PYTHONPATH")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in OF_THE_USER} | {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # an entrypoint's `python` is this one
-    "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
@@ -31,23 +31,39 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def authentication(folder):
+    """Write a new token into the folder, and return the environment of who has it. The user's own is not touched."""
+    file = Path(folder, "token")
+    file.touch(mode=0o600)
+    file.write_text(secrets.token_hex(32))
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
+
+
 class Head:
-    """A running head: its addresses, and the environment that joins it."""
+    """A running head: its addresses, its process and folder, and the environment that joins it."""
 
-    def __init__(self, port, dashboard):
+    def __init__(self, port, dashboard, folder, process, has_token):
         self.address, self.jobs = f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
-        self.environment = ENVIRONMENT | {"RAY_ADDRESS": self.address}
+        self.folder, self.process = Path(folder), process
+        self.token = Path(has_token["RAY_AUTH_TOKEN_PATH"]).read_text()
+        self._client = ENVIRONMENT | has_token
+        self.environment = self._client | {"RAY_ADDRESS": self.address}
 
-    def job(self, *arguments, **options):
+    def job(self, *arguments, **environment):
         """Run `ray job …` to its end."""
         command = [RAY, "job", arguments[0], "--address", self.jobs, *map(str, arguments[1:])]
         pipes = {"capture_output": True, "text": True, "check": False, "timeout": 300}
-        return subprocess.run(command, env=ENVIRONMENT, **pipes, **options)
+        return subprocess.run(command, env=self._client | environment, **pipes)
+
+    def get(self, path, **headers):
+        """Return what the head's HTTP server says to who has the token, or to who sends other headers."""
+        request = urllib.request.Request(self.jobs + path, headers=headers or {"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
 
     def state(self, job):
         """Return the state of a submitted job."""
-        with urllib.request.urlopen(f"{self.jobs}/api/jobs/{job}", timeout=30) as answer:
-            return json.load(answer)["status"]
+        return self.get(f"/api/jobs/{job}")["status"]
 
 
 @contextlib.contextmanager
@@ -60,12 +76,14 @@ def head(*arguments, autoscaling=None, **environment):
     command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     command += [f"--dashboard-agent-listen-port={free_port()}", f"--object-store-memory={200 * 2**20}"]
     command += [f"--autoscaling-config={autoscaling(port)}"] if autoscaling else []
-    environment = ENVIRONMENT | environment
+    has_token = authentication(folder)
+    environment = ENVIRONMENT | has_token | environment
     with Path(folder, "start.log").open("w") as log:
         process = subprocess.Popen([*command, *arguments], env=environment, stdout=log, stderr=log)
+    running = Head(port, dashboard, folder, process, has_token)
     try:
-        wait_until(lambda: process.poll() is None and _answers(f"http://127.0.0.1:{dashboard}/api/version"), 120)
-        yield Head(port, dashboard)
+        wait_until(lambda: process.poll() is None and _answers(running), 120)
+        yield running
     finally:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         process.terminate()
@@ -86,9 +104,6 @@ def wait_until(condition, seconds):
     return value
 
 
-def _answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
+def _answers(running):
+    with contextlib.suppress(OSError):
+        return running.get("/api/version")

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import ray
+from ray._private.gcs_utils import create_gcs_channel
 from ray.actor import ActorHandle
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
@@ -88,6 +90,7 @@ def _connect() -> None:
     try:
         if port.isdigit():
             socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for a quarter of an hour
+            _show_token(address)
         ray.init(**quiet)
     except (OSError, AuthenticationError, ValueError) as error:
         raise UserError.because(f"RAY_ADDRESS {address}: cannot join that cluster", error) from error
@@ -96,6 +99,17 @@ def _connect() -> None:
             raise
         text = f"RAY_ADDRESS {address}: use the cluster's versions, or `ray job submit`"
         raise UserError.because(text, error) from error
+
+
+def _show_token(address: str) -> None:
+    # Ray would try a wrong token for twenty seconds, a line of its log each, and end without the reason.
+    ask = create_gcs_channel(address).unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
+    try:
+        ask(b"", timeout=10)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            text = "it asks for its token: set RAY_AUTH_MODE=token, and have that token in ~/.ray/auth_token"
+            raise PermissionError(text) from error
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -38,6 +38,7 @@ def cluster(tmp_path_factory):
         }
         config["docker"] = {}
         config["auth"] = {}
+        config["file_mounts"] = {}  # the head's environment has a token
         config["idle_timeout_minutes"] = 0.1
         for node in config["available_node_types"].values():
             node["resources"]["object_store_memory"] = 100 * 2**20

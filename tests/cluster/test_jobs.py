@@ -1,6 +1,5 @@
 """Sweeps as jobs of a running cluster: followed to the end, failing, stopped and resumed, measured by Prometheus."""
 
-import json
 import re
 import urllib.request
 
@@ -98,8 +97,7 @@ def test_a_job_is_stopped_and_resumed(cluster, submit, undisturbed, tmp_path):
 
 def scrape(cluster):
     """Return name → (stage, setting) → value of the only node, or None while it exports nothing of ours."""
-    with urllib.request.urlopen(f"{cluster.jobs}/nodes?view=summary", timeout=30) as answer:
-        (node,) = json.load(answer)["data"]["summary"]
+    (node,) = cluster.get("/nodes?view=summary")["data"]["summary"]
     address = f"http://{node['raylet']['nodeManagerAddress']}:{node['raylet']['metricsExportPort']}/metrics"
     with urllib.request.urlopen(address, timeout=30) as answer:
         text = answer.read().decode()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cluster_sweep import GRID, SHARDS, digests
-from clusters import ENVIRONMENT
+from clusters import ENVIRONMENT, authentication
 from processes import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def test_images_do_not_tell_what_nodes_went_through(scenario, undisturbed, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, str(Path(__file__).with_name("nodes.py")), scenario, str(out), *GRID]
-    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    environment = ENVIRONMENT | authentication(tmp_path) | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=800)
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])

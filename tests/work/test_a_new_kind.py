@@ -8,12 +8,11 @@ import toy_sampler
 import toy_work
 from here import run_here
 from in_process import InProcess
-from processes import ROOT, run
+from processes import ROOT
 from schedules import SCHEDULE
 
 from pipeline.diffusion.samplers import SAMPLERS
 from pipeline.reporting.paper import EXPERIMENTS, paper_fid
-from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.run import saved_run
@@ -186,4 +185,3 @@ def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
     for file in out.glob("images/*/_manifest.json"):
         there = json.loads((tmp_path / "out" / file.relative_to(out)).read_text())
         assert there["files"] == json.loads(file.read_text())["files"]
-    assert Storage(str(tmp_path / "out")).names()
