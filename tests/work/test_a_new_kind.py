@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import toy_sampler
@@ -178,10 +181,10 @@ def test_a_works_files_go_with_the_images_that_they_were_made_from(averaged):
 def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
     """By real actors, which import the module that registers it."""
     out, _ = swept
-    status, _, err = run(
-        "sweep", *GRID, "--out", tmp_path / "out", sampler="toy_sampler", PYTHONPATH=str(ROOT / "tests")
-    )
-    assert status == 0, err
+    program = "import runpy, sys, toy_sampler; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", program, "jobs/sweep.py", *GRID, "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=500)
     for file in out.glob("images/*/_manifest.json"):
         there = json.loads((tmp_path / "out" / file.relative_to(out)).read_text())
         assert there["files"] == json.loads(file.read_text())["files"]
