@@ -74,8 +74,8 @@ def test_one_step_in_float32(eta, t_index, spacing):
     ours, _ = next(ddim.trajectory(model, x_start(torch.float32), tau, ALPHAS, noise, eta, clip))
     a, a_prev = ALPHAS[tau[-1]].item(), ALPHAS[tau[-2]].item() if t_index else 1.0
     expected, _ = ddim.step(x_start(), model(x_start(), tau[-1]), a, a_prev, eta, clip, lambda: step_noise(tau[-1]))
-    # pred_x0 has 8 roundings (x's, five of the network's, a product, a difference) of 2^-24 of the largest |x|, and goes
-    # on times √(α_prev / α); the rest of the step has as many
+    # pred_x0 has 8 roundings (x's, five of the network's, a product, a difference) of 2^-24 of the largest |x|, and
+    # goes on times √(α_prev / α); the rest of the step has as many
     bound = 8 * 2**-24 * x_start().abs().max().item() * (1 + math.sqrt(a_prev / a))
     torch.testing.assert_close(ours.double(), expected, atol=bound, rtol=0)
 
