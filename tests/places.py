@@ -44,10 +44,10 @@ class Place:
         return digests, [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
 
 
-def draw_and_measure(out, **changes):
+def draw_and_measure(out, storage_options=None, **changes):
     """Do the small sweep by the plain classes, without Ray, and without its report: the opened run."""
     config = SweepConfig(steps=(20,), eta=(0.0, "hat"), num_images=240, batch_size=20, shard_size=20)
-    opened = open_run(config.model_copy(update={"out": str(out)} | changes))
+    opened = open_run(config.model_copy(update={"out": str(out)} | changes), storage_options)
     claim(opened)
     sampler = Sampler("cpu", **sampler_arguments(opened))
     worker = FeatureWorker("cpu", **feature_worker_arguments(opened))
