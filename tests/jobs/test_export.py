@@ -1,7 +1,5 @@
 """Images for other tools: export to files, and other readers on the Parquet itself."""
 
-import os
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -62,10 +60,14 @@ def folder(drawn):
     return f"{drawn.config.out}/images/setting=ddim-S5-eta0-linear"
 
 
-def test_datasets(drawn, pixels, tmp_path):
-    os.environ["HF_HUB_OFFLINE"] = "1"
+def test_datasets(drawn, pixels, tmp_path, monkeypatch):
+    import datasets.config
+    import huggingface_hub.constants
     from datasets import load_dataset
 
+    # not by HF_HUB_OFFLINE, which both read once, as they are imported, and which other tests' processes would inherit
+    for settings in (datasets.config, huggingface_hub.constants):
+        monkeypatch.setattr(settings, "HF_HUB_OFFLINE", True)
     rows = load_dataset("parquet", data_files=f"{folder(drawn)}/*.parquet", split="train", cache_dir=str(tmp_path))
     assert isinstance(rows[0]["image"], Image.Image)
     images = {row["seed"]: np.asarray(row["image"]) for row in rows}
