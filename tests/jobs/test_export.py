@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 from PIL import Image
-from processes import run
+from processes import in_process, run
 
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
@@ -33,7 +33,7 @@ def pixels(drawn):
     return np.concatenate([read_images(drawn.storage, s, drawn.fingerprint)[0] for s in drawn.shards()[:3]])
 
 
-def test_png(drawn, pixels, tmp_path):
+def test_png(drawn, pixels, tmp_path, monkeypatch, capsys):
     target = ["--out", drawn.config.out, "--setting", "ddim-S5-eta0-linear", "--png", tmp_path / "png"]
     status, out, err = run("export", *target)
     assert (status, "50 images" in out) == (0, True), err
@@ -41,18 +41,19 @@ def test_png(drawn, pixels, tmp_path):
     assert [f.name for f in files] == [f"{seed:09d}.png" for seed in range(50)]
     images = np.stack([np.asarray(Image.open(f)) for f in files])
     assert np.array_equal(images, np.broadcast_to(pixels, (50, 8, 8, 3)))
-    status, _, err = run("export", *target)
+    status, _, err = in_process(monkeypatch, capsys, "export", *target)
     assert (status, "exists" in err, len(err.splitlines())) == (2, True, 1)
 
 
-def test_npz(drawn, pixels, tmp_path):
+def test_npz(drawn, pixels, tmp_path, monkeypatch, capsys):
     slug = "ddim-S5-eta0-linear"
-    status, _, err = run("export", "--out", drawn.config.out, "--setting", slug, "--npz", tmp_path / "x.npz")
+    source = ["--out", drawn.config.out, "--setting"]
+    status, _, err = in_process(monkeypatch, capsys, "export", *source, slug, "--npz", tmp_path / "x.npz")
     assert status == 0, err
     (images,) = np.load(tmp_path / "x.npz").values()
     assert (images.dtype, images.shape) == (np.uint8, (50, 8, 8, 3))
     assert np.array_equal(images[..., :1], pixels)
-    status, _, err = run("export", "--out", drawn.config.out, "--setting", "none", "--npz", tmp_path / "y.npz")
+    status, _, err = in_process(monkeypatch, capsys, "export", *source, "none", "--npz", tmp_path / "y.npz")
     assert (status, slug in err, len(err.splitlines())) == (2, True, 1)
 
 
