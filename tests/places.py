@@ -47,10 +47,10 @@ def image_digest(run, shard):
     return read_images(run.storage, shard, shard.setting.fingerprint(run.identity))[1].digest
 
 
-def draw_and_measure(out, **changes):
+def draw_and_measure(out, storage_options=None, **changes):
     """Do the small sweep by the plain classes, without Ray, and without its report: the opened run."""
     config = SweepConfig(steps=(20,), eta=(0.0, "hat"), num_images=240, batch_size=20, shard_size=20)
-    opened = open_run(config.model_copy(update={"out": str(out)} | changes))
+    opened = open_run(config.model_copy(update={"out": str(out)} | changes), storage_options)
     claim(opened)
     complete.draw_and_measure(opened, InProcess())
     return opened

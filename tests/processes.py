@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -24,16 +25,30 @@ def start(job, *arguments, **environment):
 def run(job, *arguments, **environment):
     """Run a job to its end: (exit status, standard output, standard error)."""
     process = start(job, *arguments, **environment)
-    out, err = process.communicate(timeout=300)
+    out, err = communicate(process)
     return process.returncode, out, err
+
+
+def communicate(process, timeout=300):
+    """Wait for a job's end: (standard output, standard error). One that takes too long is killed with its group."""
+    try:
+        return process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
 
 
 def in_process(monkeypatch, capsys, job, *arguments):
     """The same in this process, without the seconds that a process takes to import torch."""
     monkeypatch.setattr(sys, "argv", [f"{job}.py", *map(str, arguments)])
     monkeypatch.chdir(ROOT)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)  # a sweep has put its own
     captured = capsys.readouterr()
     return ended.value.code, captured.out, captured.err
 
@@ -48,7 +63,7 @@ def title(process):
 
 def assert_ended(family, but=()):
     """Wait until all processes have ended, those with a title in `but` excepted."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while left := {process.pid: title(process) for process in family if title(process) and title(process) not in but}:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)

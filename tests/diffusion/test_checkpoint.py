@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
+from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.sweep.model import model_folder
 
 
@@ -36,19 +37,19 @@ def test_the_embedded_model_is_a_diffusers_pipeline():
 def test_a_unet_folder_without_a_scheduler_has_ddpms_schedule(copy):
     alone = read_checkpoint(copy / "unet").info
     assert alone.image_shape == (1, 8, 8)
-    assert alone.schedule() == read_checkpoint(model_folder("digits")).info.schedule()
+    # to the last bit: betas in float64
+    assert alone.schedule().alphas_cumprod == tuple(alphas_cumprod(linear_betas()).tolist())
+    assert read_checkpoint(model_folder("digits")).info.schedule() == alone.schedule()
 
 
 def test_the_schedule_is_the_checkpoints_own(copy):
     DDIMScheduler(500, beta_start=1e-3, beta_end=1e-2).save_pretrained(copy / "scheduler")
     checkpoint = read_checkpoint(copy)
     expected = DDIMScheduler(500, beta_start=1e-3, beta_end=1e-2).alphas_cumprod.double()
-    torch.testing.assert_close(
-        torch.tensor(checkpoint.info.schedule().alphas_cumprod, dtype=torch.float64),
-        expected,
-        rtol=500 * 2**-24,
-        atol=0,
-    )
+    alphas = checkpoint.info.schedule().alphas_cumprod
+    # theirs is a float32 product of 500 terms, each rounded to 2^-24
+    torch.testing.assert_close(torch.tensor(alphas, dtype=torch.float64), expected, rtol=500 * 2**-24, atol=0)
+    assert alphas == tuple(alphas_cumprod(linear_betas(500, 1e-3, 1e-2)).tolist())
 
 
 def test_the_digest_follows_the_weights_and_the_schedule(copy):

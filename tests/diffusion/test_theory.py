@@ -110,7 +110,7 @@ def test_ddim_on_gaussian_data_is_the_known_line():
         for s in (50, 100, 1000)
     ]
     assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 0.01
+    assert errors[2] < 1.1 * errors[0] * 50 / 1000  # Euler's order is 1; a tenth for the higher ones
 
 
 def test_full_chain_with_eta_1_is_the_ddpm_posterior():
@@ -122,9 +122,11 @@ def test_full_chain_with_eta_1_is_the_ddpm_posterior():
         mean, pred_x0 = walks.step(x, eps, a, a_prev, 1.0, False, lambda: torch.zeros_like(x))
         ones, _ = walks.step(x, eps, a, a_prev, 1.0, False, lambda: torch.ones_like(x))
         expected = math.sqrt(a_prev) * beta / (1 - a) * pred_x0 + math.sqrt(1 - beta) * (1 - a_prev) / (1 - a) * x
-        torch.testing.assert_close(mean, expected, atol=1e-10, rtol=1e-10)
+        # β here and 1 - α_t/α_prev there differ by α's rounding, 2^-53, over the least β, 1e-4; a few of those
+        rounding = 8 * 2**-53 / 1e-4
+        torch.testing.assert_close(mean, expected, atol=rounding, rtol=0)
         variance = (ones - mean) ** 2
-        torch.testing.assert_close(variance, torch.full_like(x, (1 - a_prev) / (1 - a) * beta), atol=0, rtol=1e-7)
+        torch.testing.assert_close(variance, torch.full_like(x, (1 - a_prev) / (1 - a) * beta), atol=0, rtol=rounding)
 
 
 @pytest.mark.parametrize("eps_model", [gaussian_eps, mixture_eps])
@@ -136,7 +138,19 @@ def test_encode_then_decode_returns_x_0_better_with_more_steps(eps_model):
         x_T = walks.encode(eps_model, x_0, tau, ALPHAS)
         errors.append(((walks.sample(eps_model, x_T, tau, ALPHAS, noise) - x_0) ** 2).mean().item())
     assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 1e-4
+    assert errors[-1] < 2 * errors[2] * (100 / 1000) ** 2  # of order 1, so its square of order 2; measured 1.05 and 1.2
+
+
+@pytest.mark.parametrize("tau", [[0, 9, 39, 800], [5, 6], [999]])
+def test_encode_shows_the_network_the_timestep_that_it_leaves(tau):
+    seen = []
+
+    def counted(x, t):
+        seen.append(t)
+        return gaussian_eps(x, t)
+
+    walks.encode(counted, randn(3, 5, 1, 2, 2), tau, ALPHAS)
+    assert seen == [0, *tau[:-1]]  # time 0 is none that it knows
 
 
 def test_encode_inverts_exactly_where_eps_is_constant():

@@ -59,7 +59,7 @@ def swept(tmp_path_factory, model, reference, inception_weights):
     out = tmp_path_factory.mktemp("out") / "cifar10"
     evaluation = ["--extractor-weights", inception_weights, "--reference", reference]
     status, text, err = run(
-        *("sweep", "--preset", "cifar10", "--model", model, "--steps", 2, 3, "--eta", 0, "hat"),
+        *("sweep", "--preset", "cifar10", "--model", model, "--steps", 2, 10, "--eta", 0, "hat"),
         *(*SIZES, *evaluation, "--out", out),
     )
     assert status == 0, err
@@ -71,28 +71,29 @@ def test_the_preset_runs_and_says_what_keeps_it_from_the_paper(swept, inception_
     run_ = saved_run(str(out))
     assert [(s.steps, s.sampler.eta, s.spacing, s.clip) for s in run_.settings] == [
         (2, 0.0, "quadratic", False),
-        (3, 0.0, "quadratic", False),
+        (10, 0.0, "quadratic", False),
         (2, "hat", "quadratic", True),
-        (3, "hat", "quadratic", True),
+        (10, "hat", "quadratic", True),
     ]
     assert run_.measurement.extractor.digest == sha256_of(inception_weights)
     assert run_.measurement.extractor.width == 2048
     for expected in (
-        "Other than the preset cifar10: steps (2, 3), eta (0.0, 'hat'), num_images 6, batch_size 3, shard_size 3",
+        "Other than the preset cifar10: steps (2, 10), eta (0.0, 'hat'), num_images 6, batch_size 3, shard_size 3",
         "table 1, CIFAR10: 6 images, not 50,000; other weights of Inception",
         "a reference of 12 images, not the 50,000 of the training set; a reference made of /",
         "not of cifar10-train; whether the weights are EMA is unknown",
     ):
         assert expected in text
+    # the paper has numbers for S = 10, 13.36 and 367.43
     assert "paper" not in [line.strip().split(" ")[0] for line in text.splitlines()]
 
 
 def test_the_numbers_are_the_fidelity_command_lines(swept, reference, inception_weights, tmp_path):
     out, _ = swept
-    status, _, err = run("export", "--out", out, "--setting", "ddim-S3-eta0-quadratic", "--png", tmp_path / "png")
+    status, _, err = run("export", "--out", out, "--setting", "ddim-S2-eta0-quadratic", "--png", tmp_path / "png")
     assert status == 0, err
     rows = json.loads((out / "metrics.json").read_text())
-    (ours,) = [row for row in rows if (row["steps"], row["eta"]) == (3, 0.0)]
+    (ours,) = [row for row in rows if (row["steps"], row["eta"]) == (2, 0.0)]
     options = [text for name, value in ours["options"].items() for text in (f"--{name.replace('_', '-')}", str(value))]
     fidelity = subprocess.run(
         [
@@ -107,6 +108,7 @@ def test_the_numbers_are_the_fidelity_command_lines(swept, reference, inception_
     )
     theirs = json.loads(fidelity.stdout)
     for name, theirs_name in FIDELITY_NAMES.items():
+        # equal, but that where tensors lie in memory may move a float32 feature's last bit, 6e-8 of it
         assert ours[name] == pytest.approx(theirs[theirs_name], rel=1e-6), name
     assert ours["fid"] > 0
 

@@ -1,9 +1,9 @@
-"""jobs/convert_checkpoint.py as a process: what it says, and one line with status 2 for what it cannot take."""
+"""jobs/convert_checkpoint.py: what it says, and one line with status 2 for what it cannot take."""
 
 import ddim_authors
 import pytest
 import torch
-from processes import ROOT, run
+from processes import ROOT, in_process, run
 from safetensors.torch import load_file
 from torchvision.models import resnet18
 
@@ -28,6 +28,7 @@ def test_says_what_was_found(state, tmp_path):
     network = UNet(read_checkpoint(tmp_path / "converted").weights, "cpu")
     x = torch.randn(1, 3, 32, 32)
     expected = ddim_authors.forward(state, ddim_authors.SMALL, x, torch.tensor([7]))
+    # of float32, for outputs near 1: 3e-6 with few channels, as tests/diffusion/test_convert.py found
     torch.testing.assert_close(network(x, 7), expected, atol=1e-5, rtol=0)
 
 
@@ -44,16 +45,16 @@ def test_says_what_was_found(state, tmp_path):
     ],
     ids=["a pickled module", "a diffusers state dict", "a torchvision state dict", "nested"],
 )
-def test_other_checkpoints_are_refused(tmp_path, content, says):
+def test_other_checkpoints_are_refused(tmp_path, content, says, monkeypatch, capsys):
     torch.save(content(), tmp_path / "x.pt")
-    status, out, err = run("convert_checkpoint", tmp_path / "x.pt", tmp_path / "converted")
+    status, out, err = in_process(monkeypatch, capsys, "convert_checkpoint", tmp_path / "x.pt", tmp_path / "converted")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert f"{tmp_path}/x.pt" in err
     assert says in err
     assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
 
 
-def test_bad_names_are_refused(state, tmp_path):
+def test_bad_names_are_refused(state, tmp_path, monkeypatch, capsys):
     torch.save(state, tmp_path / "x.pt")
     (tmp_path / "text.ckpt").write_text("not a checkpoint\n")
     (tmp_path / "taken").mkdir()
@@ -62,6 +63,6 @@ def test_bad_names_are_refused(state, tmp_path):
         ("x.pt", "taken", "taken exists: give a new name"),
         ("text.ckpt", "converted", "text.ckpt is damaged, or not a checkpoint that torch.save wrote"),
     ]:
-        status, out, err = run("convert_checkpoint", tmp_path / file, tmp_path / folder)
+        status, out, err = in_process(monkeypatch, capsys, "convert_checkpoint", tmp_path / file, tmp_path / folder)
         assert (status, out, len(err.splitlines()), says in err) == (2, "", 1, True), err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken", "text.ckpt", "x.pt"]

@@ -1,7 +1,5 @@
 """Images for other tools: export to files, and other readers on the Parquet itself."""
 
-import os
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -9,7 +7,7 @@ import pyarrow.dataset
 import pytest
 from in_process import InProcess
 from PIL import Image
-from processes import run
+from processes import in_process, run
 
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
@@ -37,7 +35,7 @@ def pixels(drawn):
     )
 
 
-def test_png(drawn, pixels, tmp_path):
+def test_png(drawn, pixels, tmp_path, monkeypatch, capsys):
     target = ["--out", drawn.config.out, "--setting", "ddim-S5-eta0-linear", "--png", tmp_path / "png"]
     status, out, err = run("export", *target)
     assert (status, "50 images" in out) == (0, True), err
@@ -45,18 +43,19 @@ def test_png(drawn, pixels, tmp_path):
     assert [f.name for f in files] == [f"{seed:09d}.png" for seed in range(50)]
     images = np.stack([np.asarray(Image.open(f)) for f in files])
     assert np.array_equal(images, np.broadcast_to(pixels, (50, 8, 8, 3)))
-    status, _, err = run("export", *target)
+    status, _, err = in_process(monkeypatch, capsys, "export", *target)
     assert (status, "exists" in err, len(err.splitlines())) == (2, True, 1)
 
 
-def test_npz(drawn, pixels, tmp_path):
+def test_npz(drawn, pixels, tmp_path, monkeypatch, capsys):
     slug = "ddim-S5-eta0-linear"
-    status, _, err = run("export", "--out", drawn.config.out, "--setting", slug, "--npz", tmp_path / "x.npz")
+    source = ["--out", drawn.config.out, "--setting"]
+    status, _, err = in_process(monkeypatch, capsys, "export", *source, slug, "--npz", tmp_path / "x.npz")
     assert status == 0, err
     (images,) = np.load(tmp_path / "x.npz").values()
     assert (images.dtype, images.shape) == (np.uint8, (50, 8, 8, 3))
     assert np.array_equal(images[..., :1], pixels)
-    status, _, err = run("export", "--out", drawn.config.out, "--setting", "none", "--npz", tmp_path / "y.npz")
+    status, _, err = in_process(monkeypatch, capsys, "export", *source, "none", "--npz", tmp_path / "y.npz")
     assert (status, slug in err, len(err.splitlines())) == (2, True, 1)
 
 
@@ -64,10 +63,14 @@ def folder(drawn):
     return f"{drawn.config.out}/images/setting=ddim-S5-eta0-linear"
 
 
-def test_datasets(drawn, pixels, tmp_path):
-    os.environ["HF_HUB_OFFLINE"] = "1"
+def test_datasets(drawn, pixels, tmp_path, monkeypatch):
+    import datasets.config
+    import huggingface_hub.constants
     from datasets import load_dataset
 
+    # not by HF_HUB_OFFLINE, which both read once, as they are imported, and which other tests' processes would inherit
+    for settings in (datasets.config, huggingface_hub.constants):
+        monkeypatch.setattr(settings, "HF_HUB_OFFLINE", True)
     rows = load_dataset("parquet", data_files=f"{folder(drawn)}/*.parquet", split="train", cache_dir=str(tmp_path))
     assert isinstance(rows[0]["image"], Image.Image)
     images = {row["seed"]: np.asarray(row["image"]) for row in rows}

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
-from processes import assert_ended, run, start
+from processes import assert_ended, communicate, run, start
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "50"]
 
@@ -30,7 +30,7 @@ def test_sigterm_stops_a_sweep_and_its_family(tmp_path):
     assert result(out)["state"] == "running"
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)  # to the driver alone, as a service manager may
-    _, err = process.communicate(timeout=60)
+    _, err = communicate(process)
     assert process.returncode == 130
     assert_ended(family)
     assert not list(out.rglob("*.tmp"))

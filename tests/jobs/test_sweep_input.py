@@ -49,6 +49,7 @@ TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBl
         (["--reference", "none.npz"], "--reference none.npz: no such file"),
         (["--reference", "README.md"], "--reference README.md has no images"),
         (["--stepz", "3"], "--stepz"),
+        (["--seed", str(2**64), "--dry-run"], "--seed: input should be less than 18446744073709551616"),
         (["--seed", ""], "argument --seed: its value is empty"),
         (["--reference="], "argument --reference: its value is empty"),
         (["--num-images", "10000000000"], "--num-images"),

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
+import paper_tables
 import pytest
+from paper_tables import fids
 from schedules import SCHEDULE
 
 from pipeline.diffusion.checkpoint import read_checkpoint
@@ -10,13 +13,29 @@ from pipeline.evaluation.extractors import INCEPTION, ExtractorInfo
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import ReferenceInfo
 from pipeline.reporting import table
-from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
-from pipeline.reporting.report import caption
+from pipeline.reporting.paper import (
+    EXPERIMENTS,
+    INCEPTION_SCORES,
+    LATER_SAMPLERS,
+    RECONSTRUCTION,
+    differences,
+    paper_fid,
+)
+from pipeline.reporting.report import caption, publish
 from pipeline.sweep.config import SweepConfig, make_config
 from pipeline.sweep.grid import settings
+from pipeline.sweep.images import ImageFile, pixel_digest, write_images
 from pipeline.sweep.model import model_folder
 from pipeline.sweep.presets import PRESETS
 from pipeline.sweep.run import Run
+from pipeline.sweep.shards import plan
+
+PRINTED = {
+    "cifar10": fids(paper_tables.CIFAR10),
+    "celeba": fids(paper_tables.CELEBA),
+    "bedroom": fids(paper_tables.BEDROOM),
+    "church": fids(paper_tables.CHURCH),
+}
 
 
 @pytest.fixture
@@ -34,18 +53,28 @@ def rows(run, num_images=50_000):
     return [setting.describe() | numbers | reference for setting in settings(run.config, SCHEDULE)]
 
 
+def test_every_number_is_the_papers():
+    assert {preset: experiment.fid for preset, experiment in EXPERIMENTS.items()} == PRINTED
+    assert paper_tables.read(paper_tables.RECONSTRUCTION) == {"error": RECONSTRUCTION}
+    assert paper_tables.read(paper_tables.LATER) == LATER_SAMPLERS
+    assert paper_tables.read(paper_tables.SCORES) == {"IS": INCEPTION_SCORES}
+    assert sum(map(len, PRINTED.values())) == 25 + 25 + 8 + 8
+    shapes_and_counts = {name: (e.image_shape[1], e.num_reference) for name, e in EXPERIMENTS.items()}
+    lsun = {"bedroom": (256, 3_033_042), "church": (256, 126_227)}
+    assert shapes_and_counts == {"cifar10": (32, 50_000), "celeba": (64, 162_770)} | lsun
+
+
 def test_the_presets_are_the_papers_grids():
     for preset, experiment in EXPERIMENTS.items():
         needed = {name: "x" for name in ("model", "reference")}
         config = make_config(preset, None, needed)
         cells = {(s.sampler.eta, s.steps): paper_fid(experiment, s.describe()) for s in settings(config, SCHEDULE)}
-        assert cells == experiment.fid, preset
+        assert cells == PRINTED[preset], preset
         assert (config.num_images, config.extractor, config.overridden()) == (
             50_000,
             INCEPTION,
             {"reference": "x"} if preset == "cifar10" else {},
         )
-    assert len(EXPERIMENTS["cifar10"].fid) == 25
     assert PRESETS.keys() == {"digits", *EXPERIMENTS}
 
 
@@ -119,6 +148,37 @@ def test_another_reference_keeps_them_apart(run, reference, says):
     reasons = differences(run, [row | {"reference": reference} for row in rows(run)])
     assert len(reasons) == len(says)
     assert all(text in reason for text, reason in zip(says, reasons, strict=True))
+
+
+def published(run, out):
+    """Publish a run of one setting for which the paper has a number: the lines of every text that speak of it."""
+    config = run.config.model_copy(update={"out": str(out), "steps": (10,), "eta": (0.0,), "shard_size": 4})
+    run = replace(run, config=config)
+    (setting,), shape = run.settings, run.model.image_shape
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *shape[1:], shape[0]), dtype=np.uint8)
+    shard = plan(setting, 50_000, 4)[0]
+    info = ImageFile(setting.fingerprint(run.identity), 4, pixel_digest(pixels), 1.0, "cpu", "2")
+    write_images(run.storage, shard, pixels, info, [0])
+    run.storage.write_json(run.paths.row(setting.slug), rows(run)[0])
+    texts = [publish(run), *(run.storage.read(f"report/table.{kind}").decode() for kind in ("md", "tex", "csv"))]
+    assert all("10" in text for text in texts)
+    lines = [line.replace(str(out), "") for text in texts for line in text.splitlines()]
+    return [line for line in lines if "paper" in line or "13.36" in line]
+
+
+def test_a_report_has_the_papers_column_where_all_agrees(run, tmp_path):
+    lines = published(run, tmp_path)
+    assert [line.split() for line in lines if line.startswith("  paper")] == [["paper", "13.36"]]
+    assert "|   paper | 13.36 |" in lines
+    assert r"\quad paper & 13.36 \\" in lines
+    assert any(line.endswith("fid_paper") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "model", [{"ema": None}, {"ema": False}, {"image_shape": (3, 64, 64)}], ids=["unknown", "not EMA", "size"]
+)
+def test_a_report_has_no_papers_column_where_a_condition_differs(run, tmp_path, model):
+    assert published(replace(run, model=replace(run.model, **model)), tmp_path) == []
 
 
 def test_another_spacing_or_clipping_has_no_cell(run):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -112,6 +113,31 @@ def test_files_are_found_and_moved(storage):
     storage.write("a/b.bin", b"12")
     storage.move("a/b.bin", "_set-aside/a/b.bin")
     assert storage.find() == {"_set-aside/a/b.bin": 2}
+
+
+def test_a_commit_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """After a loss of power a name without its content, or a file without its name, would be no commit."""
+    done, data = [], b"x" * 100  # few enough to wait in the handle
+
+    def fsync(handle, really=os.fsync):
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            assert found.st_ino == (tmp_path / "folder").stat().st_ino
+            done.append("fsync of the folder")
+        else:
+            done.append(f"fsync of {found.st_size} bytes")
+        really(handle)
+
+    def replace(source, target, really=os.replace):
+        done.append(f"rename to {Path(target).name}")
+        really(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "rename", replace)
+    Storage(str(tmp_path)).write("folder/file", data)
+    assert done == ["fsync of 100 bytes", "rename to file", "fsync of the folder"]
+    assert (tmp_path / "folder" / "file").read_bytes() == data
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):

@@ -14,6 +14,10 @@ def test_the_command_lines_words_become_values():
     assert (config.steps, config.eta, config.num_images) == ((5, 10), (0.0, 0.2, "hat"), 30)
 
 
+def test_the_largest_seed_is_the_generators():
+    assert make_config(None, None, {"seed": str(2**64 - 1)}).seed == 2**64 - 1
+
+
 def test_repeated_values_count_once():
     assert make_config(None, None, {"eta": ["0", "0.0", "hat", "hat"]}).eta == (0.0, "hat")
 
@@ -33,6 +37,7 @@ def test_repeated_values_count_once():
         ({"shard_size": "0"}, "--shard-size: .*1"),
         ({"batch_size": "-1"}, "--batch-size"),
         ({"seed": "-1"}, "--seed"),
+        ({"seed": str(2**64)}, "--seed: input should be less than 18446744073709551616"),
         ({"steps": []}, "--steps: give at least one value"),
     ],
 )

@@ -33,7 +33,7 @@ def test_slugs_are_folder_names_and_differ():
 def test_the_true_number_of_calls_is_recorded():
     (setting,) = settings(SweepConfig(steps=(30,), eta=(0.0,)), SCHEDULE)
     assert (setting.steps, setting.nfe) == (30, 31)
-    assert setting.describe()["nfe"] == 31
+    assert [setting.describe()[name] for name in ("steps", "nfe")] == [30, 31]
 
 
 def test_what_does_not_fit_the_model_is_named():
