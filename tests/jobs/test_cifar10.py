@@ -108,8 +108,9 @@ def test_the_numbers_are_the_fidelity_command_lines(swept, reference, inception_
     )
     theirs = json.loads(fidelity.stdout)
     for name, theirs_name in FIDELITY_NAMES.items():
-        # equal, but that where tensors lie in memory may move a float32 feature's last bit, 6e-8 of it
-        assert ours[name] == pytest.approx(theirs[theirs_name], rel=1e-6), name
+        # float32 features by two processes with other threads, so sums in other orders through 94 layers: it came to
+        # 2e-6, in KID, whose kernel is a cube
+        assert ours[name] == pytest.approx(theirs[theirs_name], rel=1e-5), name
     assert ours["fid"] > 0
 
 
