@@ -117,10 +117,12 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, expected):
         worker.suspend()  # so that no shard in flight can end: who waits for one, waits for ever
     there = len(images(out))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    _, err = communicate(process)
-    for worker in workers:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            worker.resume()
+    try:
+        _, err = communicate(process)
+    finally:
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.resume()
     assert (process.returncode, len(workers) > 0) == (130, True)
     assert "run the same command again" in err
     assert "Traceback" not in err
