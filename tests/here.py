@@ -1,8 +1,9 @@
-"""Jobs in this process, without Ray's start and without the seconds that a process takes to import torch."""
+"""Jobs in this process: without the seconds that a process takes to import torch, and without Ray and its start."""
 
 import contextlib
 import io
 import runpy
+import signal
 import sys
 
 import pytest
@@ -10,20 +11,27 @@ from in_process import without_ray
 from processes import ROOT
 
 
-def run_here(job, *arguments, **environment):
-    """Run a job to its end: (exit status, standard output, standard error). One worker does all tasks, in order."""
+def run_here(job, *arguments, ray=False, **environment):
+    """Run a job to its end: (exit status, standard output, standard error).
+
+    One worker in this process does all tasks, in their order; with `ray` the job starts or joins a cluster as ever.
+    """
     out, err = io.StringIO(), io.StringIO()
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
-        without_ray(patch)
+        if not ray:
+            without_ray(patch)
         patch.setattr(sys, "argv", [f"{job}.py", *map(str, arguments)])
         patch.chdir(ROOT)
-        patch.delenv("RAY_ADDRESS", raising=False)
         for name, value in environment.items():
             patch.setenv(name, value)
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+        try:
+            with (
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+                pytest.raises(SystemExit) as ended,
+            ):
+                runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)  # a sweep has put its own
     return ended.value.code, out.getvalue(), err.getvalue()

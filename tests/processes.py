@@ -1,7 +1,6 @@
 """Jobs as processes: started as a user starts them, watched, and ended by pid."""
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,20 +35,6 @@ def communicate(process, timeout=300):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
-
-
-def in_process(monkeypatch, capsys, job, *arguments):
-    """The same in this process, without the seconds that a process takes to import torch."""
-    monkeypatch.setattr(sys, "argv", [f"{job}.py", *map(str, arguments)])
-    monkeypatch.chdir(ROOT)
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
-    finally:
-        signal.signal(signal.SIGTERM, on_sigterm)  # a sweep has put its own
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
 
 
 def title(process):

@@ -42,6 +42,21 @@ def test_rooms_import_downward_only(file):
     assert ours - {room} <= ROOMS[room]
 
 
+def test_the_house_has_nine_rooms_and_no_two_modules_of_one_name():
+    here = [path for path in (ROOT / "pipeline").iterdir() if path.name != "__pycache__"]
+    assert {path.name for path in here if path.is_file()} == {"__init__.py", "cli.py"}
+    assert {path.name for path in here if path.is_dir()} == {*ROOMS, "assets"} - {"cli"}
+    names = [file.name for file in FILES if file.name != "__init__.py"]
+    assert len(names) == len(set(names))
+
+
+def test_jobs_are_short():
+    """What they do beyond parsing lies in the rooms."""
+    long = {"benchmark.py", "train_digits.py"}
+    lengths = {file.name: len(file.read_text().splitlines()) for file in (ROOT / "jobs").glob("*.py")}
+    assert {name for name, length in lengths.items() if length > 80} == long
+
+
 def test_only_the_executor_imports_ray():
     knowing = [file.name for file in FILES if any(name.split(".")[0] == "ray" for name in imports(file))]
     assert knowing == ["executor.py"]

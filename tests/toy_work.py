@@ -7,7 +7,7 @@ import pyarrow as pa
 from pipeline.cluster.task import Task, Tasks
 from pipeline.sweep.images import read_images
 from pipeline.sweep.shards import pending, plan_all
-from pipeline.work.base import File, Output, RunWork
+from pipeline.work.kind import File, Output, RunWork
 from pipeline.work.registry import WORKS
 
 

@@ -12,6 +12,8 @@ EVALUATIONS = "evaluations"
 """Folder of other evaluations than the sweep's own, each a folder with the same names in it."""
 EVALUATION = "evaluation.json"
 """The first file of such a folder."""
+MANIFEST = "_manifest.json"
+"""The name of a list of a setting's image files."""
 SET_ASIDE = "_set-aside"
 """Where `verify --repair` moves files."""
 TOP = {SWEEP, RESULT, METRICS, REPORT, EVALUATIONS, SET_ASIDE, "images", "features"}
@@ -25,7 +27,7 @@ def folder(kind: str, slug: str) -> str:
 
 def manifest(slug: str) -> str:
     """Return the path of the list of a setting's image files, which closes the setting."""
-    return f"{folder('images', slug)}/_manifest.json"
+    return f"{folder('images', slug)}/{MANIFEST}"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.storage.store import DamagedFileError, StorageError
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import RESULT, SWEEP
 from pipeline.sweep.run import Run
-from pipeline.work.base import File, Output, RunWork, sealed_json
+from pipeline.work.kind import File, Output, RunWork, sealed_json
 
 Content = tuple[str, dict[str, Any]]
 """Path and content of a file."""

@@ -17,7 +17,7 @@ from pipeline.sweep.layout import Results
 from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
-from pipeline.work.base import Output
+from pipeline.work.kind import Output
 
 
 @dataclass(frozen=True)

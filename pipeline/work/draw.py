@@ -22,7 +22,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
 from pipeline.sweep.model import model_folder
 from pipeline.sweep.shards import Shard, pending, plan_all
-from pipeline.work.base import Claims, File, Output, RunWork
+from pipeline.work.kind import Claims, File, Output, RunWork
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Results
 from pipeline.sweep.measured import read_planned
 from pipeline.sweep.shards import Shard, pending, plan_all
-from pipeline.work.base import Claims, File, Output, RunWork
+from pipeline.work.kind import Claims, File, Output, RunWork
 
 THE_REFERENCE = "the reference"
 Source = Shard | str

@@ -12,14 +12,13 @@ from pipeline.cluster.task import Task
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.reference import Reference, read_reference
-from pipeline.storage.sealed import digest
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
 from pipeline.sweep.layout import Results, folder, manifest
 from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
-from pipeline.work.base import Claims, File, Output, RunWork
+from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
 
 Row = dict[str, Any]
 
@@ -115,7 +114,7 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
             row = run.paths.row(setting.slug)
             # row and manifest are made at once
             made_from = (*features, run.paths.reference, *([] if prefix else [closing]))
-            yield File(row, partial(_check_row, row), made_from, not prefix or row in found)
+            yield File(row, partial(sealed_json, row), made_from, not prefix or row in found)
         measured = [setting.slug for setting in settings if run.paths.row(setting.slug) in found]
         yield File(run.paths.metrics, partial(_check_metrics, run, measured))
 
@@ -130,19 +129,18 @@ def _check_manifest(path: str, images: Sequence[str], fingerprint: str, storage:
     return claims
 
 
-def _check_row(path: str, storage: Storage) -> Claims:
-    return {path: digest(storage.read_json(path))}
-
-
 def _check_metrics(run: Run, measured: Sequence[str], storage: Storage) -> Claims:
     """Check metrics.json: the sweep's own holds the grid's rows in order; the grid may have changed since another's."""
     grid = [setting.slug for setting in run.settings]
 
     def parse(data: bytes) -> Claims:
-        rows = {described(row, run.schedule).slug: digest(row) for row in json.loads(data)}
+        rows = {described(row, run.schedule).slug: row for row in json.loads(data)}
         expected = [*rows] if run.measurement.path else [slug for slug in grid if slug in measured]
         if [*rows] != expected or not rows.keys() <= set(measured):
             raise ValueError("it does not hold the rows that were measured")
-        return {run.paths.row(slug): content for slug, content in rows.items()}
+        for slug, row in rows.items():
+            if storage.read_json(run.paths.row(slug)) != row:
+                raise ValueError(f"it has another row of {slug}")
+        return {}
 
     return storage.read_checked(run.paths.metrics, parse)

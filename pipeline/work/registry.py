@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pipeline.work.base import RunWork
 from pipeline.work.claim import Claim
 from pipeline.work.draw import Draw
 from pipeline.work.extract import Extract
+from pipeline.work.kind import RunWork
 from pipeline.work.measure import Measure
 
 WORKS: dict[str, type[RunWork[Any, Any, Any]]] = {kind.name: kind for kind in (Claim, Draw, Extract, Measure)}

@@ -12,9 +12,9 @@ from pipeline.cluster.task import Task, Tasks, Work
 from pipeline.evaluation.measurement import Measurement
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.grid import Setting, described
-from pipeline.sweep.layout import EVALUATION, EVALUATIONS, SET_ASIDE, manifest
+from pipeline.sweep.layout import EVALUATION, EVALUATIONS, MANIFEST, SET_ASIDE, manifest
 from pipeline.sweep.run import Run
-from pipeline.work.base import Claims, File, Output
+from pipeline.work.kind import Claims, File, Output
 from pipeline.work.perform import perform
 from pipeline.work.registry import WORKS
 
@@ -122,7 +122,7 @@ class Inventory:
     def _closed_settings(self) -> list[Setting]:
         found = []
         for path in self.found:
-            if path.startswith("images/") and path.endswith("/_manifest.json"):
+            if path.startswith("images/") and path.endswith(f"/{MANIFEST}"):
                 try:
                     closed = self.run.storage.read_json(path)
                     setting = described(closed["setting"], self.run.schedule)

@@ -3,7 +3,8 @@
 import ddim_authors
 import pytest
 import torch
-from processes import ROOT, in_process, run
+from here import run_here
+from processes import ROOT
 from safetensors.torch import load_file
 from torchvision.models import resnet18
 
@@ -20,7 +21,7 @@ def state():
 
 def test_says_what_was_found(state, tmp_path):
     torch.save(ddim_authors.trained_list(state, state), tmp_path / "ckpt.pth")
-    status, out, err = run("convert_checkpoint", tmp_path / "ckpt.pth", tmp_path / "converted")
+    status, out, err = run_here("convert_checkpoint", tmp_path / "ckpt.pth", tmp_path / "converted")
     assert (status, err) == (0, "")
     sizes = [tensor.numel() for tensor in state.values()]
     facts = f"{len(sizes)} tensors, {sum(sizes):,} parameters, images of 3×32×32, EMA weights: yes"
@@ -45,16 +46,16 @@ def test_says_what_was_found(state, tmp_path):
     ],
     ids=["a pickled module", "a diffusers state dict", "a torchvision state dict", "nested"],
 )
-def test_other_checkpoints_are_refused(tmp_path, content, says, monkeypatch, capsys):
+def test_other_checkpoints_are_refused(tmp_path, content, says):
     torch.save(content(), tmp_path / "x.pt")
-    status, out, err = in_process(monkeypatch, capsys, "convert_checkpoint", tmp_path / "x.pt", tmp_path / "converted")
+    status, out, err = run_here("convert_checkpoint", tmp_path / "x.pt", tmp_path / "converted")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert f"{tmp_path}/x.pt" in err
     assert says in err
     assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
 
 
-def test_bad_names_are_refused(state, tmp_path, monkeypatch, capsys):
+def test_bad_names_are_refused(state, tmp_path):
     torch.save(state, tmp_path / "x.pt")
     (tmp_path / "text.ckpt").write_text("not a checkpoint\n")
     (tmp_path / "taken").mkdir()
@@ -63,6 +64,6 @@ def test_bad_names_are_refused(state, tmp_path, monkeypatch, capsys):
         ("x.pt", "taken", "taken exists: give a new name"),
         ("text.ckpt", "converted", "text.ckpt is damaged, or not a checkpoint that torch.save wrote"),
     ]:
-        status, out, err = in_process(monkeypatch, capsys, "convert_checkpoint", tmp_path / file, tmp_path / folder)
+        status, out, err = run_here("convert_checkpoint", tmp_path / file, tmp_path / folder)
         assert (status, out, len(err.splitlines()), says in err) == (2, "", 1, True), err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken", "text.ckpt", "x.pt"]

@@ -5,10 +5,11 @@ from os.path import relpath
 
 import numpy as np
 import pytest
+from here import run_here
 from in_process import InProcess
 from PIL import Image
 from places import draw_and_measure
-from processes import ROOT, in_process, run
+from processes import ROOT
 
 from pipeline.evaluation.real_images import digits_images
 from pipeline.sweep.layout import folder
@@ -40,7 +41,7 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(drawn, half):
-    status, text, err = run("evaluate", "--out", drawn, "--reference", half)
+    status, text, err = run_here("evaluate", "--out", drawn, "--reference", half)
     assert status == 0, err
     assert "reference " + str(half) + " (899 images)" in text
     (results,) = (drawn / "evaluations").iterdir()
@@ -56,7 +57,7 @@ def test_the_numbers_are_those_of_a_sweep_with_that_reference(tmp_path, evaluate
 
 def test_nothing_is_drawn_and_nothing_measured_twice(drawn, evaluated, half):
     before = {file: file.stat().st_mtime_ns for file in drawn.rglob("*.parquet")}
-    status, _, err = run("evaluate", "--out", drawn, "--reference", half)
+    status, _, err = run_here("evaluate", "--out", drawn, "--reference", half)
     assert (status, "nothing to measure" in err) == (0, True), err
     assert {file: file.stat().st_mtime_ns for file in drawn.rglob("*.parquet")} == before
 
@@ -66,16 +67,16 @@ def problems(out):
     return verify(inventory, InProcess()), inventory
 
 
-def test_a_grid_in_another_order_leaves_other_evaluations_well(drawn, evaluated, monkeypatch, capsys):
+def test_a_grid_in_another_order_leaves_other_evaluations_well(drawn, evaluated):
     for etas in (["hat", "0"], ["0"], ["0", "hat"]):
         arguments = ["--config", drawn / "sweep.json", "--eta", *etas]
-        assert in_process(monkeypatch, capsys, "sweep", *arguments)[0] == 0
+        assert run_here("sweep", *arguments)[0] == 0
         assert problems(drawn)[0] == []
 
 
 def test_verify_knows_the_folder_and_what_is_made_from_what(drawn, evaluated):
     opened = saved_run(str(drawn))
-    run("sweep", "--config", drawn / "sweep.json")  # its metrics.json and report
+    run_here("sweep", "--config", drawn / "sweep.json")  # its metrics.json and report
     assert problems(drawn)[0] == []
     setting = opened.settings[0]
     prefix = evaluated.relative_to(drawn)
@@ -96,8 +97,8 @@ def test_verify_knows_the_folder_and_what_is_made_from_what(drawn, evaluated):
         (drawn / prefix / "stray").unlink()
 
 
-def test_a_sweep_with_another_reference_is_sent_here(drawn, half, monkeypatch, capsys):
-    status, _, err = in_process(monkeypatch, capsys, "sweep", "--config", drawn / "sweep.json", "--reference", half)
+def test_a_sweep_with_another_reference_is_sent_here(drawn, half):
+    status, _, err = run_here("sweep", "--config", drawn / "sweep.json", "--reference", half)
     assert (status, "measure it by jobs/evaluate.py" in err, len(err.splitlines())) == (2, True, 1), err
 
 
@@ -110,35 +111,35 @@ def test_a_sweep_with_another_reference_is_sent_here(drawn, half, monkeypatch, c
         (["--extractor-weights", "README.md"], "cannot be loaded"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(drawn, arguments, says, monkeypatch, capsys):
+def test_bad_input_is_one_line_and_writes_nothing(drawn, arguments, says):
     before = sorted(drawn.rglob("*"))
-    status, text, err = in_process(monkeypatch, capsys, "evaluate", "--out", drawn, *arguments)
+    status, text, err = run_here("evaluate", "--out", drawn, *arguments)
     assert (status, text, says in err, len(err.splitlines())) == (2, "", True, 1), err
     assert sorted(drawn.rglob("*")) == before
 
 
-def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(drawn, half, monkeypatch, capsys):
+def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(drawn, half, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     before = sorted(drawn.rglob("*"))
     arguments = ["--out", relpath(drawn, ROOT), "--reference", half]
-    status, text, err = in_process(monkeypatch, capsys, "evaluate", *arguments)
+    status, text, err = run_here("evaluate", *arguments)
     assert (status, text, len(err.splitlines()), "a relative path is lost" in err) == (2, "", 1, True), err
     assert sorted(drawn.rglob("*")) == before
 
 
-def test_an_unfinished_run_is_refused(tmp_path, monkeypatch, capsys):
+def test_an_unfinished_run_is_refused(tmp_path):
     opened = draw_and_measure(tmp_path / "out")
     (tmp_path / "out" / opened.shards()[3].path("images")).unlink()
-    status, _, err = in_process(monkeypatch, capsys, "evaluate", "--out", tmp_path / "out")
+    status, _, err = run_here("evaluate", "--out", tmp_path / "out")
     assert (status, "lacks 1 image files: finish the sweep first" in err) == (2, True), err
 
 
-def test_reference_writes_what_others_and_we_read(tmp_path, drawn, monkeypatch, capsys):
+def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
     for name in ("r.npz", "r.parquet"):
         arguments = ["--reference", "digits", "--extractor", "digits-classifier", "--to", tmp_path / name]
-        status, text, err = in_process(monkeypatch, capsys, "reference", *arguments)
+        status, text, err = run_here("reference", *arguments)
         assert (status, '"num_images": 1797' in text) == (0, True), err
-        status, _, err = in_process(monkeypatch, capsys, "reference", *arguments)
+        status, _, err = run_here("reference", *arguments)
         assert (status, "must be a new file" in err, len(err.splitlines())) == (2, True, 1), err
     with np.load(tmp_path / "r.npz") as content:
         assert content["mu"].shape == (64,)
@@ -146,7 +147,7 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn, monkeypatch, 
         assert json.loads(str(content["provenance"]))["source"] == "digits"
     own = saved_run(str(drawn)).metrics()
     for name in ("r.npz", "r.parquet"):
-        status, _, err = run("evaluate", "--out", drawn, "--reference", tmp_path / name)
+        status, _, err = run_here("evaluate", "--out", drawn, "--reference", tmp_path / name)
         assert status == 0, err
     opened = saved_run(str(drawn))
     by_kind = {run.measurement.reference.kind: run.metrics() for run in Inventory(opened).runs[1:]}

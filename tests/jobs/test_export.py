@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset
 import pytest
+from here import run_here
 from in_process import InProcess
 from PIL import Image
-from processes import in_process, run
 
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
@@ -35,27 +35,27 @@ def pixels(drawn):
     )
 
 
-def test_png(drawn, pixels, tmp_path, monkeypatch, capsys):
+def test_png(drawn, pixels, tmp_path):
     target = ["--out", drawn.config.out, "--setting", "ddim-S5-eta0-linear", "--png", tmp_path / "png"]
-    status, out, err = run("export", *target)
+    status, out, err = run_here("export", *target)
     assert (status, "50 images" in out) == (0, True), err
     files = sorted((tmp_path / "png").iterdir())
     assert [f.name for f in files] == [f"{seed:09d}.png" for seed in range(50)]
     images = np.stack([np.asarray(Image.open(f)) for f in files])
     assert np.array_equal(images, np.broadcast_to(pixels, (50, 8, 8, 3)))
-    status, _, err = in_process(monkeypatch, capsys, "export", *target)
+    status, _, err = run_here("export", *target)
     assert (status, "exists" in err, len(err.splitlines())) == (2, True, 1)
 
 
-def test_npz(drawn, pixels, tmp_path, monkeypatch, capsys):
+def test_npz(drawn, pixels, tmp_path):
     slug = "ddim-S5-eta0-linear"
     source = ["--out", drawn.config.out, "--setting"]
-    status, _, err = in_process(monkeypatch, capsys, "export", *source, slug, "--npz", tmp_path / "x.npz")
+    status, _, err = run_here("export", *source, slug, "--npz", tmp_path / "x.npz")
     assert status == 0, err
     (images,) = np.load(tmp_path / "x.npz").values()
     assert (images.dtype, images.shape) == (np.uint8, (50, 8, 8, 3))
     assert np.array_equal(images[..., :1], pixels)
-    status, _, err = in_process(monkeypatch, capsys, "export", *source, "none", "--npz", tmp_path / "y.npz")
+    status, _, err = run_here("export", *source, "none", "--npz", tmp_path / "y.npz")
     assert (status, slug in err, len(err.splitlines())) == (2, True, 1)
 
 

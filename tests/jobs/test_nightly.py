@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from diffusers import UNet2DModel
+from here import run_here
 from places import draw_and_measure
-from processes import ROOT, communicate, in_process, run, start
+from processes import ROOT, communicate, start
 from s3 import SECRET, environment, moto, options
 
 from pipeline.regression import history
@@ -21,7 +22,7 @@ ANY_SPEED = ["--speed-tolerance", "0.99"]  # other tests' processes are on this 
 
 
 def update(baseline, out, *arguments, **variables):
-    return run("nightly", "--update-baseline", "--baseline", baseline, "--out", out, *arguments, **variables)
+    return run_here("nightly", "--update-baseline", "--baseline", baseline, "--out", out, *arguments, **variables)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_two_nights_of_the_same_code_are_clean_to_the_pixel(place, drawn):
     assert status == 0, err
     for nights in (1, 2):
         arguments = ["--baseline", f"{url}/baseline", "--out", home.url, *ANY_SPEED]
-        status, out, err = run("nightly", *arguments, **variables)
+        status, out, err = run_here("nightly", *arguments, **variables)
         assert status == 0, err
         assert "### clean: no regression in 2 settings" in out
         assert "every image has the baseline's pixels" in out
@@ -94,7 +95,7 @@ def save_model(folder, change):
 def test_a_worse_model_is_a_regression(baseline, tmp_path):
     model = save_model(tmp_path / "model", lambda weights: weights.mul_(1.05))
     home = tmp_path / "nights"
-    status, out, err = run("nightly", "--baseline", baseline, "--out", home, "--model", model, *ANY_SPEED)
+    status, out, err = run_here("nightly", "--baseline", baseline, "--out", home, "--model", model, *ANY_SPEED)
     assert status == 1, err
     assert "### REGRESSION: quality worse in" in out
     assert f"480 of 480 images have other pixels, the first is seed 0 of {SLUGS[0]}" in out
@@ -108,7 +109,7 @@ def test_a_worse_model_is_a_regression(baseline, tmp_path):
 def test_a_run_that_cannot_finish_is_no_answer(baseline, tmp_path):
     model = save_model(tmp_path / "model", lambda weights: weights.fill_(torch.nan))
     home = tmp_path / "nights"
-    status, out, err = run("nightly", "--baseline", baseline, "--out", home, "--model", model)
+    status, out, err = run_here("nightly", "--baseline", baseline, "--out", home, "--model", model)
     assert (status, out) == (3, ""), err
     assert "the run is not complete, so there is no answer" in err
     assert "images are not finite, the first has seed 0" in err
@@ -123,7 +124,7 @@ def test_pages_that_cannot_be_written_take_the_status_and_not_the_answer(baselin
     home = tmp_path / "nights"
     home.mkdir()
     (home / "history").write_text("")
-    status, out, err = run("nightly", "--baseline", baseline, "--out", home, *ANY_SPEED)
+    status, out, err = run_here("nightly", "--baseline", baseline, "--out", home, *ANY_SPEED)
     assert (status, out.splitlines()[0]) == (3, "### clean: no regression in 2 settings"), err
     assert f"error: the pages in {home} cannot be written: " in err
     assert "Traceback" not in err
@@ -153,33 +154,33 @@ def altered(baseline, folder, change):
         (lambda b: b["config"].update(steps=[0]), "its config is not one of this release"),
     ],
 )
-def test_an_unusable_baseline_is_refused_by_name(baseline, tmp_path, change, says, monkeypatch, capsys):
+def test_an_unusable_baseline_is_refused_by_name(baseline, tmp_path, change, says):
     other = altered(baseline, tmp_path / "other", change)
     home = tmp_path / "nights"
-    status, out, err = in_process(monkeypatch, capsys, "nightly", "--baseline", other, "--out", home)
+    status, out, err = run_here("nightly", "--baseline", other, "--out", home)
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert says in err
     assert f"--baseline {other}" in err
     assert not home.exists()
 
 
-def test_a_config_of_another_grid_is_refused(baseline, drawn, tmp_path, monkeypatch, capsys):
+def test_a_config_of_another_grid_is_refused(baseline, drawn, tmp_path):
     config = json.loads((tmp_path / drawn / "sweep.json").read_text())
     config["config"]["steps"] = [10]
     (tmp_path / "sweep.json").write_text(json.dumps(config))
     arguments = ["--baseline", baseline, "--out", tmp_path / "nights", "--config", tmp_path / "sweep.json"]
-    status, _, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    status, _, err = run_here("nightly", *arguments)
     assert (status, "grid: ddim-S10-eta0-linear is not in it" in err) == (2, True), err
 
 
-def test_damage_in_a_baseline_is_found_before_drawing(baseline, tmp_path, monkeypatch, capsys):
+def test_damage_in_a_baseline_is_found_before_drawing(baseline, tmp_path):
     shutil.copytree(baseline, tmp_path / "b")
     file = sorted((tmp_path / "b" / "features").iterdir())[0]
     data = bytearray(file.read_bytes())
     data[1000] ^= 1
     file.write_bytes(data)
     arguments = ["--baseline", tmp_path / "b", "--out", tmp_path / "nights"]
-    status, _, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    status, _, err = run_here("nightly", *arguments)
     assert (status, file.name in err, len(err.splitlines())) == (2, True, 1), err
     assert not (tmp_path / "nights").exists()
 
@@ -199,41 +200,41 @@ def test_damage_in_a_baseline_is_found_before_drawing(baseline, tmp_path, monkey
         (["--update-baseline", "--baseline", "b", "--tolerance", "1"], "--tolerance means nothing with --update-bas"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, arguments, says, monkeypatch, capsys):
+def test_bad_input_is_one_line(tmp_path, arguments, says):
     home = tmp_path / "nights"
-    status, out, err = in_process(monkeypatch, capsys, "nightly", "--out", home, *arguments)
+    status, out, err = run_here("nightly", "--out", home, *arguments)
     assert (status, out, len(err.splitlines()), says in err) == (2, "", 1, True), err
     assert not home.exists()
 
 
-def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(baseline, tmp_path, monkeypatch, capsys):
+def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(baseline, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     arguments = ["--baseline", baseline, "--out", relpath(tmp_path / "nights", ROOT)]
-    status, text, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    status, text, err = run_here("nightly", *arguments)
     assert (status, text, len(err.splitlines()), "a relative path is lost" in err) == (2, "", 1, True), err
     assert not (tmp_path / "nights").exists()
 
 
-def test_nights_and_baselines_have_folders_of_their_own(baseline, drawn, monkeypatch, capsys):
+def test_nights_and_baselines_have_folders_of_their_own(baseline, drawn):
     for arguments in (["--baseline", baseline], ["--update-baseline", "--baseline", drawn]):
-        status, _, err = in_process(monkeypatch, capsys, "nightly", "--out", drawn, *arguments)
+        status, _, err = run_here("nightly", "--out", drawn, *arguments)
         assert (status, f"{drawn} is a sweep's output: give the" in err) == (2, True), err
 
 
-def test_an_unfinished_run_makes_no_baseline(drawn, tmp_path, monkeypatch, capsys):
+def test_an_unfinished_run_makes_no_baseline(drawn, tmp_path):
     shutil.copytree(drawn, tmp_path / "drawn")
     (tmp_path / "drawn" / "features" / f"setting={SLUGS[1]}" / "_metrics.json").unlink()
     arguments = ["--update-baseline", "--baseline", tmp_path / "b", "--out", tmp_path / "drawn"]
-    status, _, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    status, _, err = run_here("nightly", *arguments)
     assert (status, f"{SLUGS[1]} is not measured" in err) == (3, True), err
     assert not (tmp_path / "b").exists()
 
 
-def test_a_baseline_that_cannot_be_written_is_named_by_its_cause(drawn, tmp_path, monkeypatch, capsys):
+def test_a_baseline_that_cannot_be_written_is_named_by_its_cause(drawn, tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "features").write_text("")
     arguments = ["--update-baseline", "--baseline", tmp_path / "b", "--out", drawn]
-    status, _, err = in_process(monkeypatch, capsys, "nightly", *arguments)
+    status, _, err = run_here("nightly", *arguments)
     assert (status, f"--baseline {tmp_path / 'b'} cannot be written" in err, len(err.splitlines())) == (2, True, 1), err
 
 

@@ -8,8 +8,9 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from here import run_here
 from places import GRID, draw_and_measure
-from processes import ROOT, run
+from processes import ROOT
 
 from pipeline.reporting.status import rate, read_status, to_text
 from pipeline.sweep.config import SweepConfig
@@ -98,19 +99,19 @@ def test_a_rate_needs_two_files():
 
 
 def test_the_job_tells_the_state_by_its_exit_status(tmp_path, monkeypatch, capsys):
-    def run(*arguments):
+    def run_here(*arguments):
         monkeypatch.setattr(sys, "argv", ["status.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(ROOT / "jobs" / "status.py"), run_name="__main__")
         return ended.value.code, *capsys.readouterr()
 
     opened = draw_and_measure(tmp_path / "out")
-    assert run("--out", tmp_path / "out")[0] == 1  # drawn by hand: nobody said that it finished
+    assert run_here("--out", tmp_path / "out")[0] == 1  # drawn by hand: nobody said that it finished
     for state, expected in (("running", 3), ("stopped", 1), ("finished", 0)):
         opened.storage.write_json(RESULT, content(state, age=NOW - time.time()))
-        code, out, err = run("--out", tmp_path / "out")
+        code, out, err = run_here("--out", tmp_path / "out")
         assert (code, err, state in out) == (expected, "", True)
-    code, _, err = run("--out", tmp_path)
+    code, _, err = run_here("--out", tmp_path)
     assert (code, len(err.splitlines())) == (2, 1)
 
 
@@ -118,7 +119,7 @@ def test_a_sweep_says_how_it_ended(tmp_path):
     """By the real command: nothing to draw is finished, and what earlier runs have cost stays in the sum."""
     opened = draw_and_measure(tmp_path / "out")
     opened.storage.write_json(RESULT, content("stopped"))
-    code, _, err = run("sweep", *GRID, "--out", tmp_path / "out")
+    code, _, err = run_here("sweep", *GRID, "--out", tmp_path / "out")
     assert (code, err.splitlines()[-1]) == (
         0,
         "finished: 2 settings, 480 images (0 drawn now), 0 failures, 1.50 GPU hours",

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+from here import run_here
 from processes import assert_ended, communicate, run, start
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "50"]
@@ -52,12 +53,12 @@ def test_sigterm_stops_a_sweep_and_its_family(tmp_path):
 
 def test_a_failed_sweep_names_its_shards_in_the_result(tmp_path):
     out = tmp_path / "out"
-    status, _, err = run("sweep", *GRID, "--steps", "5", "--out", out)
+    status, _, err = run_here("sweep", *GRID, "--steps", "5", "--out", out)
     assert status == 0, err
     image = sorted(out.glob("images/*eta1-*/*.parquet"))[3]
     image.unlink()
     image.mkdir()  # a folder where the file has to go
-    status, text, err = run("sweep", *GRID, "--steps", "5", "--out", out)
+    status, text, err = run_here("sweep", *GRID, "--steps", "5", "--out", out)
     assert (status, "FID" in text) == (1, False)
     name = f"ddim-S5-eta1-linear/{image.name}"
     failed = result(out)

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from here import run_here
 from places import draw_and_measure
-from processes import in_process
 from s3 import SECRET
 
 from pipeline.regression.baseline import write_baseline
@@ -22,10 +22,10 @@ TEXTS = {
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate", "export", "nightly"])
-def test_bad_options_are_one_line_that_does_not_repeat_them(tmp_path, job, text, monkeypatch, capsys):
+def test_bad_options_are_one_line_that_does_not_repeat_them(tmp_path, job, text):
     more = ["--setting", "x", "--png", tmp_path / "png"] if job == "export" else []
     arguments = ["--out", tmp_path / "out", *more, "--storage-options", text]
-    status, out, err = in_process(monkeypatch, capsys, job, *arguments)
+    status, out, err = run_here(job, *arguments)
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert f"error: --storage-options {TEXTS[text]}" in err
     assert text not in err
@@ -33,14 +33,14 @@ def test_bad_options_are_one_line_that_does_not_repeat_them(tmp_path, job, text,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_file_has_the_options(tmp_path, monkeypatch, capsys):
+def test_no_file_has_the_options(tmp_path):
     options = {"secret": SECRET}
     grid = {"steps": (5,), "num_images": 20, "batch_size": 10, "shard_size": 10}
     opened = draw_and_measure(tmp_path / "out", options, **grid)
     assert opened.storage_options == options
     # all is drawn, so the job claims the output again, says how the run ended, and writes the report
     arguments = ["--config", tmp_path / "out" / "sweep.json", "--out", tmp_path / "out"]
-    status, out, err = in_process(monkeypatch, capsys, "sweep", *arguments, "--storage-options", json.dumps(options))
+    status, out, err = run_here("sweep", *arguments, "--storage-options", json.dumps(options))
     assert status == 0, err
     write_baseline(Storage(str(tmp_path / "baseline"), options), opened)
     files = [file for file in tmp_path.rglob("*") if file.is_file()]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from here import run_here
 from places import image_digest
-from processes import assert_ended, communicate, in_process, run, start, title
+from processes import assert_ended, communicate, run, start, title
 
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
@@ -55,7 +56,7 @@ def assert_complete(out, expected):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypatch, capsys):
+def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypatch):
     out = tmp_path / "out"
     status, text, err = run("sweep", *GRID, "--out", out, "--num-workers", workers)
     assert (status, "Traceback" in err) == (0, False), err
@@ -80,7 +81,7 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypa
     before = {file: file.stat().st_mtime_ns for file in images(out)}
     for costly in ("ray.init", "diffusers.UNet2DModel.from_pretrained"):  # what a run that draws spends seconds on
         monkeypatch.setattr(costly, lambda *_, costly=costly, **__: pytest.fail(costly))
-    status, again, err = in_process(monkeypatch, capsys, "sweep", "--config", out / "sweep.json")
+    status, again, err = run_here("sweep", "--config", out / "sweep.json")
     assert (status, again) == (0, text)
     assert "nothing to draw" in err
     assert {file: file.stat().st_mtime_ns for file in images(out)} == before
@@ -112,7 +113,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, expected):
     process = start("sweep", *GRID, "--out", out)
     wait_for_images(process, out, 2)
     family = psutil.Process(process.pid).children(recursive=True)
-    workers = [member for member in family if title(member).startswith("ray::Sampler")]
+    workers = [member for member in family if title(member).startswith("ray::Host")]
     for worker in workers:
         worker.suspend()  # so that no shard in flight can end: who waits for one, waits for ever
     there = len(images(out))

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DModel
+from here import run_here
 from PIL import Image
 from places import draw_and_measure
-from processes import in_process, run
+from processes import run
 
 from pipeline import UserError
+from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
@@ -58,21 +60,21 @@ TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBl
         (["--config", "http://127.0.0.1:9/sweep.json"], "--config http://127.0.0.1:9/sweep.json cannot be read"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says, monkeypatch, capsys):
-    status, text, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, arguments, says):
+    status, text, err = run_here("sweep", "--out", tmp_path / "out", *arguments)
     assert (status, text) == (2, "")
     assert says in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_images_that_the_extractor_does_not_know_are_refused(tmp_path, monkeypatch, capsys):
+def test_images_that_the_extractor_does_not_know_are_refused(tmp_path):
     UNet2DModel(sample_size=16, block_out_channels=(32, 32), **TWO_LEVELS).save_pretrained(tmp_path / "rgb")
-    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", "--model", tmp_path / "rgb")
+    status, _, err = run_here("sweep", "--out", tmp_path / "out", "--model", tmp_path / "rgb")
     assert (status, "the model draws 3×16×16" in err, len(err.splitlines())) == (2, True, 1)
 
 
-def test_a_reference_that_does_not_fit_is_refused(tmp_path, monkeypatch, capsys):
+def test_a_reference_that_does_not_fit_is_refused(tmp_path):
     for name in ("a.png", "b.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     np.savez(tmp_path / "lacking.npz", mu=np.zeros(64))
@@ -83,12 +85,12 @@ def test_a_reference_that_does_not_fit_is_refused(tmp_path, monkeypatch, capsys)
         "wide.npz": "has mu (2048,) and sigma (2048, 2048), and digits-classifier has 64 features",
     }.items():
         arguments = ["--out", tmp_path / "out", "--reference", tmp_path / spec]
-        status, _, err = in_process(monkeypatch, capsys, "sweep", *arguments)
+        status, _, err = run_here("sweep", *arguments)
         assert (status, says in err, len(err.splitlines())) == (2, True, 1), err
     assert not (tmp_path / "out").exists()
 
 
-def test_what_only_a_worker_would_find_is_found_before_one_starts(tmp_path, tiny_model, monkeypatch, capsys):
+def test_what_only_a_worker_would_find_is_found_before_one_starts(tmp_path, tiny_model):
     shutil.copytree(tiny_model, tmp_path / "model")
     weights = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:3000])
@@ -98,19 +100,19 @@ def test_what_only_a_worker_would_find_is_found_before_one_starts(tmp_path, tiny
     }.items():
         if says.startswith("--dtype") and torch.cuda.is_available():
             continue
-        status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
+        status, _, err = run_here("sweep", "--out", tmp_path / "out", *arguments)
         assert (status, says in err, len(err.splitlines())) == (2, True, 1), err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_pickle_with_code_never_reaches_torch_fidelity(tmp_path, monkeypatch, capsys):
+def test_a_pickle_with_code_never_reaches_torch_fidelity(tmp_path):
     class Code:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "executed",))
 
     torch.save({"a": Code()}, tmp_path / "w.pth")
     arguments = ["--extractor", "inception-v3-compat", "--extractor-weights", tmp_path / "w.pth"]
-    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
+    status, _, err = run_here("sweep", "--out", tmp_path / "out", *arguments)
     assert (status, "cannot be loaded" in err, len(err.splitlines())) == (2, True, 1), err
     assert not (tmp_path / "executed").exists()
 
@@ -132,23 +134,23 @@ def test_an_unreachable_hub_or_download_is_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unwritable_or_foreign_out_is_refused(tmp_path, monkeypatch, capsys):
+def test_an_unwritable_or_foreign_out_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", "/", "s3://", "a::b"):
-        status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", out)
+        status, _, err = run_here("sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
     for out in (tmp_path / "file" / "out", "/proc/out"):
         status, _, err = run("sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
-    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path)
+    status, _, err = run_here("sweep", "--out", tmp_path)
     assert (status, "no sweep.json" in err, len(err.splitlines())) == (2, True, 1)
     out = tmp_path / "out"
     other = open_run(SweepConfig(out=str(out), seed=1))
     claim(other)
     status, _, err = run("sweep", "--out", out)  # a process of its own, as the user has it
     assert (status, len(err.splitlines())) == (2, 1)
-    here = open_run(SweepConfig(out=str(tmp_path / "new"))).fingerprint
-    assert other.fingerprint in err
+    here = fingerprint(open_run(SweepConfig(out=str(tmp_path / "new"))).identity)
+    assert fingerprint(other.identity) in err
     assert here in err
     assert "seed 1 there, 0 here" in err
 
@@ -162,9 +164,9 @@ def spoil(out, change):
 
 
 @pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate"])
-def test_the_output_of_another_release_or_of_nothing_is_one_line(tmp_path, job, monkeypatch, capsys):
+def test_the_output_of_another_release_or_of_nothing_is_one_line(tmp_path, job):
     def refused(out):
-        status, text, err = in_process(monkeypatch, capsys, job, "--out", out)
+        status, text, err = run_here(job, "--out", out)
         assert (status, text, len(err.splitlines()), "Traceback" in err) == (2, "", 1, False), err
         return err
 
@@ -193,9 +195,8 @@ def test_files_say_whose_they_are_where_sweep_json_is_gone(tmp_path):
             open_run(config.model_copy(update=change))
 
 
-def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    status, out, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out")
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
+    status, out, err = run_here("sweep", "--out", tmp_path / "out", ray=True, RAY_ADDRESS="127.0.0.1:9")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert (
         "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: ConnectionRefusedError: [Errno 111] Connection refused"
@@ -219,7 +220,7 @@ def test_what_the_machine_has_not_is_told_before_anything_is_written(tmp_path):
         (["--start-timeout", "0"], "--start-timeout must be above 0, not 0"),
     ],
 )
-def test_bad_resources_are_one_line(tmp_path, arguments, says, monkeypatch, capsys):
-    status, _, err = in_process(monkeypatch, capsys, "sweep", "--out", tmp_path / "out", *arguments)
+def test_bad_resources_are_one_line(tmp_path, arguments, says):
+    status, _, err = run_here("sweep", "--out", tmp_path / "out", *arguments)
     assert (status, err) == (2, f"error: {says}\n")
     assert not (tmp_path / "out").exists()

@@ -1,56 +1,17 @@
 """verify and --repair: every injected damage is found and named, none reaches a metric, and a sweep mends it."""
 
 import random
-import shutil
-from os.path import relpath
 
 import pyarrow.parquet as pq
 import pytest
-from in_process import InProcess
-from places import GRID, Place, draw_and_measure
-from processes import ROOT, in_process, run
+from here import run_here
+from places import GRID, draw_and_measure
+from verified import file, found
 
-from pipeline.storage.store import DamagedFileError
+from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.run import saved_run
-from pipeline.sweep.shards import plan
-from pipeline.work.base import Output
-from pipeline.work.measure import Measure
-from pipeline.work.perform import perform
-from pipeline.work.verify import Inventory, VerifyWorker, set_aside, verify
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished sweep, and another one of another seed."""
-    base = tmp_path_factory.mktemp("finished")
-    draw_and_measure(base / "other", seed=1)
-    draw_and_measure(base / "out")
-    status, _, err = run("sweep", *GRID, "--out", base / "out")  # metrics.json and the report
-    assert (status, "nothing to draw" in err) == (0, True), err
-    return base
-
-
-@pytest.fixture
-def place(finished, tmp_path):
-    shutil.copytree(finished / "out", tmp_path / "out")
-    return Place(str(tmp_path / "out"))
-
-
-def verify_all(place):
-    """What jobs/verify.py finds, in this process: (problems, inventory)."""
-    inventory = Inventory(saved_run(place.url))
-    return verify(inventory, InProcess()), inventory
-
-
-def found(place):
-    return sorted((problem.kind, problem.path) for problem in verify_all(place)[0])
-
-
-def file(place, index=0, kind="images"):
-    """Path of a shard's file, local, and in the output."""
-    opened = saved_run(place.url)
-    path = plan(opened.settings[0], 240, 20)[index].path(kind)
-    return opened.storage, path
+from pipeline.work.kind import Output
+from pipeline.work.verify import Inventory, VerifyWorker
 
 
 def test_a_finished_run_has_no_problems(place):
@@ -139,92 +100,40 @@ def test_missing_surplus_and_closing_files(place):
     ]
 
 
-@pytest.mark.slow
-def test_damage_reaches_no_metric_and_repair_and_a_sweep_restore_the_run(place, finished):
-    """The whole road by the real commands: damage, a refused sweep, verify, repair, sweep, verify."""
-    expected = Place(str(finished / "out")).outcome()
-    storage, path = file(place, 5)
-    _, second = file(place, 7, "features")
-    features = path.replace("images", "features", 1)
-    metrics = f"{features.rpartition('/')[0]}/_metrics.json"
-    flipped = bytearray(storage.read(path))
-    flipped[400] ^= 1
-    storage.write(path, bytes(flipped))
-    for stale in (features, metrics):  # so that the next sweep has to read the damaged image again
-        storage.move(stale, f"_set-aside/{stale}")
-    status, out, err = place.sweep()
-    assert (status, path in err, "FID" in out) == (1, True, False)
-
-    storage.write(second, storage.read(second)[:-30])
-    status, out, _ = run("verify", "--out", place.url)
-    assert status == 1
-    assert f"bad      {place.url}/{path}" in out
-    assert f"bad      {place.url}/{second}" in out
-    status, out, _ = run("verify", "--out", place.url, "--repair")
-    assert status == 1
-    assert f"set aside {path}" in out
-    assert storage.read(f"_set-aside/{path}") == bytes(flipped)
-    status, _, err = place.sweep()
-    assert status == 0, err
-    status, out, _ = run("verify", "--out", place.url)
-    assert (status, "0 problems" in out) == (0, True), out
-    assert place.outcome() == expected
+def test_features_of_other_pixels_are_found_though_they_are_sealed(place, finished):
+    """The features of another run's shard, whose seeds and fingerprint are set to this one's."""
+    storage, path = file(place, 2, "features")
+    other = Storage(str(finished / "other"))
+    table, metadata = other.read_table(path, lambda *content: content)
+    _, own = storage.read_table(path, lambda *content: content)
+    sealed = metadata | {"fingerprint": own["fingerprint"]}
+    storage.write_table(path, table, {k: v for k, v in sealed.items() if k not in ("sha256", "pages")}, 1000)
+    assert found(place) == [("bad", path)]
 
 
-def test_what_is_made_from_a_bad_image_goes_with_it(place):
-    storage, path = file(place, 5)
-    storage.write(path, b"PAR1")
-    problems, inventory = verify_all(place)
-    moved = set_aside(inventory, problems)
-    features = path.replace("images", "features", 1)
-    assert moved == sorted(
-        [path, features, f"{path.rpartition('/')[0]}/_manifest.json", f"{features.rpartition('/')[0]}/_metrics.json"]
-    )
-
-
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_bad_or_missing_manifest_is_made_again(place, lost):
-    storage, path = file(place)
+def test_a_manifest_that_says_another_digest_is_found_though_it_is_sealed(place):
+    storage, path = file(place, 2)
     manifest = f"{path.rpartition('/')[0]}/_manifest.json"
-    storage.move(manifest, "_set-aside/manifest") if lost else storage.write(manifest, b"{}")
-    problems, inventory = verify_all(place)
-    assert [problem.path for problem in problems] == [manifest]
-    set_aside(inventory, problems)
-    opened = saved_run(place.url)
-    assert len(Measure(opened).tasks()) == 1
-    perform(Measure(opened), InProcess())
-    assert found(place) == []
+    closed = storage.read_json(manifest)
+    closed["files"][path.rpartition("/")[2]]["digest"] = "0" * 64
+    storage.write_json(manifest, closed)
+    assert found(place) == [("bad", manifest)]
+    del closed["files"][path.rpartition("/")[2]]
+    storage.write_json(manifest, closed)
+    assert found(place) == [("bad", manifest)]
 
 
 def test_a_setting_of_an_earlier_grid_is_still_in_the_plan(place):
-    status, _, err = run("sweep", *GRID, "--eta", "0", "--out", place.url)
+    status, _, err = run_here("sweep", *GRID, "--eta", "0", "--out", place.url)
     assert status == 0, err
     assert len(saved_run(place.url).settings) == 1
     assert found(place) == []
 
 
 def test_bad_input_is_one_line(place, tmp_path):
-    status, _, err = run("verify", "--out", tmp_path)
+    status, _, err = run_here("verify", "--out", tmp_path)
     assert (status, "it is not the output of a sweep" in err, len(err.splitlines())) == (2, True, 1)
     storage = saved_run(place.url).storage
     storage.write("sweep.json", storage.read("sweep.json").replace(b'"seed": 0', b'"seed": 1', 1))
     with pytest.raises(DamagedFileError, match=r"sweep\.json"):
         saved_run(place.url)
-
-
-def test_on_a_cluster_a_relative_path_is_refused_and_nothing_is_set_aside(place, monkeypatch, capsys):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    before = found(place)
-    status, text, err = in_process(monkeypatch, capsys, "verify", "--out", relpath(place.url, ROOT), "--repair")
-    assert (status, text, len(err.splitlines()), "a relative path is lost" in err) == (2, "", 1, True), err
-    assert found(place) == before == []
-
-
-def test_what_was_set_aside_stays(place):
-    storage, path = file(place)
-    for content in (b"first", b"second", b"third"):
-        storage.write(path, content)
-        problems, inventory = verify_all(place)
-        set_aside(inventory, problems)
-    kept = [storage.read(f"_set-aside/{path}{suffix}") for suffix in ("", ".1", ".2")]
-    assert kept == [b"first", b"second", b"third"]

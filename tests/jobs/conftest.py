@@ -1,0 +1,24 @@
+"""A finished sweep, and a copy of it to damage."""
+
+import shutil
+
+import pytest
+from here import run_here
+from places import GRID, Place, draw_and_measure
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished sweep, and another one of another seed."""
+    base = tmp_path_factory.mktemp("finished")
+    draw_and_measure(base / "other", seed=1)
+    draw_and_measure(base / "out")
+    status, _, err = run_here("sweep", *GRID, "--out", base / "out")  # metrics.json and the report
+    assert (status, "nothing to draw" in err) == (0, True), err
+    return base
+
+
+@pytest.fixture
+def place(finished, tmp_path):
+    shutil.copytree(finished / "out", tmp_path / "out")
+    return Place(str(tmp_path / "out"))
