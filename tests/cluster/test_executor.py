@@ -1,10 +1,12 @@
 """How many workers a pool of actors asks for, without Ray running."""
 
 import pytest
-from ray.exceptions import OutOfMemoryError, RuntimeEnvSetupError
+import torch
+from ray.exceptions import OutOfMemoryError, RayTaskError, RuntimeEnvSetupError
 
 from pipeline.cluster import executor
-from pipeline.cluster.executor import AHEAD, ActorPool
+from pipeline.cluster.executor import AHEAD, ActorPool, Cluster
+from pipeline.cluster.host import Host
 from pipeline.cluster.resources import Request, choose
 
 
@@ -55,3 +57,70 @@ def test_whatever_ray_says_of_a_worker_is_its_death_and_no_end_of_the_run(nodes,
     event = pool(nodes, None, autoscaling=False)._event("ref", "worker", starting=False)
     assert (event.worker, event.kind) == ("worker", "died")
     assert str(error).splitlines()[0] in event.value
+
+
+def joined(autoscaling, nodes):
+    return Cluster(choose(Request(), nodes, autoscaling))
+
+
+def test_work_without_gpus_takes_cores_and_lets_the_gpus_go(nodes, monkeypatch):
+    """One pool at a time: idle workers of the other kind would hold their machines."""
+    nodes[:] = [{"CPU": 4.0, "GPU": 1.0}] * 3
+    cluster = joined(True, nodes)
+    drawing = cluster.pool(on_gpu=True)
+    assert (drawing.resources.gpus, drawing.resources.actor_options) == (1.0, {"num_gpus": 1.0, "num_cpus": 0})
+    assert cluster.pool(on_gpu=True) is drawing
+    closed = []
+    monkeypatch.setattr(ActorPool, "close", lambda self: closed.append(self))
+    measuring = cluster.pool(on_gpu=False)
+    assert (measuring.resources.gpus, measuring.resources.actor_options) == (0.0, {"num_cpus": 1})
+    assert closed == [drawing]
+    # the cores of machines that are there, and no reason for more machines; where none is left, for some
+    assert measuring.size == 12
+    nodes[:] = [{"CPU": 0.0}]
+    assert measuring.size == AHEAD
+
+
+def test_where_no_gpu_is_used_one_pool_serves_all_works(nodes):
+    nodes[:] = [{"CPU": 2.0}]
+    cluster = joined(False, nodes)
+    assert cluster.pool(on_gpu=True) is cluster.pool(on_gpu=False)
+
+
+def test_a_cluster_of_nothing_but_gpus_measures_on_them(nodes):
+    nodes[:] = [{"GPU": 2.0}]
+    cluster = joined(False, nodes)
+    assert cluster.pool(on_gpu=False) is cluster.pool(on_gpu=True)
+
+
+class Doubler:
+    made = 0
+
+    def __init__(self, device, arguments):
+        Doubler.made += 1
+        self.device, self.factor = device, arguments
+
+    def do(self, item):
+        return self.factor * item
+
+
+def test_a_host_keeps_its_workers_from_work_to_work(tmp_path):
+    host = Host()
+    for name, factor in (("a", 2), ("b", 3), ("a", 2)):
+        assert host.prepare(name, Doubler, factor, "cuda", None) == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert (host.do("a", 5), host.do("b", 5), Doubler.made) == (10, 15, 2)
+    host.prepare("a", Doubler, 7, "cpu", None)
+    assert (host.do("a", 5), Doubler.made) == (35, 3)
+    with pytest.raises(FileNotFoundError, match="--out must be on a shared disk"):
+        host.prepare("a", Doubler, 7, "cpu", str(tmp_path / "sweep.json"))
+
+
+def test_a_worker_that_cannot_be_made_is_a_worker_that_died(nodes, monkeypatch):
+    """The process lives, and can do nothing: another one is asked for, a few times, and its reason is said."""
+
+    def get(ref):
+        raise RayTaskError("prepare", "the worker's traceback", ValueError("model 'x' is another one on this node"))
+
+    monkeypatch.setattr(executor.ray, "get", get)
+    event = pool(nodes, None, autoscaling=False)._event("ref", "worker", starting=True)
+    assert (event.kind, event.value) == ("died", "ValueError: model 'x' is another one on this node")

@@ -2,6 +2,7 @@
 
 from os.path import relpath
 
+import pytest
 from here import run_here
 from in_process import InProcess
 from places import GRID, Place
