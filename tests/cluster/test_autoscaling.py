@@ -79,7 +79,7 @@ def test_from_nothing_to_the_gpus_that_are_asked_for_and_back(cluster, undisturb
     assert "torch sees none there: it draws on the CPU" in err  # GPUs are a number here
     result = saved_run(str(out)).storage.read_json("result.json")
     assert result["gpu_hours"] > 0
-    assert result["cpu_hours"] == 0
+    assert result["cpu_hours"] > 0  # metrics take cores, and no GPU
     assert wait_until(lambda: gpus(cluster) == [0], 200)
 
 
