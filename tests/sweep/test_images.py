@@ -1,5 +1,6 @@
 """Image files: lossless, checked against every promise they make, and pictures to other readers."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_pixels_come_back(tmp_path, channels):
     back, footer = read_images(storage, SHARD, "f")
     assert np.array_equal(back, images)
     assert footer == info
+
+
+def test_the_digest_is_of_every_pixel():
+    images = pixels(3)
+    assert pixel_digest(images) == hashlib.sha256(images.tobytes()).hexdigest()
+    for i in range(len(images)):
+        changed = images.copy()
+        changed[i, -1, -1, -1] ^= 1
+        assert pixel_digest(changed) != pixel_digest(images)
 
 
 def test_a_file_says_its_setting_and_shows_pictures(tmp_path):
