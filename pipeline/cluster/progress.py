@@ -10,7 +10,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Counts images and cost. Time left follows from cost, since an image of 100 steps costs 20 of 5 steps."""
+    """Counts images and cost. Time left follows from cost, since an image of 100 steps costs 20 times one of 5."""
 
     def __init__(self, name: str, num_images: int, cost: float) -> None:
         """Start the clock; `num_images` and `cost` are the totals to do."""
