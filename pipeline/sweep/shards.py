@@ -37,7 +37,7 @@ class Shard:
 
     @property
     def full_name(self) -> str:
-        """The name with the setting's."""
+        """The slug of the setting and the file name."""
         return f"{self.setting.slug}/{self.name}"
 
     def path(self, kind: str) -> str:
