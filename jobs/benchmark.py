@@ -3,10 +3,10 @@
     pip install -e '.[test]'
     python jobs/benchmark.py
 
-Prints three parts. The first is throughput in network calls × images a second, all workers together, each figure the
-median of interleaved rounds in one run: compare the ratios, the machine sets the rest. The second is the share of
-encoding, committing, reading and checking files in the default sweep, and what verification reads a second, one worker.
-The third is the time and the peak memory of all processes of `python jobs/sweep.py` from nothing.
+Prints three parts. The first is throughput in network calls × images per second of all workers together. Each figure is
+the median of interleaved rounds in one run: compare their ratios, since the absolute values depend on the machine. The
+second is the share of encoding, committing, reading and checking files in the default sweep, and how much one worker
+verifies per second. The third is the time and the peak memory of all processes of a new `python jobs/sweep.py`.
 """
 
 import statistics
@@ -35,10 +35,10 @@ STEPS, IMAGES, ROUNDS = 50, 1000, 5
 
 
 class Contender(DrawWorker):
-    """Does shards in three ways that are measured against each other, in one process."""
+    """Does shards in three ways in one process, so that their speeds can be compared."""
 
     def do(self, item: tuple[str, Shard]) -> object:  # type: ignore[override]
-        """Do a shard by the method of that name."""
+        """Do a shard by the method that the item names."""
         method, shard = item
         return super().do(shard) if method == "do" else getattr(self, method)(shard)
 
@@ -61,7 +61,7 @@ class Contender(DrawWorker):
 
 
 class Contest(Work[DrawArguments, tuple[str, Shard], object]):
-    """One shard a worker, by one of the methods."""
+    """One shard per worker, by one of the methods."""
 
     name = "contest"
     on_gpu = True
@@ -72,18 +72,18 @@ class Contest(Work[DrawArguments, tuple[str, Shard], object]):
 
     @property
     def arguments(self) -> DrawArguments:
-        """Those of drawing."""
+        """The arguments of `Draw`."""
         return Draw(self.run).arguments
 
     def tasks(self) -> list[Task[tuple[str, Shard]]]:
-        """Return the shards."""
+        """Return one task per shard."""
         (setting,) = self.run.settings
         shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(self.workers)]
         return [Task((self.method, shard), shard.name, None, shard.rows, shard.cost) for shard in shards]
 
 
 def throughput(joined: Cluster) -> None:
-    """Print the first part."""
+    """Print the first part: throughput."""
     rates: dict[str, list[float]] = {"network_calls": [], "do": [], "diffusers_pipeline": []}
     pool = joined.pool(on_gpu=True)
     workers = pool.size
@@ -105,7 +105,7 @@ def throughput(joined: Cluster) -> None:
 
 
 def storage_share() -> None:
-    """Print the second part: one shard of each S stands for all of that S."""
+    """Print the second part: the shares of files, with one shard of each S as a sample."""
     sampling = writing = reading = verifying = 0.0
     images = size = 0
     with tempfile.TemporaryDirectory() as out:
@@ -130,7 +130,7 @@ def storage_share() -> None:
 
 
 def whole_sweep() -> None:
-    """Print the third part."""
+    """Print the third part: time and memory of the default sweep."""
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         sweep = psutil.Popen([sys.executable, "jobs/sweep.py", "--out", f"{out}/run"], stdout=subprocess.DEVNULL)

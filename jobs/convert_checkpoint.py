@@ -1,9 +1,9 @@
-"""Convert a checkpoint of the DDIM authors' format into a diffusers folder, which --model takes.
+"""Convert a checkpoint in the DDIM authors' format into a diffusers folder, which --model takes.
 
     python jobs/convert_checkpoint.py model-790000.ckpt converted/
 
-Takes the flat state dicts that the authors published, and the lists that their trainer writes, of which the EMA weights
-are used. Prints what was found. Nothing in the file is run: a pickle of more than tensors is refused.
+Takes the flat state dicts that the authors published, and the lists that their trainer writes, of which it uses the EMA
+weights. Prints what was found. No code in the file is run: a pickle of more than tensors is refused.
 Exit status: 0 done, 2 bad input, 130 interrupted.
 """
 
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="new folder")
     args = parser.parse_args()
     convert(args.file, args.folder)
-    # What is said is read from what was written.
+    # What is printed is read from the new files.
     checkpoint = read_checkpoint(args.folder)
     with safe_open(checkpoint.weights, "pt") as tensors:
         sizes = [prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()]  # noqa: SIM118

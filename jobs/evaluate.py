@@ -1,10 +1,10 @@
-"""Measure the images of a finished sweep again, in other features or against another reference, and draw none.
+"""Measure the images of a finished sweep again, with another extractor or reference, without drawing any.
 
     python jobs/evaluate.py --out runs/cifar10 --extractor vgg16
     python jobs/evaluate.py --out runs/cifar10 --reference cifar10_train.npz --extractor-weights inception.pth
 
-Prints the tables; metrics.json, features and report lie in OUT/evaluations/<extractor>-<digest>/, or in OUT itself
-where what is asked for is what the sweep measured. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+Prints the tables. metrics.json, features and report are in OUT/evaluations/<extractor>-<digest>/, or in OUT itself if
+extractor and reference are the sweep's own. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 
 from pipeline.cli import Parser, exit_with, storage_options

@@ -1,9 +1,9 @@
-"""Write the images of one setting as PNG files, or as one .npz as guided-diffusion's evaluator takes it.
+"""Write the images of one setting as PNG files, or as one .npz file for guided-diffusion's evaluator.
 
     python jobs/export.py --out runs/digits --setting ddim-S50-eta0-linear --png exported/
     python jobs/export.py --out runs/digits --setting ddim-S50-eta0-linear --npz samples.npz
 
-PNG files are named by seed and are always RGB; the .npz holds `arr_0`, uint8, (N, H, W, 3), in the order of seeds.
+PNG files are named by seed and are always RGB. The .npz has `arr_0`, uint8, (N, H, W, 3), in the order of seeds.
 Exit status: 0 done, 1 an image file is missing or damaged, 2 bad input, 130 interrupted.
 """
 

@@ -1,14 +1,14 @@
-"""Say whether quality or speed got worse than a baseline, beyond noise: the check that a team runs every night.
+"""Check whether quality or speed got worse than a baseline, beyond noise. A team runs this every night.
 
     python jobs/nightly.py                                    # the embedded digits baseline, into runs/nightly
     python jobs/nightly.py --baseline s3://bucket/baseline --out s3://bucket/nightly
     python jobs/nightly.py --baseline s3://bucket/baseline --model path/to/new --out s3://bucket/nightly
     python jobs/nightly.py --update-baseline --baseline s3://bucket/baseline --out s3://bucket/nightly/runs/20260301T…
 
-Draws the baseline's grid anew under OUT/runs/, pairs it with the baseline image by image, and writes OUT/summary.md,
+Draws the baseline's grid again under OUT/runs/, pairs it with the baseline image by image, and writes OUT/summary.md,
 OUT/junit.xml, OUT/trend.html and a file in OUT/history/. Prints progress on standard error and the summary on standard
-output. Exit status: 0 clean, 1 regression, 2 bad input or unusable baseline, 3 no answer: the run is incomplete or
-its pages cannot be written, 130 interrupted.
+output. Exit status: 0 clean, 1 regression, 2 bad input or unusable baseline, 3 no answer (the run is incomplete or its
+pages cannot be written), 130 interrupted.
 """
 
 from pipeline import UserError

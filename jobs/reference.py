@@ -1,10 +1,10 @@
-"""Compute a reference once: an .npz with mu and sigma for any tool, or Parquet with the features for every metric here.
+"""Compute a reference once: an .npz with mu and sigma for any tool, or Parquet with features for all metrics here.
 
     python jobs/reference.py --reference cifar10-train --extractor inception-v3-compat --to cifar10_train.npz
     python jobs/reference.py --reference photos/ --extractor inception-v3-compat --to photos.parquet
 
-The .npz is pytorch-fid's convention (also clean-fid's and EDM's): mu (D,), sigma (D, D) with N - 1, beside it the
-provenance as text. Either is a SPEC for --reference. Uses a GPU where this machine has one.
+The .npz follows pytorch-fid's convention (also clean-fid's and EDM's): mu (D,) and sigma (D, D) with N - 1; it also has
+the provenance as text. Either file can be given as --reference. Uses a GPU if this machine has one.
 Exit status: 0 done, 2 bad input, 130 interrupted.
 """
 

@@ -1,11 +1,11 @@
-"""Say how far a sweep is, running or not, from its output alone: any machine that has this project and can read it.
+"""Print how far a sweep is, running or not. Needs only this project and access to the sweep's output.
 
     python jobs/status.py --out runs/digits
     python jobs/status.py --out s3://bucket/prefix
 
-Prints a line a setting: images drawn and planned, shards in flight and failed as the sweep itself wrote about once a
-minute, images a second and time left by the times of the files. Exit status: 0 finished, 1 failed, stopped, killed or
-otherwise not whole, 2 bad input, 3 running.
+Prints a line per setting: images drawn and planned; shards in flight and failed, which the sweep writes about once a
+minute; images per second and time left, from the times of the files. Exit status: 0 finished, 1 failed, stopped, killed
+or otherwise incomplete, 2 bad input, 3 running.
 """
 
 import time

@@ -7,9 +7,9 @@
     python jobs/sweep.py --preset cifar10 --model model-790000.ckpt --out s3://bucket/cifar10   # table 1, on GPUs
 
 Prints progress on standard error and the tables on standard output. Run it again after an interruption: it does what
-is missing. Alone it starts its own Ray; under `ray job submit`, or where RAY_ADDRESS is set, it joins that cluster.
-result.json in the output tells running, finished, failed and stopped apart; jobs/status.py reads it. Exit status: 0
-done, 1 shards failed or no worker came, 2 bad input, 130 stopped by an interrupt or SIGTERM.
+is missing. By itself it starts Ray; under `ray job submit`, or if RAY_ADDRESS is set, it joins that cluster.
+result.json in the output says whether the sweep is running, finished, failed or stopped; jobs/status.py reads it. Exit
+status: 0 done, 1 shards failed or no worker came, 2 bad input, 130 stopped by an interrupt or SIGTERM.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Train the embedded digits U-Net and the digits classifier, and write them with a note of how they were made.
+"""Train the embedded digits U-Net and the digits classifier, and write them with a note on how they were made.
 
     python jobs/train_digits.py                    # into pipeline/assets: what is shipped
     python jobs/train_digits.py --out /tmp/assets --steps 500
@@ -43,7 +43,7 @@ def train_unet(x_0: Tensor, steps: int, batch_size: int = 128, peak_lr: float = 
         layers_per_block=1,
         down_block_types=("DownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "UpBlock2D"),
-        mid_block_type=None,  # a fifth of the cost, and the 4×4 level sees the whole digit without it
+        mid_block_type=None,  # saves a fifth of the cost; the 4×4 level sees the whole digit without it
         norm_num_groups=4,
     )
     alphas = alphas_cumprod(linear_betas(NUM_TRAIN_TIMESTEPS)).float()
@@ -55,7 +55,7 @@ def train_unet(x_0: Tensor, steps: int, batch_size: int = 128, peak_lr: float = 
     running = None
     for step in range(1, steps + 1):
         batch = x_0[torch.randint(len(x_0), (batch_size,))]
-        # One timestep from each of batch_size equal strata: the same expectation as L_simple, less variance.
+        # One timestep from each of batch_size equal strata has L_simple's expectation with less variance.
         t = ((torch.arange(batch_size) + torch.rand(batch_size)) / batch_size * NUM_TRAIN_TIMESTEPS).long()
         alpha_t = alphas[t].view(-1, 1, 1, 1)
         eps = torch.randn_like(batch)
@@ -75,7 +75,7 @@ def train_unet(x_0: Tensor, steps: int, batch_size: int = 128, peak_lr: float = 
 
 
 def train_classifier(x_0: Tensor, labels: Tensor, seed: int, epochs: int = 40) -> tuple[DigitsNetwork, float]:
-    """Train on a stratified 80 % and return the network and its accuracy on the other 20 %."""
+    """Train on a stratified 80 % of the digits and return the network and its accuracy on the other 20 %."""
     train, held_out = train_test_split(torch.arange(len(x_0)), test_size=0.2, stratify=labels, random_state=seed)
     network = DigitsNetwork()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
@@ -119,7 +119,7 @@ def main() -> None:
     start = time.perf_counter()
     unet = train_unet(x_0, steps)
     seconds = time.perf_counter() - start
-    # clip_sample and set_alpha_to_one as the paper's eta path has them.
+    # clip_sample and set_alpha_to_one as in the paper's eta path.
     scheduler = DDIMScheduler(NUM_TRAIN_TIMESTEPS, clip_sample=False, set_alpha_to_one=True)
     DDIMPipeline(unet, scheduler).save_pretrained(out / "digits-ddpm")
     note = {"command": command, "seed": seed, "steps": steps, "seconds": round(seconds)}

@@ -3,8 +3,8 @@
     python jobs/verify.py --out runs/digits
     python jobs/verify.py --out s3://bucket/prefix --repair     # set bad files aside; the next sweep draws them again
 
-Prints a line for every bad, missing or surplus file; report/, which any run of the sweep writes anew, is not looked at.
-Exit status: 0 all is well, 1 something is not, 2 bad input.
+Prints a line for every bad, missing or surplus file. It skips report/, which every run of the sweep writes again.
+Exit status: 0 no problems, 1 problems or failed, 2 bad input.
 """
 
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
@@ -16,7 +16,7 @@ from pipeline.work.verify import Inventory, set_aside, verify
 
 
 def main() -> int:
-    """Verify, repair where asked to, and return the exit status."""
+    """Verify, repair if requested, and return the exit status."""
     parser = Parser(__doc__)
     parser.add_output("folder or URL of a sweep's outputs")
     parser.add_argument("--repair", action="store_true", help=f"move bad and surplus files under {SET_ASIDE}/")

@@ -1,4 +1,4 @@
-"""What the jobs share: a parser with one-line errors, and exit statuses that can be trusted."""
+"""What the jobs share: a command-line parser with one-line errors, and exit statuses."""
 
 import argparse
 import itertools
@@ -17,7 +17,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the job's own page as help, and one line where the input is bad."""
+    """An argument parser whose help is the job's module docstring and whose errors are one line."""
 
     def __init__(self, description: str | None) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,9 +32,9 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--storage-options", metavar="JSON", help="fsspec's, where AWS variables do not suffice")
 
     def add_options(self, config: type[BaseModel], *names: str, group: str | None = None) -> None:
-        """Add an option for each field of a config that has a description, or for those named.
+        """Add an option for each field of a config that has a description, or only for those in `names`.
 
-        Their values are the words that the user typed, and only what is given is there: see `given`.
+        Values stay text as the user typed it, and options that are not given leave no attribute: see `given`.
         """
         target = self.add_argument_group(group) if group else self
         for name, field in config.model_fields.items():
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     @staticmethod
     def given(args: argparse.Namespace, config: type[BaseModel]) -> dict[str, Any]:
-        """Return what the user gave of a config's fields."""
+        """Return name → text of the config fields that the user gave."""
         return {
             name: value
             for name, value in vars(args).items()
@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         }
 
     def parse_args(self) -> argparse.Namespace:  # type: ignore[override]
-        """Return the command line. A value that is empty, as of a variable that is not set, is an error."""
+        """Return the parsed command line. An empty value, as from an unset variable, is an error."""
         for before, argument in itertools.pairwise(sys.argv):
             if argument == "" or re.fullmatch("--[a-z-]+=", argument):
                 self.error(f"argument {argument.rstrip('=') or before}: its value is empty")
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def storage_options(text: str | None) -> dict[str, Any] | None:
-    """Return the value of --storage-options. The text is not repeated in errors: it may hold a secret.
+    """Return the value of --storage-options. Errors do not repeat the text, since it may hold a secret.
 
     Raises:
         UserError: it is not a JSON object.
@@ -86,8 +86,8 @@ def storage_options(text: str | None) -> dict[str, Any] | None:
 def exit_with(job: Callable[[], int], failed: int = FAILED) -> NoReturn:
     """Run a job and exit with its status.
 
-    Bad input is one line and 2; a run that failed, or a system that refuses, is its reason and `failed`; an interrupt
-    is 130. A traceback is our bug, and `failed` too.
+    Bad input prints one line and exits with 2. A failed run or a system error prints its reason and exits with
+    `failed`. An interrupt exits with 130. Any other error is our bug: it prints a traceback and exits with `failed`.
     """
     try:
         status = job()

@@ -1,1 +1,1 @@
-"""Tasks on workers: which worker gets which, what an operator sees of it, and Ray."""
+"""Tasks on workers: which worker gets which task, what an operator sees of them, and Ray."""

@@ -1,4 +1,4 @@
-"""The name of the hardware that draws, full enough to say whether two speeds compare."""
+"""The name of the hardware that draws, precise enough to tell whether two speeds can be compared."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def device_name(device: str) -> str:
-    """Return the GPU's name for "cuda", and for "cpu" the processor's, with its family and model, and the cores here.
+    """Return the GPU's name for "cuda"; for "cpu" the processor's name, family and model, and the number of cores.
 
-    Virtual machines call many processors by one name; the family and the model tell more of them apart.
+    Virtual machines give many processors the same name; family and model tell more of them apart.
     """
     if device == "cuda":
         return torch.cuda.get_device_name()

@@ -1,4 +1,4 @@
-"""Which worker gets which task: the most expensive first, one in flight a worker, failures bounded. Knows no Ray."""
+"""Which worker gets which task: the most expensive first, one at a time, with bounded failures. Does not use Ray."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from pipeline import RunFailedError
 
 @dataclass(frozen=True)
 class Event:
-    """What a pool reports of one worker."""
+    """A pool's report about one worker."""
 
     worker: Hashable
     kind: str
     """"ready", "done", "failed" (the task raised, the worker lives) or "died"."""
     value: Any = None
-    """The result, or the error."""
+    """The result of a task, or the error."""
 
 
 class Costly(Protocol):
-    """A task, as far as it matters who gets it."""
+    """A task, as far as `run` needs to know it."""
 
     @property
     def cost(self) -> float:
-        """In any unit."""
+        """The cost, in any unit."""
 
 
 class Pool(Protocol):
@@ -33,48 +33,48 @@ class Pool(Protocol):
 
     @property
     def size(self) -> int:
-        """How many workers there may be; may change as machines come and go."""
+        """The largest number of workers; it may change as machines come and go."""
 
     def start(self) -> None:
-        """Ask for one more worker; it reports "ready", or "died" where it cannot start."""
+        """Request one more worker; it reports "ready", or "died" if it cannot start."""
 
     def submit(self, worker: Hashable, task: Any) -> None:
         """Give a ready worker a task."""
 
     def discard(self, worker: Hashable) -> None:
-        """End a worker that reported "died": it may be alive and out of reach."""
+        """End a worker, also one that reported "died": it may be alive but out of reach."""
 
     def wait(self, timeout: float) -> list[Event]:
-        """Return what has happened, waiting up to `timeout` seconds for something."""
+        """Return the events since the last call, after waiting up to `timeout` seconds for one."""
 
     def now(self) -> float:
         """Return the time in seconds."""
 
 
 class Watcher:
-    """Is told what happens to tasks. This one says nothing."""
+    """Receives what happens to tasks. This one does nothing."""
 
     def started(self, task: Any) -> None:
         """Note that a worker has the task."""
 
     def done(self, task: Any, result: Any, seconds: float) -> None:
-        """Note that it is done, `seconds` after it was given out."""
+        """Note that the task is done, `seconds` after a worker got it."""
 
     def failed(self, task: Any, error: str, final: bool) -> None:
-        """Note that an attempt failed; unless `final` there will be another."""
+        """Note that an attempt failed; unless `final`, there will be another."""
 
     def tick(self, without_worker: float) -> None:
-        """Say something if it is time: called at least once a second.
+        """Print a line if one is due; called at least once a second.
 
         Args:
-            without_worker: seconds for which there has been no worker, 0 while there is one.
+            without_worker: seconds without any worker so far; 0 while there is one.
 
         """
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that failed for good."""
+    """A task whose attempts have all failed, and its last error."""
 
     task: Any
     error: str
@@ -85,9 +85,9 @@ class PoolBrokenError(RunFailedError):
 
 
 class _Queue:
-    """Tasks by falling cost: those never given out as an order over the sequence, those to be done again as a list.
+    """Tasks by falling cost: new ones as an order over the sequence, those to be retried as a list.
 
-    Its memory is 16 bytes a task: the sequence may make its tasks when they are asked for.
+    It takes 16 bytes per task, since the sequence may create its tasks when they are accessed.
     """
 
     def __init__(self, tasks: Sequence[Costly]) -> None:
@@ -102,11 +102,11 @@ class _Queue:
         return len(self.order) - self.given + len(self.again)
 
     def pop(self, worker: Hashable, workers: set[Hashable], proven: set[Hashable]) -> int | None:
-        """Return the index of the next task for a worker; None where all that is left is for others.
+        """Return the index of the next task for a worker; None if the remaining tasks are for other workers.
 
-        A broken worker fails all that it is given, and quickly. So what failed is for workers that are `proven`, having
-        done a task, as long as there is other work; and it goes back to one that failed it only where nothing is left
-        that this one has not had, and all of `workers` have failed it.
+        A broken worker quickly fails every task. So while there are new tasks, a failed task is given only to a worker
+        in `proven`, which has done a task before. A task goes back to a worker that failed it only if there is no other
+        task for that worker and all of `workers` have failed it.
         """
         fresh = self.given < len(self.order)
         again = min((entry for entry in self.again if worker not in self.failed_by[entry[1]]), default=None)
@@ -121,7 +121,7 @@ class _Queue:
         return again[1]
 
     def attempt_failed(self, index: int, worker: Hashable, max_attempts: int) -> bool:
-        """Queue the task again, or return True where that was its last attempt."""
+        """Queue the task again, or return True if this was its last attempt."""
         self.attempts[index] = self.attempts.get(index, 0) + 1
         self.failed_by.setdefault(index, set()).add(worker)
         if self.attempts[index] < max_attempts:
@@ -141,21 +141,21 @@ def run(
 ) -> list[Failure]:
     """Do all tasks and return those that failed `max_attempts` times, each with its last error.
 
-    A task whose worker dies is given out again, so doing one twice must be harmless. Replacements are asked for after
-    a pause that grows, for they may land on the node that is dying. A worker that fails `max_attempts` tasks in a row,
-    where tasks can be done, is replaced too: an error of a GPU lasts as long as the process.
+    A task whose worker dies is given to another, so doing it twice must be harmless. Replacements are requested after
+    a growing pause, since they may land on the node that is dying. Once any task has been done, a worker that fails
+    `max_attempts` tasks in a row is replaced too, since a GPU's error lasts as long as the process.
 
     Args:
         pool: the workers.
-        tasks: anything the pool's workers take.
-        watcher: is told what happens.
-        max_attempts: tries a task.
-        max_start_failures: times in a row that workers die before they are ready, while there is none that is.
-        backoff: first pause in seconds before a dead worker is replaced; doubles up to 30 times itself.
+        tasks: the tasks, which the pool's workers can do.
+        watcher: receives what happens.
+        max_attempts: attempts per task.
+        max_start_failures: how many workers in a row may die before they are ready while no other is ready.
+        backoff: base in seconds of the pause before a replacement; doubles per failed start, at most 30-fold.
         start_timeout: seconds that may pass without any worker, at the start or after the last one died.
 
     Raises:
-        PoolBrokenError: workers die at their start, the last error is in the text; or none comes in `start_timeout`.
+        PoolBrokenError: workers die at their start, with the last error; or none is ready within `start_timeout`.
 
     """
     queue = _Queue(tasks)
@@ -212,13 +212,13 @@ def run(
                 pool.discard(event.worker)
                 if event.worker in running:
                     attempt_failed(event.worker, event.value)
-                    # those without work may have gone with the same node: nothing says so until they are called
+                    # idle workers may have died with the same node, which shows only when they are called
                     while idle:
                         pool.discard(idle.pop())
                 else:
                     starting -= 1
                     if pool.now() < not_before:
-                        continue  # of those that die together, as with their node, the first counts
+                        continue  # of workers that die together, as with their node, only the first counts
                     start_failures += 1
                     if start_failures >= max_start_failures and not (running or idle):
                         raise PoolBrokenError(f"{start_failures} workers in a row died at their start: {event.value}")

@@ -28,7 +28,7 @@ from pipeline.storage.store import StorageError
 
 CHECKOUT = Path(__file__).parents[2]
 AHEAD = 8
-"""Workers asked for beyond what an autoscaling cluster has, or as many again as it has: its signal to grow."""
+"""Workers requested beyond those that an autoscaling cluster has room for, so that it grows; or as many again."""
 
 
 @contextlib.contextmanager
@@ -36,14 +36,14 @@ def cluster(request: Request = Request()) -> Iterator["Cluster"]:  # noqa: B008 
     """Join the cluster that RAY_ADDRESS names (a submitted job has it set), or start one in this process.
 
     Raises:
-        UserError: the cluster cannot be joined, or it has not what is asked for and cannot grow.
+        UserError: the cluster cannot be joined, or it lacks what is requested and cannot grow.
 
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         _connect()
         if on_sigterm is not signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
         autoscaling = joins_a_cluster() and is_autoscaler_v2(fetch_from_server=True)
         joined = Cluster(choose(request, _nodes(), autoscaling))
         yield joined
@@ -53,16 +53,16 @@ def cluster(request: Request = Request()) -> Iterator["Cluster"]:  # noqa: B008 
 
 
 class Cluster:
-    """What a job has joined or started. It has one pool of workers at a time, all of one kind."""
+    """A cluster that a job has joined or started. It has one pool of workers at a time, all with the same resources."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self._pool: ActorPool | None = None
 
     def pool(self, on_gpu: bool) -> "ActorPool":
-        """Return the workers for a work. Those of the other kind go first: idle ones would hold their machines.
+        """Return the workers for a work. Those with other resources are ended: while idle they would hold machines.
 
-        Where no GPU is used, or nothing but GPUs can be had, one pool serves all.
+        If no GPU is used, or there is nothing but GPUs, one pool does all works.
         """
         wanted = self.resources if on_gpu else self.resources.on_cpus(_nodes())
         if self._pool is None or self._pool.resources != wanted:
@@ -79,17 +79,17 @@ class Cluster:
 def _connect() -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not joins_a_cluster():
-        # "local": a bare init would follow the stale address file of a crashed cluster.
+        # "local": a bare init would use the stale address file of a crashed cluster.
         ray.init(address="local", include_dashboard=False, **quiet)
         return
     address = os.environ["RAY_ADDRESS"]
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():
-        # as `ray job submit --working-dir .` does: nodes need no install of this project
+        # as `ray job submit --working-dir .` does, so that nodes need not install this project
         quiet["runtime_env"] = {"working_dir": str(CHECKOUT)}
     host, _, port = address.rpartition(":")
     try:
         if port.isdigit():
-            socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for a quarter of an hour
+            socket.create_connection((host, int(port)), timeout=10).close()  # Ray would retry for 15 minutes
             _show_token(address)
         ray.init(**quiet)
     except (OSError, AuthenticationError, ValueError) as error:
@@ -102,7 +102,7 @@ def _connect() -> None:
 
 
 def _show_token(address: str) -> None:
-    # Ray would try a wrong token for twenty seconds, a line of its log each, and end without the reason.
+    # With a wrong token Ray would retry for 20 seconds, log each attempt, and end without the reason.
     ask = create_gcs_channel(address).unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
     try:
         ask(b"", timeout=10)
@@ -117,12 +117,12 @@ def _nodes() -> list[dict[str, float]]:
 
 
 def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str, str]], None]:
-    """Return what feeds a metric of Ray's: Prometheus finds it as `ray_` and its name.
+    """Return a function of (value, tags) that feeds a metric of Ray. Prometheus puts `ray_` before its name.
 
     Args:
         kind: "counter", "gauge" or "histogram" (of seconds).
-        name: of the metric.
-        description: of the metric.
+        name: the metric's name.
+        description: the metric's description.
 
     """
     tags = ("stage", "setting")
@@ -134,7 +134,7 @@ def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str,
 
 
 class ActorPool:
-    """Actors that are hosts of workers; each task is one call. They stay from one work to the next."""
+    """Actors that host workers; each task is one call. The actors are kept from one work to the next."""
 
     def __init__(self, resources: Resources) -> None:
         """Describe the actors; none is started yet."""
@@ -142,7 +142,7 @@ class ActorPool:
         self._limit = resources.num_workers
         self._actor: Any = ray.remote(Host).options(max_restarts=0, **resources.actor_options)  # type: ignore[attr-defined]
         self._work: tuple[Any, ...] = ()
-        self._workers: dict[ActorHandle[Any], float | None] = {}  # since when it is ready
+        self._workers: dict[ActorHandle[Any], float | None] = {}  # ready time counted up to; None before it is ready
         self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], bool]] = {}
         self._spare: list[ActorHandle[Any]] = []
         self._slots, self._slots_at = 0, -1e9
@@ -151,7 +151,7 @@ class ActorPool:
 
     @property
     def size(self) -> int:
-        """Workers that the limit allows, the nodes can take, and an autoscaler is to make room for."""
+        """Workers that the limit allows and that fit on the nodes, or on those that an autoscaler is to add."""
         if self._limit is not None and self.resources.autoscaling and not self.resources.beside_gpus:
             return self._limit
         if self.now() - self._slots_at > 5:
@@ -166,21 +166,21 @@ class ActorPool:
         """Do the tasks of a work; see `dispatch.run`.
 
         Args:
-            work: its name, worker and arguments.
-            tasks: of it.
-            watcher: is told what happens.
-            first: there is no file in the output yet that nodes could be asked for, and one worker is to write it.
+            work: the work, which has a name, a worker class and arguments.
+            tasks: tasks of the work.
+            watcher: receives what happens.
+            first: one worker is to write the output's first file, so nodes are not yet checked for seeing it.
 
         """
         self._limit = 1 if first else self.resources.num_workers
         witness = None if first else self.resources.witness
         self._work = (work.name, work.worker, ray.put(work.arguments), self.resources.device, witness)
-        self._pending.clear()  # of the work before: actors that never became ready
+        self._pending.clear()  # calls to actors that never became ready
         self._spare = sorted(self._workers, key=lambda worker: self._workers[worker] is not None)
         return run(self, tasks, watcher, start_timeout=self.resources.start_timeout)
 
     def start(self) -> None:
-        """Take an actor of the work before, or ask Ray for one. A pending actor is the autoscaler's signal."""
+        """Take an actor of the work before, or request one from Ray. A pending actor makes the autoscaler add nodes."""
         if self._spare:
             worker = self._spare.pop()
         else:
@@ -193,13 +193,13 @@ class ActorPool:
         self._pending[worker.do.remote(self._work[0], task.item)] = (worker, False)
 
     def discard(self, worker: Any) -> None:
-        """Kill an actor that is dead or out of reach."""
+        """Kill an actor, which may be dead or out of reach."""
         ray.kill(worker)
         since = self._workers.pop(worker)
         self._seconds += self.now() - since if since is not None else 0
 
     def wait(self, timeout: float) -> list[Event]:
-        """Return the events of the calls that have ended."""
+        """Return the event of a call that has ended, after waiting up to `timeout` seconds for one; or nothing."""
         if not self._pending:
             time.sleep(timeout)
             return []
@@ -207,11 +207,11 @@ class ActorPool:
         return [self._event(ref, *self._pending.pop(ref)) for ref in ended]
 
     def now(self) -> float:
-        """Return the monotonic time."""
+        """Return the monotonic time in seconds."""
         return time.monotonic()
 
     def take_seconds(self) -> float:
-        """Return for how long workers have been there, all together, since the last call."""
+        """Return the seconds for which workers have been ready since the last call, all workers together."""
         now = self.now()
         for worker, since in self._workers.items():
             if since is not None:
@@ -231,11 +231,11 @@ class ActorPool:
         except RayTaskError as error:
             text = f"{type(error.cause).__name__}: {error.cause}"
             if starting:
-                return Event(worker, "died", text)  # it lives, and cannot do this work
+                return Event(worker, "died", text)  # it lives, but cannot do this work
             if isinstance(error.cause, StorageError):
                 raise error.cause from None  # no other task can succeed either
             return Event(worker, "failed", text)
-        except RayError as error:  # out of memory, its environment, its node, …
+        except RayError as error:  # out of memory, a broken environment, a lost node, …
             return Event(worker, "died", _cause(error))
         if starting and self._workers[worker] is None:
             self._workers[worker] = self.now()
@@ -246,5 +246,5 @@ class ActorPool:
 
 
 def _cause(error: RayError) -> str:
-    """Return the first line that says something."""
+    """Return the first line of the error that is not blank."""
     return next(line.strip() for line in str(error).splitlines() if line.strip())

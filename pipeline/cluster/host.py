@@ -1,4 +1,4 @@
-"""The process of a worker, wherever it is put: it makes the workers of one work after the other. Knows no Ray."""
+"""The object in a worker process that makes the workers of one work after another. It does not use Ray."""
 
 import socket
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pipeline.cluster.task import Worker
 
 
 class Host:
-    """Makes one worker for each work that it is given, and keeps it: a network stays loaded from work to work."""
+    """Makes one worker for each work and keeps it, so that a network stays loaded from work to work."""
 
     def __init__(self) -> None:
         self.made: dict[str, tuple[Any, Worker[Any, Any]]] = {}
@@ -24,10 +24,10 @@ class Host:
         device: str,
         witness: str | None,
     ) -> str:
-        """Make the worker of a work and return its device: the CPU where there is to be a GPU and torch sees none.
+        """Make the worker of a work and return its device, which is "cpu" if torch sees no GPU.
 
         Raises:
-            FileNotFoundError: the file that every node must see is not there: `witness`.
+            FileNotFoundError: this node does not see `witness`, a file that every node must see.
 
         """
         if witness is not None and not Path(witness).exists():

@@ -1,4 +1,4 @@
-"""What an operator sees of a work while it runs: progress in all, each setting's state, metrics."""
+"""What an operator sees of a work while it runs: total progress, the state of each setting, metrics."""
 
 import sys
 import time
@@ -19,30 +19,30 @@ METRICS = {
     "ddim_shards_in_flight": ("gauge", "Shards that workers have."),
     "ddim_images_left": ("gauge", "Images still to do."),
 }
-"""Name → kind and description, each by work (the tag `stage`) and setting; Prometheus puts `ray_` before the name."""
+"""Name → kind and description. The tags are work (`stage`) and setting; Prometheus puts `ray_` before the name."""
 
 MakeMetric = Callable[[str, str, str], Callable[[float, dict[str, str]], None]]
 
 
 @dataclass
 class State:
-    """How far a setting is in a work."""
+    """The progress of a setting in a work."""
 
     images: int = 0
-    """To do, when the work began."""
+    """Images to do when the work began."""
     done: int = 0
-    """Images."""
+    """Images done."""
     in_flight: int = 0
-    """Shards."""
+    """Shards that workers have."""
     failed: int = 0
-    """Shards that failed for good."""
+    """Shards whose attempts have all failed."""
     since: float | None = None
-    """When its first shard was given out."""
+    """The monotonic time at which a worker got its first shard; None before."""
     moved: bool = False
-    """Since the last line."""
+    """Whether anything has changed since the last line."""
 
     def text(self, now: float) -> str:
-        """Return it as a line."""
+        """Return the state as a line; `now` is the monotonic time."""
         seconds = now - self.since if self.since is not None else 0.0
         rate = self.done / seconds if seconds else 0.0
         left = f"{(self.images - self.done) / rate:,.0f} s left" if rate else "…"
@@ -53,13 +53,13 @@ class State:
 
 
 class Patience(Watcher):
-    """Says every minute that no worker comes."""
+    """Prints a line for every minute without any worker."""
 
     def __init__(self, work: str) -> None:
         self.work, self.minutes = work, 0
 
     def tick(self, without_worker: float) -> None:
-        """Say so if it is time."""
+        """Print a line if one is due."""
         if int(without_worker / 60) > self.minutes:
             text = f"{self.work}: no worker for {without_worker:,.0f} s, waiting for the cluster"
             print(text, file=sys.stderr, flush=True)
@@ -67,7 +67,7 @@ class Patience(Watcher):
 
 
 class Monitor(Patience):
-    """Follows the tasks of a work and tells standard error, Prometheus and `publish`."""
+    """Follows the tasks of a work and reports to standard error, Prometheus and `publish`."""
 
     def __init__(
         self,
@@ -77,12 +77,12 @@ class Monitor(Patience):
         publish: Callable[[], None],
         on_done: Callable[[Any, Any], None],
     ) -> None:
-        """Count what there is to do.
+        """Count the images to do.
 
         Args:
-            work: its name.
-            tasks: those with a group are followed by group, all in the whole.
-            make_metric: from kind, name and description.
+            work: the name of the work.
+            tasks: all count in the total, and those with a group also in the group's state.
+            make_metric: makes a metric of kind, name and description.
             publish: called about once a minute.
             on_done: called with (item, result).
 
@@ -131,7 +131,7 @@ class Monitor(Patience):
             self._show(task.group)
 
     def tick(self, without_worker: float) -> None:
-        """Say something if it is time."""
+        """Print the lines that are due, and publish about once a minute."""
         super().tick(without_worker)
         self.progress.tick()
         if time.monotonic() - self.last_states >= SECONDS_BETWEEN_STATES:
@@ -140,7 +140,7 @@ class Monitor(Patience):
             self.publish()
 
     def summary(self) -> dict[str, dict[str, int]]:
-        """Return setting → counts: of images to do and done, of shards in flight and failed."""
+        """Return setting → numbers of images to do and done, and of shards in flight and failed."""
         return {
             slug: {"images": state.images, "done": state.done, "in_flight": state.in_flight, "failed": state.failed}
             for slug, state in self.states.items()

@@ -1,4 +1,4 @@
-"""Progress of a work: a bar on a terminal, a line every few seconds in a log."""
+"""Progress of a work: a bar on a terminal, or a line every few seconds in a log."""
 
 import sys
 import time
@@ -10,10 +10,10 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Counts images and their cost; time left follows the cost, since an image of 100 steps takes 20 of 5."""
+    """Counts images and cost. Time left follows from cost, since an image of 100 steps costs 20 times one of 5."""
 
     def __init__(self, name: str, num_images: int, cost: float) -> None:
-        """Start the clock; `num_images` and `cost` are what is to be done."""
+        """Start the clock; `num_images` and `cost` are the totals to do."""
         self.name, self.num_images, self.cost = name, num_images, cost
         self.images, self.spent = 0, 0.0
         self.start = self.last_line = time.monotonic()
@@ -39,7 +39,7 @@ class Progress:
         self.bar.update(cost)
 
     def tick(self) -> None:
-        """Say something if it is time."""
+        """Print a line if one is due."""
         if not self.on_terminal and time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 

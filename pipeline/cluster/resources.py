@@ -1,4 +1,4 @@
-"""What a job asks of a cluster, and what a cluster has for it. Knows no Ray."""
+"""What a job requests of a cluster, and what a cluster has for it. Does not use Ray."""
 
 import os
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline import UserError
 
 SMALLEST_SHARE = 1e-4
-"""Of a GPU, as Ray counts them."""
+"""The smallest share of a GPU that Ray can count."""
 
 
 def joins_a_cluster() -> bool:
-    """Say whether jobs of this process run on a cluster: a submitted job has RAY_ADDRESS set."""
+    """Return whether this process joins a cluster: RAY_ADDRESS is set, as in a submitted job."""
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
 class Request(BaseModel):
-    """What a job asks for. Raises UserError where that makes no sense."""
+    """What a job requests. Raises UserError if a value is invalid."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Request(BaseModel):
     out: str | None = None
     """URL of an output that workers write."""
     first_file: str = ""
-    """Name of the first file in the output: where the output is a path, every node must see it."""
+    """Name of the first file in the output. If the output is a path, every node must see this file."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -57,7 +57,7 @@ class Request(BaseModel):
 
     @property
     def witness(self) -> str | None:
-        """A file that every node must see, where the output is a path and nodes may have disks of their own."""
+        """A file that every node must see; None unless the output is a path and nodes may have disks of their own."""
         return f"{self._path}/{self.first_file}" if joins_a_cluster() and self._local else None
 
     @property
@@ -71,35 +71,35 @@ class Request(BaseModel):
 
 @dataclass(frozen=True)
 class Resources:
-    """What a cluster has for workers: each has a GPU, a share of one or several, or one CPU core."""
+    """What a cluster has for workers. Each worker has one or several GPUs, a share of one, or one CPU core."""
 
     gpus: float
-    """GPUs a worker, 0 for a CPU core."""
+    """GPUs per worker; 0 for a CPU core."""
     autoscaling: bool
     start_timeout: float
     witness: str | None
     num_workers: int | None
-    """Workers at most."""
+    """The largest number of workers; None for as many as there can be."""
     beside_gpus: bool = False
-    """Whether these are the CPU cores of machines that are there for their GPUs, and no reason for more machines."""
+    """Whether workers get CPU cores of machines that are there for their GPUs, and are no reason for more machines."""
 
     @property
     def device(self) -> str:
-        """Kind of the workers."""
+        """The device of the workers: "cuda" or "cpu"."""
         return "cuda" if self.gpus else "cpu"
 
     @property
     def actor_options(self) -> dict[str, Any]:
-        """Return Ray's options for one worker."""
+        """Ray's options for one worker."""
         return {"num_gpus": self.gpus, "num_cpus": 0} if self.gpus else {"num_cpus": 1}
 
     def on_cpus(self, nodes: Iterable[dict[str, float]]) -> "Resources":
-        """Return what workers that need no GPU are made of: a CPU core each, where the nodes have any."""
+        """Return the resources for workers that need no GPU: a CPU core each, if the nodes have any."""
         cores = replace(self, gpus=0.0, beside_gpus=True)
         return cores if self.gpus and (self.autoscaling or cores.slots(nodes)) else self
 
     def slots(self, nodes: Iterable[dict[str, float]]) -> int:
-        """Return how many workers fit on nodes of these resources."""
+        """Return how many workers fit on nodes that have these resources, each as name → amount."""
         return sum(map(self._fit, nodes))
 
     def _fit(self, node: dict[str, float]) -> int:
@@ -110,9 +110,9 @@ class Resources:
 
 
 def choose(request: Request, nodes: list[dict[str, float]], autoscaling: bool) -> Resources:
-    """Return what workers are to be made of.
+    """Return the resources for the workers of a job.
 
-    An autoscaling cluster may have nothing but a head without cores yet: then GPUs are what it is for.
+    An autoscaling cluster may at first be only a head node without cores; it is then assumed to add GPUs.
 
     Raises:
         UserError: no worker fits, and the cluster cannot grow.

@@ -1,4 +1,4 @@
-"""Task and Work: all that a cluster knows of what it does."""
+"""Task and Work: everything that `pipeline.cluster` knows of what it does."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -14,21 +14,21 @@ Given = TypeVar("Given", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[Item]):
-    """A piece of work that one worker does at once. Doing it twice must be harmless."""
+    """One piece of a work, which one worker does in one call. Doing it twice must be harmless."""
 
     item: Item
-    """What the worker is given."""
+    """What the worker gets."""
     name: str
-    """For messages: it says what failed."""
+    """The name in messages about failures."""
     group: str | None
-    """The slug of its setting, which is followed by itself; None where it is followed in the whole alone."""
+    """The slug of the setting whose progress it counts in; None if it counts only in the total."""
     images: int
     cost: int
-    """In any unit that the tasks of one work share: the most expensive goes first."""
+    """The cost, in any unit that the tasks of one work share; the most expensive task goes first."""
 
 
 class Tasks(Sequence[Task[Item]], Generic[Item]):
-    """Tasks that are made when they are asked for: a million of them are not a million objects."""
+    """Tasks that are created when they are accessed, so that a million of them take little memory."""
 
     def __init__(self, items: Sequence[Item], make: Callable[[Item], Task[Item]]) -> None:
         self.items, self.make = items, make
@@ -50,28 +50,28 @@ class Tasks(Sequence[Task[Item]], Generic[Item]):
 
 
 class Worker(Protocol[Taken, Given]):
-    """Does tasks. A plain class that knows no Ray: the same object serves a unit test and a cluster."""
+    """A plain object that does tasks. It does not use Ray, so it works in a unit test as on a cluster."""
 
     def do(self, item: Taken, /) -> Given:
-        """Do one task. An exception is a failed attempt."""
+        """Do one task and return its result. An exception is a failed attempt."""
 
 
 class Work(ABC, Generic[Arguments, Item, Result]):
-    """A kind of work: who does it, with what, and what of it is missing."""
+    """A kind of work: its workers, their arguments, and the tasks that are still missing."""
 
     name: ClassVar[str]
-    """As progress, metrics and result.json call it."""
+    """The name in progress, metrics and result.json."""
     on_gpu: ClassVar[bool]
-    """Whether its workers take the GPUs where there are some; other work leaves them free."""
+    """Whether its workers take GPUs if there are any; other works leave them free."""
 
     worker: Callable[[str, Arguments], Worker[Item, Result]]
-    """Class of the workers: made of a device, "cpu" or "cuda", and the arguments."""
+    """The class of the workers, which takes a device, "cpu" or "cuda", and the arguments."""
 
     @property
     @abstractmethod
     def arguments(self) -> Arguments:
-        """What a worker is made of: a frozen dataclass that can be pickled."""
+        """The arguments of the workers: a frozen dataclass that can be pickled."""
 
     @abstractmethod
     def tasks(self) -> Sequence[Task[Item]]:
-        """Return what is to be done."""
+        """Return the tasks that are still missing."""

@@ -1,1 +1,1 @@
-"""The paper: schedule, noise, samplers and network. Pure torch; knows no Ray and writes no files of a run."""
+"""The paper's schedule, noise, samplers and network, in pure torch. Nothing here uses Ray or writes files of a run."""

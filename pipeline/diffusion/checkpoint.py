@@ -1,4 +1,4 @@
-"""A checkpoint in diffusers' folder format: what it says of itself, read without loading it."""
+"""A checkpoint in diffusers' folder format, and its metadata, read without building the network."""
 
 import hashlib
 import json
@@ -28,20 +28,20 @@ _SUPPORTED = {
     "trained_betas": None,
     "rescale_betas_zero_snr": False,
 }
-"""What a scheduler's config may say; any of it may be left out."""
+"""The only supported values in a scheduler's config; any of them may be left out."""
 
 
 class _NetworkConfig(BaseModel):
-    """What is needed here of a UNet2DModel's config.json; diffusers checks the rest."""
+    """The fields of a UNet2DModel's config.json that are used here; diffusers checks the rest."""
 
     in_channels: PositiveInt
     out_channels: PositiveInt
     sample_size: PositiveInt | tuple[PositiveInt, PositiveInt]
-    """Of the images: both sides, or (H, W)."""
+    """The side of square images, or (H, W)."""
 
 
 class _SchedulerConfig(BaseModel):
-    """What is needed here of scheduler_config.json, with DDPM's values where it says nothing."""
+    """The fields of scheduler_config.json that are used here; their defaults are DDPM's values."""
 
     num_train_timesteps: int = Field(1000, ge=1, le=10**6)
     beta_start: float = Field(1e-4, gt=0, lt=1)
@@ -49,34 +49,34 @@ class _SchedulerConfig(BaseModel):
 
 
 class _Note(BaseModel):
-    """weights.json."""
+    """The content of weights.json."""
 
     ema: bool | None = None
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a checkpoint says of itself. It names no path, so that an output can hold it and be moved."""
+    """A checkpoint's metadata. It has no path in it, so that an output that stores it can be moved."""
 
     image_shape: tuple[int, int, int]
-    """(C, H, W) of its images."""
+    """(C, H, W) of the model's images."""
     num_train_timesteps: int
     beta_start: float
     beta_end: float
     digest: str
-    """SHA-256 over the weights and both configs."""
+    """SHA-256 of the weights, the network's config and, if there is one, the scheduler's config."""
     ema: bool | None
-    """Whether the weights are an exponential moving average; None where nothing says so."""
+    """Whether the weights are an exponential moving average; None if unknown."""
 
     def schedule(self) -> Schedule:
-        """Return the schedule it was trained with."""
+        """Return the schedule that the model was trained with."""
         betas = linear_betas(self.num_train_timesteps, self.beta_start, self.beta_end)
         return Schedule(tuple(alphas_cumprod(betas).tolist()))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on this machine."""
+    """A checkpoint in a local folder."""
 
     weights: Path
     """diffusion_pytorch_model.safetensors or .bin, with config.json beside it."""
@@ -84,15 +84,15 @@ class Checkpoint:
 
 
 def read_checkpoint(root: Path) -> Checkpoint:
-    """Return what the checkpoint in a folder says of itself.
+    """Return the checkpoint in a folder, with its metadata.
 
     Args:
-        root: a diffusers pipeline with `unet` and `scheduler` in it, or its `unet`; or a U-Net's own folder, with
-            scheduler_config.json beside its config or DDPM's linear schedule of 1000 steps. `weights.json`, as
-            `convert` writes it, says whether the weights are EMA.
+        root: a diffusers pipeline with the folders `unet` and `scheduler`, or that `unet`; or the folder of a U-Net
+            only, with scheduler_config.json beside its config; without that file the schedule is DDPM's, linear with
+            1000 steps. `weights.json`, as `convert` writes it, says whether the weights are EMA.
 
     Raises:
-        UserError: there is no U-Net that this sampler can use; the text says what, where and what to do.
+        UserError: there is no U-Net that the samplers can use; the message says what is wrong, and where.
 
     """
     if root.name == "unet" and (root.parent / "scheduler").is_dir():
@@ -142,7 +142,7 @@ def read_checkpoint(root: Path) -> Checkpoint:
 
 
 def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:
-    """Compare names and shapes in the file with the network's: diffusers fills what is missing with random numbers."""
+    """Compare tensor names and shapes with the network's, since diffusers fills missing tensors with random numbers."""
     from diffusers import UNet2DModel
 
     try:
@@ -158,7 +158,7 @@ def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:
                 name: tuple(value.shape)
                 for name, value in torch.load(weights, map_location="cpu", weights_only=True, mmap=True).items()
             }
-    except Exception as error:  # not a network's config, truncated, a pickle of more than tensors
+    except Exception as error:  # a wrong config, a truncated file, a pickle of more than tensors
         raise UserError.because(f"{model}: {weights} cannot be loaded", error) from error
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

@@ -1,4 +1,4 @@
-"""Checkpoints of the DDIM authors' format, converted into diffusers folders."""
+"""Conversion of checkpoints in the DDIM authors' format into diffusers folders."""
 
 import hashlib
 import json
@@ -27,15 +27,15 @@ PUBLISHED = {
     "fdc68a23938c2397caba4a260bc2445f": True,  # LSUN Church
     "eb619b8a5ab95ef80f94ce8a5488dae3": False,
 }
-"""MD5 of the files that the authors' code downloads (their functions/ckpt_util.py), and whether each is EMA weights."""
+"""MD5 of each file that the authors' code downloads (their functions/ckpt_util.py) → whether its weights are EMA."""
 
 ATTENTION_SIZE = 16
-"""Height and width of the level that has attention, in every config of the authors."""
+"""Height and width of the level with attention, in all configs of the authors."""
 
 NORM_GROUPS = 32
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
-# diffusers' names into the authors', in this order; the levels of `up` are counted from the other end.
+# diffusers' names → the authors', replaced in this order. The levels of `up` are numbered in reverse.
 RENAMED = {
     "time_embedding.linear_1": "temb.dense.0",
     "time_embedding.linear_2": "temb.dense.1",
@@ -62,12 +62,12 @@ RENAMED = {
 def read_state_dict(file: Path) -> tuple[dict[str, Tensor], bool | None]:
     """Return the tensors of a checkpoint, under the authors' names, and whether they are EMA weights (None: unknown).
 
-    Of a flat state dict only the MD5 of a published file tells that. The authors' trainer writes a list: model,
-    optimiser, epoch, step and, where the config asks for EMA, its shadow, which is then what is returned.
+    For a flat state dict, only the MD5 of a published file tells this. The authors' trainer writes a list: model,
+    optimiser, epoch, step and, if the config asks for EMA, the EMA weights, which are then returned.
 
     Raises:
         UserError: the file is missing, damaged or of another format, or pickles more than tensors. It is read with
-            weights_only=True, so nothing in it is run.
+            weights_only=True, so no code in it runs.
 
     """
     md5 = _digest(file, lambda: hashlib.md5(usedforsecurity=False))
@@ -91,11 +91,11 @@ def read_state_dict(file: Path) -> tuple[dict[str, Tensor], bool | None]:
 def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the arguments and the state dict of the `UNet2DModel` that computes what the authors' network does.
 
-    Channels, levels, blocks a level and the level of attention follow from the names and shapes; the image size from
-    that level, which is 16×16 in every config of the authors.
+    Channels, levels, blocks per level and the level with attention follow from the names and shapes. The image size
+    follows from that level, which is 16×16 in all configs of the authors.
 
     Raises:
-        UserError: a tensor is missing, of another shape, no weight, or left over; the first one is named.
+        UserError: a tensor is missing, unexpected, of another shape, or not dense and real. The first is named.
 
     """
     config = _config(state_dict)
@@ -108,12 +108,12 @@ def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[st
         tensor = left.pop(source)
         if not tensor.is_floating_point() or tensor.layout != torch.strided:
             raise UserError(f"tensor {source} is {tensor.dtype}, {tensor.layout}: weights are dense and real")
-        # Attention is linear in diffusers, a 1×1 convolution in the authors' code.
+        # Attention layers are linear in diffusers and 1×1 convolutions in the authors' code.
         pointwise = ".attentions." in name and parameter.ndim == 2
         shape = (*parameter.shape, 1, 1) if pointwise else tuple(parameter.shape)
         if tensor.shape != shape:
             raise UserError(f"tensor {source} is of shape {tuple(tensor.shape)} where the others ask for {shape}")
-        # A copy: safetensors takes no two views of one storage.
+        # A copy, because safetensors refuses two views of one storage.
         tensors[name] = tensor.detach().reshape(parameter.shape).clone()
     if left:
         raise UserError(f"tensor {next(iter(left))} has no place in a network of the DDIM authors'")
@@ -121,11 +121,11 @@ def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[st
 
 
 def convert(file: Path, folder: Path) -> None:
-    """Write the checkpoint `file` as a diffusers pipeline into the new `folder`: all of it, or nothing.
+    """Write the checkpoint `file` as a diffusers pipeline into the new `folder`, completely or not at all.
 
-    Beside diffusers' own files, weights.json names the source, its SHA-256, and whether the weights are EMA (true,
-    false, or null where that is unknown). The scheduler is the paper's: linear β from 1e-4 to 0.02, T = 1000, no
-    clipping, α = 1 before the first step.
+    Besides diffusers' files, weights.json has the source's name, its SHA-256, and whether the weights are EMA (true,
+    false, or null if unknown). The scheduler is the paper's: linear β from 1e-4 to 0.02, T = 1000, no clipping,
+    alpha = 1 before the first timestep.
 
     Raises:
         UserError: `folder` exists or cannot be written, or `file` is not a checkpoint of the authors' format.
@@ -138,7 +138,7 @@ def convert(file: Path, folder: Path) -> None:
         config, tensors = to_diffusers(state_dict)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    from diffusers import DDIMPipeline, DDIMScheduler  # seconds of imports that a bad file need not wait for
+    from diffusers import DDIMPipeline, DDIMScheduler  # a slow import, so bad files fail before it
 
     network = _network(config)
     network.load_state_dict(tensors, assign=True)
@@ -149,7 +149,7 @@ def convert(file: Path, folder: Path) -> None:
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             whole = Path(temporary) / folder.name
             DDIMPipeline(network, scheduler).save_pretrained(whole)
-            # safetensors writes for the owner alone, whatever the umask says.
+            # safetensors makes the file readable only by its owner, regardless of the umask.
             (whole / WEIGHTS).chmod((whole / "model_index.json").stat().st_mode)
             (whole / "weights.json").write_text(json.dumps(origin, indent=2) + "\n")
             whole.rename(folder)
@@ -167,13 +167,13 @@ def _digest(file: Path, algorithm: Callable[[], Any]) -> str:
 
 def _load(file: Path) -> Any:
     try:
-        if zipfile.is_zipfile(file):  # torch writes checksums, and does not look at them when it reads
+        if zipfile.is_zipfile(file):  # torch.load ignores the checksums that torch.save writes
             with zipfile.ZipFile(file) as archive:
                 if bad := archive.testzip():
                     raise zipfile.BadZipFile(bad)
-        with warnings.catch_warnings(action="ignore"):  # of other formats: the error below is the one line
+        with warnings.catch_warnings(action="ignore"):  # about other formats: the error below says enough
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file of another format makes torch stumble over
+    except Exception as error:  # torch may raise anything on a file of another format
         found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if found:
             raise UserError(f"{file} pickles more than tensors ({found[1]}) and is refused") from error
@@ -181,7 +181,7 @@ def _load(file: Path) -> Any:
 
 
 def _config(state_dict: dict[str, Tensor]) -> dict[str, Any]:
-    """Arguments of `UNet2DModel` by names and shapes; whether every tensor agrees is for the caller to see."""
+    """Return the arguments of `UNet2DModel` that names and shapes imply; the caller checks every tensor."""
 
     def size(name: str, dimension: int = 0) -> int:
         if name not in state_dict:
@@ -216,13 +216,13 @@ def _config(state_dict: dict[str, Tensor]) -> dict[str, Any]:
         "act_fn": "silu",
         "freq_shift": 1,
         "flip_sin_to_cos": False,
-        "downsample_padding": 0,  # the authors pad below and to the right alone, as diffusers then does
+        "downsample_padding": 0,  # diffusers then pads only below and to the right, as the authors do
     }
 
 
 def _network(config: dict[str, Any]) -> Any:
-    """Return the network without memory for its parameters: they are assigned."""
-    from diffusers import UNet2DModel  # seconds of imports
+    """Return the network on the meta device, without memory: its parameters are assigned later."""
+    from diffusers import UNet2DModel  # a slow import
 
     with torch.device("meta"):
         return UNet2DModel(**config)

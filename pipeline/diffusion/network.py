@@ -1,4 +1,4 @@
-"""A checkpoint's network, loaded, as eps_model(x_t, t)."""
+"""The network of a checkpoint as eps_model(x_t, t)."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline import UserError
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
-"""Of the network alone; the schedule is float64 and the update float32 in all of them."""
+"""The precision of the network. The schedule is always float64 and the update always float32."""
 
 
 class UNet:
@@ -19,15 +19,15 @@ class UNet:
         """Load a network onto `device`. A pickle is loaded with weights_only=True.
 
         Args:
-            weights: see `Checkpoint`.
+            weights: the file of the weights, with config.json beside it.
             device: "cpu" or "cuda".
-            precision: of the network. "float32" turns off TF32, which cuDNN has on; "tf32" changes nothing on a CPU.
+            precision: the network's. "float32" turns off TF32, cuDNN's default; "tf32" is float32 on a CPU.
 
         Raises:
             UserError: the files do not hold the network that their config describes.
 
         """
-        from diffusers import UNet2DModel  # seconds of imports that only a worker pays
+        from diffusers import UNet2DModel  # a slow import that only workers need
 
         set_tf32(precision == "tf32")
         folder, safe = weights.parent, weights.suffix == ".safetensors"
@@ -41,12 +41,12 @@ class UNet:
         self.network = network.to(device).eval().requires_grad_(False)
 
     def __call__(self, x_t: Tensor, t: float) -> Tensor:
-        """Return the predicted noise at a timestep, 0-based: x_t's shape and dtype, whatever the network's own."""
+        """Return the noise predicted in x_t, (N, C, H, W), at the 0-based timestep t, in x_t's shape and dtype."""
         timesteps = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
         return self.network(x_t.to(self.dtype), timesteps).sample.to(x_t.dtype)  # type: ignore[no-any-return]
 
 
 def set_tf32(allow: bool) -> None:
-    """Let this process multiply float32 matrices and convolve them in TF32 on a GPU, or not."""
+    """Allow or forbid TF32 for float32 matrix products and convolutions of this process on a GPU."""
     torch.backends.cuda.matmul.allow_tf32 = allow
     torch.backends.cudnn.allow_tf32 = allow

@@ -1,9 +1,9 @@
-"""One noise stream an image: a counter-based generator, computed where the tensor is.
+"""One noise stream per image: a counter-based generator, computed on the device of the tensor.
 
-An image's noise is a pure function of (run seed, image seed, step). Who computes it, in which batch, on which device
-and with which release of torch changes nothing: the words come from Philox 4x32-10 (Salmon et al., "Parallel random
-numbers: as easy as 1, 2, 3", SC 2011), and their way to a normal uses only operations that IEEE 754 rounds exactly
-(+, -, *, /, sqrt and the split into mantissa and exponent), so no library's own log or cos can change a bit.
+An image's noise is a pure function of (run seed, image seed, step). It is the same in every process, batch, device and
+release of torch: the random words come from Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
+3", SC 2011), and they become normals only by operations that IEEE 754 rounds exactly (+, -, *, /, sqrt and the split
+into mantissa and exponent), because the last bits of a library's log or cos can change.
 """
 
 import math
@@ -13,9 +13,9 @@ from torch import Tensor
 
 NOISE_VERSION = "philox4x32-10/box-muller/1"
 X_T_STEP = 0xFFFF_FFFF
-"""The step that x_T is drawn for. Every other step is that of a timestep, by `step_of`."""
+"""The step number of x_T. All other steps are those that `step_of` returns for timesteps."""
 FRACTIONAL = 0x8000_0000
-"""Set in the step of a timestep that is no whole number."""
+"""The bit that is set in the step of a fractional timestep."""
 
 _MASK = 0xFFFF_FFFF
 _MULTIPLIERS = (0xD251_1F53, 0xCD9E_8D57)
@@ -29,7 +29,7 @@ _COS = [(-1) ** k / math.factorial(2 * k) for k in range(8)]
 
 
 def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
-    """Return the four 32-bit words of Philox 4x32-10 for each counter.
+    """Return the four 32-bit words of Philox 4x32-10 for each counter: int64, shape (4, ...).
 
     Args:
         counter: int64, shape (4, ...), unsigned 32-bit values.
@@ -41,7 +41,7 @@ def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
         return torch.tensor(values, device=counter.device).view(2, *[1] * (counter.dim() - 1))
 
     multipliers = pair(_MULTIPLIERS)
-    even, odd = counter[0::2], counter[1::2]  # words (0, 2) and (1, 3): a round treats the two alike
+    even, odd = counter[0::2], counter[1::2]  # words (0, 2) and (1, 3): a round treats both words alike
     for i in range(10):
         # int64 wraps at 2^64, so these are the 64 bits of the unsigned product.
         product = (even * multipliers).flip(0)
@@ -51,7 +51,7 @@ def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
 
 
 def step_of(t: float, resolution: float) -> int:
-    """Return the step of a timestep: t itself where it is whole, else its multiple of `Schedule.resolution`, marked."""
+    """Return the step of a timestep: t if it is whole, else t in units of `resolution` with the bit `FRACTIONAL`."""
     return int(t) if t == int(t) else FRACTIONAL | int(t / resolution)
 
 
@@ -60,8 +60,8 @@ def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]
 
     Args:
         run_seed: key of the generator, 0 ≤ run_seed < 2^64.
-        image_seeds: int64, shape (N,), each ≥ 0; the result lies on their device.
-        step: what the noise is for: `step_of` of a timestep, or `X_T_STEP`.
+        image_seeds: int64, shape (N,), each ≥ 0; the result is on their device.
+        step: the result of `step_of` for a timestep, or `X_T_STEP`.
         shape: shape of one image.
 
     """
@@ -89,7 +89,7 @@ def slerp(x_0: Tensor, x_1: Tensor, a: float) -> Tensor:
 
 
 def _box_muller(radius_word: Tensor, angle_word: Tensor) -> Tensor:
-    """Twice as many float64 normals as there are pairs of uniform 32-bit words."""
+    """Return two float64 normals for each pair of uniform 32-bit words, joined along dimension 0."""
     radius = torch.sqrt(-2.0 * _log((radius_word + 1).double() * 2.0**-32))
     # The angle is a quarter turn (the top two bits) plus x, uniform in [-π/4, π/4).
     quarter = angle_word >> 30
@@ -112,7 +112,7 @@ def _log(u: Tensor) -> Tensor:
 
 
 def _polynomial(coefficients: list[float], x: Tensor) -> Tensor:
-    """Horner's rule with separate multiplications and additions: a fused one would round differently."""
+    """Evaluate by Horner's rule, with separate multiplication and addition: a fused one would round differently."""
     total = torch.full_like(x, coefficients[-1])
     for c in reversed(coefficients[:-1]):
         total = total * x

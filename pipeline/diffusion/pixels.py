@@ -1,4 +1,4 @@
-"""What a sampler draws, as the uint8 pixels that are stored."""
+"""The images of a sampler as the uint8 pixels that are stored."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The noise schedule of the training process, at any time; and the subsequence tau that sampling walks."""
+"""The noise schedule of training at any time, and the subsequence tau of timesteps that sampling visits."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
 
 
 def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> Tensor:
-    """Return DDPM's linear betas: float64, shape (T,), the two ends included."""
+    """Return DDPM's linear betas: float64, shape (T,), both ends included."""
     return torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
 
 
@@ -25,10 +25,10 @@ def alphas_cumprod(betas: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """A time, and how much noise there is at it. All numbers are float64 on the host."""
+    """A time and its noise level. All numbers are float64 on the host."""
 
     t: float
-    """The timestep that the network is shown: 0-based, it may be fractional. -1 is time 0, which no network knows."""
+    """The timestep given to the network: 0-based, may be fractional. -1 is time 0, which is not trained."""
     alpha_cumprod: float
     """The paper's alpha_t (DDPM's alpha-bar): x_t = √alpha_cumprod x_0 + √(1 - alpha_cumprod) eps, eq. 4."""
 
@@ -49,29 +49,29 @@ class Node:
 
 
 TIME_0 = Node(-1.0, 1.0)
-"""Before the first training timestep: no noise. Where sampling ends."""
+"""The node before the first training timestep: it has no noise, and sampling ends there."""
 
 Grid = tuple[Node, ...]
-"""The nodes that a sampler walks, from noise to data: one more than there are steps."""
+"""The nodes that a sampler visits, from noise to data: one more than the number of steps."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The training process's noise, at any time from its first timestep to its last."""
+    """The noise level of training at any time from the first timestep to the last."""
 
     alphas_cumprod: tuple[float, ...]
-    """At the timesteps 0 … T - 1, strictly falling."""
+    """The values at the timesteps 0 … T - 1, strictly falling."""
 
     @property
     def num_train_timesteps(self) -> int:
-        """T."""
+        """T, the number of training timesteps."""
         return len(self.alphas_cumprod)
 
     @property
     def resolution(self) -> float:
-        """The difference of two neighbouring times: a power of two, so fine that T of them fit into 31 bits.
+        """The distance of neighbouring times: a power of two, chosen so that T divided by it fits into 31 bits.
 
-        Noise is keyed by the timestep, so a fractional one is rounded to a number that has an exact key.
+        Noise is keyed by the timestep, so a fractional timestep is rounded to one that has an exact key.
         """
         return 2.0 ** (math.ceil(math.log2(self.num_train_timesteps)) - 31)
 
@@ -82,7 +82,7 @@ class Schedule:
     def node(self, t: float) -> Node:
         """Return the node at a time from 0 to T - 1, rounded to `resolution`.
 
-        Between timesteps the logarithm of alpha is linear, as DPM-Solver's code for discrete schedules has it.
+        Between timesteps the logarithm of alpha is linear, as in DPM-Solver's code for discrete schedules.
         """
         t = round(t / self.resolution) * self.resolution
         below = min(int(t), self.num_train_timesteps - 1)
@@ -92,7 +92,7 @@ class Schedule:
         return Node(t, math.exp(2 * (low + (t - below) * (high - low))))
 
     def node_at(self, lam: float) -> Node:
-        """Return the node with the given log(alpha / sigma), which lies between those of the two ends."""
+        """Return the node with the given log(alpha / sigma), limited to the range of the training timesteps."""
         # alpha² + sigma² = 1, so log alpha = -log(1 + exp(-2 lam)) / 2
         log_alpha = -np.logaddexp(0.0, -2 * lam) / 2
         falling = self._log_alphas
@@ -105,7 +105,7 @@ class Schedule:
 
 
 def parse_spacing(spacing: str) -> tuple[int, ...] | None:
-    """Return the steps of a spacing that is a list, such as "0,250,500,750"; None for a spacing that has a name.
+    """Return the timesteps of a spacing that lists them, such as "0,250,500,750"; None for a spacing with a name.
 
     Raises:
         ValueError: the text is neither a known name nor a strictly increasing list of timesteps.
@@ -126,16 +126,16 @@ def parse_spacing(spacing: str) -> tuple[int, ...] | None:
 def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[int]:
     """Return tau, the 0-based timesteps that sampling visits, in ascending order. Its length is the nfe.
 
-    `linear` and `quadratic` are the authors' released code (github.com/ermongroup/ddim), which made the published
-    numbers, quirks included: `linear` takes more than `steps` steps where they do not divide T, and `quadratic` tops
-    at 0.8 T and repeats early timesteps; a repeat is an identity step that still costs a network call.
-    `paper-linear` and `paper-quadratic` are the formulas of appendix D.2, floor(c i) and floor(c i^2) with c such
-    that the last is T; the paper counts from 1, so each is shifted by one. A subsequence has no repeats and starts
-    at 1, so early values of floor(c i^2) that vanish or repeat are dropped, and the nfe can be below `steps`.
+    `linear` and `quadratic` follow the authors' released code (github.com/ermongroup/ddim), which made the published
+    numbers, including its quirks: `linear` takes more than `steps` steps if `steps` does not divide T; `quadratic`
+    ends at 0.8 T and repeats early timesteps, and a repeat is an identity step that still costs a network call.
+    `paper-linear` and `paper-quadratic` are the formulas of appendix D.2, floor(c i) and floor(c i^2), with c such
+    that the last value is T. The paper counts from 1, so each value is shifted by one. Its subsequence starts at 1 and
+    has no repeats, so values of floor(c i^2) that are 0 or repeat are dropped, and the nfe can be below `steps`.
 
     Args:
         spacing: one of `SPACINGS`, or a comma-separated list of timesteps, which is tau itself.
-        steps: S, from 1 to `num_train_timesteps`; not used where the spacing is a list.
+        steps: S, from 1 to `num_train_timesteps`; not used if the spacing is a list.
         num_train_timesteps: T.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Images to numbers: features, references, metrics."""
+"""From images to numbers: features, references and metrics."""

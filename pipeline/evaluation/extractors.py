@@ -1,4 +1,4 @@
-"""Feature extractors, all behind torch-fidelity's one interface: its Inception and kin, and the digits classifier."""
+"""Feature extractors with torch-fidelity's interface: its own, such as Inception, and the digits classifier."""
 
 import hashlib
 from dataclasses import dataclass
@@ -26,19 +26,19 @@ DIGITS_WEIGHTS = Path(str(files("pipeline") / "assets" / "digits-classifier" / "
 
 @dataclass(frozen=True)
 class ExtractorInfo:
-    """An extractor by what fixes its features."""
+    """An extractor, described by everything that its features depend on."""
 
     name: str
     weights: str | None
-    """As the user gave it; None for the package's own or torch-fidelity's download."""
+    """File or URL that the user gave; None for the package's own weights or torch-fidelity's download."""
     digest: str
-    """SHA-256 of the file of its weights; of the tensors where torch-fidelity keeps the file to itself."""
+    """SHA-256 of the weights file, or of the tensors if torch-fidelity does not show which file it loads."""
     width: int
     """Length of a feature vector, D."""
 
 
 class DigitsNetwork(nn.Module):
-    """A small convolutional classifier of 8×8 digits whose features are averaged over positions, as Inception's are."""
+    """A small convolutional classifier of 8×8 digits. Its features are averaged over positions, like Inception's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class DigitsExtractor(FeatureExtractorBase):  # type: ignore[misc]
         name: str,
         features_list: list[str],
         feature_extractor_weights_path: str | Path | None = None,
-        **kwargs: object,  # torch-fidelity hands every extractor all of its options
+        **kwargs: object,  # torch-fidelity passes all its options to every extractor
     ) -> None:
         super().__init__(name, features_list)
         self.network = DigitsNetwork()
@@ -70,26 +70,26 @@ class DigitsExtractor(FeatureExtractorBase):  # type: ignore[misc]
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:
-        """Name the layers."""
+        """Return the names of the layers."""
         return ("64", "logits")
 
     @staticmethod
     def get_default_feature_layer_for_metric(metric: str) -> str:
-        """Name the layer that a metric reads."""
+        """Return the name of the layer that a metric reads."""
         return "logits" if metric == "isc" else "64"
 
     @staticmethod
     def can_be_compiled() -> bool:
-        """Say that torch.compile is not worth its start here."""
+        """Return False: torch.compile takes longer than it saves here."""
         return False
 
     @staticmethod
     def get_dummy_input_for_compile() -> Tensor:
-        """Return an input of the right shape."""
+        """Return an input of zeros: uint8, (1, 3, 8, 8)."""
         return torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:
-        """Return the requested layers, float32, in the order requested."""
+        """Return the requested layers, float32, in the requested order."""
         features, logits = self.network(input[:, :1] / 127.5 - 1)
         return tuple({"64": features, "logits": logits}[layer] for layer in self.features_list)
 
@@ -98,10 +98,10 @@ register_feature_extractor(DIGITS, DigitsExtractor)
 
 
 def extractor_info(name: str, weights: str | None) -> ExtractorInfo:
-    """Return what an extractor is, by loading it once on the CPU.
+    """Return the description of an extractor, which is loaded once on the CPU.
 
     Raises:
-        UserError: there is none of this name, or its weights are not had.
+        UserError: there is no extractor of this name, or its weights cannot be loaded.
 
     """
     extractor, file = _load(name, weights, "cpu")
@@ -116,13 +116,14 @@ def extractor_info(name: str, weights: str | None) -> ExtractorInfo:
 
 
 def make_extractor(info: ExtractorInfo, device: str) -> FeatureExtractorBase:
-    """Return the extractor with the layers that FID and IS read, or the one layer that serves both.
+    """Return the extractor with the layers that FID and IS read, or the one layer that both read.
 
     Raises:
-        ValueError: its weights are others on this node.
+        ValueError: its weights on this node are not those of `info`.
+        UserError: its weights cannot be loaded.
 
     """
-    set_tf32(False)  # cuDNN has it on
+    set_tf32(False)  # cuDNN has it on by default
     extractor, file = _load(info.name, info.weights, device)
     if file is not None and (digest := sha256_of(file)) != info.digest:
         raise ValueError(f"{file} has digest {digest} on this node, not {info.digest}")
@@ -130,21 +131,21 @@ def make_extractor(info: ExtractorInfo, device: str) -> FeatureExtractorBase:
 
 
 def _load(name: str, weights: str | None, device: str) -> tuple[FeatureExtractorBase, Path | None]:
-    """Return the extractor and the file of its weights; downloads happen once a node, under a lock."""
+    """Return the extractor and its weights file, None if unknown. A node downloads it once, under a lock."""
     if name not in FEATURE_EXTRACTORS_REGISTRY:
         raise UserError(f"--extractor {name} is unknown: use {', '.join(FEATURE_EXTRACTORS_REGISTRY)}")
     file = _weights_file(name, weights)
     kind: Any = FEATURE_EXTRACTORS_REGISTRY[name]
     layers = list(dict.fromkeys(kind.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")))
     try:
-        if file is not None and not name.startswith("clip"):  # CLIP's are TorchScript, which is no pickle
-            # torch-fidelity reads with weights_only=False, so what is not tensors alone must not reach it.
+        if file is not None and not name.startswith("clip"):  # CLIP's are TorchScript, not a pickle
+            # torch-fidelity reads with weights_only=False, so only files of pure tensors may reach it.
             load_file(file) if name == DIGITS else torch.load(file, map_location="cpu", weights_only=True)
         with node_lock("extractors"):
             extractor = create_feature_extractor(
                 name, layers, cuda=device == "cuda", feature_extractor_weights_path=file, verbose=False
             )
-    except Exception as error:  # not a checkpoint, another network's, offline: each loader has its own
+    except Exception as error:  # not a checkpoint, another network's, offline: each loader raises its own errors
         where = f"--extractor-weights {weights}" if weights else file or "torch-fidelity's download"
         raise UserError.because(f"--extractor {name} cannot be loaded from {where}", error) from error
     return extractor, file

@@ -1,4 +1,4 @@
-"""A feature file: rows of (seed, features, logits) of one image file or of the reference."""
+"""A feature file: rows of (seed, features, logits) for the images of a shard, or of a setting in a baseline."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ class Features:
     logits: Tensor
     """float32, (N, K): what IS reads."""
     metadata: dict[str, Any]
-    """What the image file's footer says (`ImageFile`), with the evaluation's fingerprint in place of the images'."""
+    """For a shard, the fields of `ImageFile`, with the measurement's fingerprint in place of the images'."""
 
 
 @torch.inference_mode()
 def extract(extractor: FeatureExtractorBase, images: Tensor, device: str, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Return (features, logits), float32 on the CPU, of images: uint8, (N, 1 or 3, H, W); gray goes in as RGB.
+    """Return (features, logits), float32 on the CPU, (N, D) and (N, K), of images: uint8, (N, 1 or 3, H, W).
 
-    Where an extractor has one layer for both, they are the same.
+    Gray images are passed as RGB. If an extractor has one layer for both, features and logits are the same.
     """
     parts = [extractor(batch.to(device).expand(-1, 3, -1, -1)) for batch in images.split(batch_size)]
     layers = [torch.cat(part).float().cpu() for part in zip(*parts, strict=True)]
@@ -40,7 +40,7 @@ def extract(extractor: FeatureExtractorBase, images: Tensor, device: str, batch_
 def write_features(
     storage: Storage, path: str, first_seed: int, features: Tensor, logits: Tensor, metadata: dict[str, Any]
 ) -> None:
-    """Commit a feature file."""
+    """Commit a feature file of float32 features (N, D) and logits (N, K) for the N seeds from `first_seed`."""
     seeds = pa.array(range(first_seed, first_seed + len(features)), pa.int64())
     table = pa.table({"seed": seeds, "features": as_column(features), "logits": as_column(logits)})
     digest = {"features_digest": _digest(features, logits)}
@@ -60,14 +60,14 @@ def read_features(storage: Storage, path: str) -> Features:
 
 
 def as_column(values: Tensor) -> pa.Array:
-    """Return an (N, D) tensor as N lists of D."""
+    """Return an (N, D) tensor as an Arrow array of N lists of D values."""
     return pa.FixedSizeListArray.from_arrays(pa.array(values.numpy().ravel()), values.shape[1])
 
 
 def as_tensor(column: pa.ChunkedArray) -> Tensor:
-    """Return what `as_column` was given."""
+    """Return the (N, D) tensor of a column that `as_column` made."""
     array = column.combine_chunks()
-    flat = np.array(array.flatten().to_numpy(zero_copy_only=False))  # a copy, since tensors are writable
+    flat = np.array(array.flatten().to_numpy(zero_copy_only=False))  # a copy, since tensors must be writable
     return torch.from_numpy(flat.reshape(len(array), -1))
 
 

@@ -1,4 +1,4 @@
-"""Measurement: in which features images are measured, against which reference, and in which folder."""
+"""Measurement: the extractor, the reference, and the folder of the results."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,23 +11,23 @@ from pipeline.evaluation.reference import ReferenceInfo
 
 @dataclass(frozen=True)
 class Measurement:
-    """One way of measuring the images of a run."""
+    """An extractor and a reference with which the images of a run are measured."""
 
     extractor: ExtractorInfo
     reference: ReferenceInfo
     identity: dict[str, Any]
-    """Of the images, and what fixes the features and metrics beside it."""
+    """The identity of the images, and what else the features and metrics depend on."""
     path: str = ""
-    """Folder of features/, metrics.json and report/ below the output; "" for the sweep's own."""
+    """Folder below the output with features/, metrics.json and report/; "" for the sweep's own measurement."""
 
     @property
     def prefix(self) -> str:
-        """What the paths of the results begin with, below the output."""
+        """The prefix of the results' paths below the output."""
         return f"{self.path}/" if self.path else ""
 
     @classmethod
     def load(cls, saved: dict[str, Any]) -> "Measurement":
-        """Return what `dataclasses.asdict` made of a measurement."""
+        """Return the measurement that `dataclasses.asdict` turned into `saved`."""
         shape = saved["reference"]["image_shape"]
         described = ReferenceInfo(**saved["reference"] | {"image_shape": tuple(shape) if shape else None})
         return cls(ExtractorInfo(**saved["extractor"]), described, saved["identity"], saved["path"])
@@ -36,17 +36,17 @@ class Measurement:
 def open_measurement(
     extractor: str, weights: str | None, spec: str, image_shape: tuple[int, ...], images: dict[str, Any]
 ) -> Measurement:
-    """Return how images are to be measured, with everything checked that can be before work begins.
+    """Return a measurement after all checks that are possible before work begins.
 
     Args:
-        extractor: name; see `extractors.extractor_info`.
-        weights: file or URL of the extractor's, or None.
-        spec: of the reference; see `reference.reference_info`.
+        extractor: the extractor's name; see `extractors.extractor_info`.
+        weights: file or URL of the extractor's weights, or None for its default.
+        spec: the reference; see `reference.reference_info`.
         image_shape: (C, H, W) of the images to be measured.
-        images: their identity.
+        images: the identity of the images.
 
     Raises:
-        UserError: extractor or reference cannot be had, or do not suit the images or each other.
+        UserError: the extractor or the reference cannot be read, or they do not fit the images or each other.
 
     """
     if extractor == DIGITS and image_shape != DIGITS_SHAPE:

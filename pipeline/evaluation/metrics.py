@@ -1,4 +1,4 @@
-"""Features to FID, IS, KID, precision and recall, by torch-fidelity's own functions."""
+"""FID, IS, KID, precision and recall from features, by torch-fidelity's own functions."""
 
 import math
 from typing import Any
@@ -13,10 +13,10 @@ from pipeline.evaluation.reference import Reference
 
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, int]:
-    """Return the options that torch-fidelity needs for this many images, under its own names.
+    """Return torch-fidelity's options for this many images, under its own names.
 
-    They are its defaults from 8,000 images on: a KID subset of 1,000, 10 IS splits, the third neighbour. With fewer
-    images a subset is an eighth of them, so that the 100 subsets differ; with a handful all three shrink.
+    From 8,000 images on they are its defaults: a KID subset of 1,000, 10 IS splits, the third neighbour. With fewer
+    images a subset is an eighth of them, so that the 100 subsets differ; with a handful of images all three shrink.
     """
     fewest = int(min(num_images, num_reference))
     return {
@@ -29,12 +29,12 @@ def metric_options(num_images: int, num_reference: float) -> dict[str, int]:
 def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Any]:
     """Return fid, is_mean, is_std, kid_mean, kid_std, precision, recall and the options used.
 
-    KID, precision and recall need the reference's features; against statistics alone they are None.
+    KID, precision and recall need the reference's features; they are None if it has only statistics.
 
     Args:
         features: float32, (N, D), in the order of the seeds; N ≥ 2.
         logits: float32, (N, K), same order.
-        reference: what they are compared with.
+        reference: the reference that they are compared with.
 
     """
     num_reference = math.inf if reference.features is None else len(reference.features)
@@ -55,8 +55,8 @@ def _by_features(features: Tensor, reference: Tensor | None, options: dict[str, 
     if reference is None:
         return dict.fromkeys(("kid_mean", "kid_std", "precision", "recall"))
     kid = kid_features_to_metric(features, reference, kid_subset_size=options["kid_subset_size"], verbose=False)
-    # torch-fidelity's first argument is the generated side. At 50,000 images the whole of the distances would take
-    # 30 GB, and parts of its default size 8 GB.
+    # The first argument is the generated side. For 50,000 images all distances at once would take 30 GB, and
+    # batches of the default size 8 GB.
     precision_recall = prc_features_to_metric(
         features,
         reference,

@@ -1,4 +1,4 @@
-"""Real images, one by one: a data set that torch-fidelity knows, the digits, a folder, or Parquet."""
+"""Real images, one by one, from a data set that torch-fidelity knows, the digits, a folder, or Parquet."""
 
 import io
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def images(spec: str) -> Iterator[Tensor]:
     """Yield the images of a reference, uint8, (C, H, W), in a fixed order.
 
     Raises:
-        UserError: there are none, or one cannot be read; it is named.
+        UserError: there are no images, or one cannot be read; the message names it.
 
     """
     if spec in DATASETS_REGISTRY:
@@ -34,7 +34,7 @@ def images(spec: str) -> Iterator[Tensor]:
             root.mkdir(parents=True, exist_ok=True)
             try:
                 data = DATASETS_REGISTRY[spec](str(root), True)
-            except Exception as error:  # offline, no room, a changed archive: torchvision has a class for each
+            except Exception as error:  # offline, no room, a changed archive: torchvision raises many kinds
                 raise UserError.because(f"--reference {spec} cannot be downloaded to {root}", error) from error
         yield from (data[i] for i in range(len(data)))
     elif spec.endswith(".parquet") or _parquet_files(spec):
@@ -49,7 +49,7 @@ def images(spec: str) -> Iterator[Tensor]:
 
 
 def digits_images() -> Tensor:
-    """Return scikit-learn's 1,797 digits: uint8, (1797, 1, 8, 8), by the rule that samples follow."""
+    """Return scikit-learn's 1,797 digits: uint8, (1797, 1, 8, 8), by the rule for samples, `to_uint8`."""
     return to_uint8(torch.tensor(load_digits().images)[:, None] / 8 - 1)
 
 
@@ -61,7 +61,7 @@ def _pixels(source: Path | io.BytesIO, name: str) -> Tensor:
         image = Image.open(source)
         gray = image.mode in ("1", "L")
         array = np.array(image.convert("L" if gray else "RGB"))
-    except Exception as error:  # every format has errors of its own
+    except Exception as error:  # each format raises its own errors
         raise UserError.because(f"{name} is no image", error) from error
     return torch.from_numpy(array[None] if gray else array.transpose(2, 0, 1).copy())
 

@@ -1,4 +1,4 @@
-"""The reference: a data set, a folder, Parquet or an .npz, as features or as FID's mu and sigma alone."""
+"""The reference: a data set, a folder, Parquet or an .npz, as features or only as FID's mu and sigma."""
 
 import hashlib
 import itertools
@@ -27,54 +27,54 @@ from pipeline.storage.store import Storage
 
 @dataclass(frozen=True)
 class ReferenceInfo:
-    """What a reference is, seen without extracting anything."""
+    """The description of a reference, made without extracting features."""
 
     spec: str
-    """As the user gave it."""
+    """The reference as the user gave it."""
     kind: Literal["images", "features", "statistics"]
     identity: str
-    """The name of a data set, the SHA-256 of a file, or that of a folder's listing."""
+    """The name of a data set, the SHA-256 of a file, or the SHA-256 of a folder's listing."""
     image_shape: tuple[int, ...] | None
-    """(C, H, W) of its first image; None where there is none."""
+    """(C, H, W) of its first image; None if it has no images."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What images are compared with. `features`, float32, (M, D), is None where only statistics are known."""
+    """What images are compared with. `features`, float32, (M, D), is None if only statistics are known."""
 
     mu: NDArray[np.float32]
-    """(D,)."""
+    """The mean of the features, (D,)."""
     sigma: NDArray[np.float64]
-    """(D, D), the covariance with M - 1 in the denominator."""
+    """The covariance of the features, (D, D), with M - 1 in the denominator."""
     features: Tensor | None
     provenance: dict[str, Any] = field(default_factory=dict)
     """Source, number of images, SHA-256 of their pixels or of the file, extractor and the digest of its weights."""
 
     @classmethod
     def of(cls, features: Tensor, provenance: dict[str, Any] | None = None) -> "Reference":
-        """Return a reference that is known by its features."""
+        """Return the reference with these features, float32, (M, D)."""
         return cls(**fid_features_to_statistics(features), features=features, provenance=provenance or {})
 
 
 def reference_info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
-    """Return what a reference is.
+    """Return the description of a reference.
 
     Args:
         spec: a data set that torch-fidelity knows (cifar10-train, …) or "digits"; a folder of PNG or JPEG files; a
             Parquet file or folder with a column of images as `datasets` and this project write it; a `.parquet` or
             `.npz` of `jobs/reference.py`; any `.npz` with `mu` and `sigma`, as pytorch-fid, EDM, clean-fid and
-            guided-diffusion have them. All but the first by path or URL.
-        extractor: whose features it is to be compared in.
+            guided-diffusion write it. All but data sets are given by path or URL.
+        extractor: the extractor whose features are compared.
 
     Raises:
-        UserError: it cannot be read, or it was made in other features.
+        UserError: it cannot be read, or it was made with another extractor.
 
     """
     try:
         return _info(spec, extractor)
     except UserError:
         raise
-    except Exception as error:  # every format and every store has errors of its own
+    except Exception as error:  # each format and each store raises its own errors
         raise UserError.because(f"--reference {spec} cannot be read", error) from error
 
 
@@ -95,10 +95,11 @@ def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
 
 
 def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo, device: str, size: int) -> Reference:
-    """Return the reference: read where it was computed earlier, otherwise extracted in batches of `size` images.
+    """Return the reference: read if it was computed earlier, otherwise extracted in batches of `size` images.
 
     Raises:
-        UserError: an image has another shape than the first.
+        UserError: an image cannot be read, or has another shape than the first.
+        DamagedFileError: the reference that was computed earlier is damaged.
 
     """
     if info.kind == "statistics":
@@ -130,7 +131,7 @@ def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo
 
 
 def write_reference(storage: Storage, path: str, reference: Reference) -> None:
-    """Commit a reference: its features, or where there are none, a row of sigma beside each value of mu."""
+    """Commit a reference: its features, or without features, mu and sigma, one row of sigma per value of mu."""
     if reference.features is not None:
         columns = {"features": as_column(reference.features)}
     else:
@@ -139,7 +140,7 @@ def write_reference(storage: Storage, path: str, reference: Reference) -> None:
 
 
 def read_reference(storage: Storage, path: str) -> Reference:
-    """Return what `write_reference` wrote. Raises DamagedFileError."""
+    """Return the reference that `write_reference` wrote. Raises DamagedFileError."""
 
     def parse(table: pa.Table, metadata: dict[str, Any]) -> Reference:
         if "features" in table.column_names:
@@ -158,14 +159,14 @@ def _first_shape(spec: str) -> tuple[int, ...]:
 
 
 def _listing(spec: str) -> str:
-    """Return what changes with the names or sizes of a folder's files."""
+    """Return text that changes when the names or sizes of a folder's files change."""
     fs, root = fsspec.core.url_to_fs(spec)
     sizes = sorted((name.removeprefix(root), entry["size"]) for name, entry in fs.find(root, detail=True).items())
     return f"files:{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
 
 
 def _made_earlier(file: Path) -> dict[str, Any] | None:
-    """Return the provenance of a reference that `write_reference` wrote, None for any other Parquet file."""
+    """Return the provenance of a file of features that `write_reference` wrote; None for any other Parquet file."""
     schema = pq.read_schema(file)
     if schema.names != ["features"]:
         return None
@@ -185,7 +186,7 @@ def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
         with np.load(file, allow_pickle=False) as content:
             mu, sigma = content["mu"], content["sigma"]
             made = json.loads(str(content["provenance"])) if "provenance" in content else {}
-    except Exception as error:  # a zip, a header or a pickle: numpy has an error for each
+    except Exception as error:  # a bad zip, header or pickle: numpy raises different errors
         raise UserError.because(f"--reference {spec} is not an .npz with mu and sigma", error) from error
     if mu.shape != (extractor.width,) or sigma.shape != (extractor.width, extractor.width):
         raise UserError(
@@ -194,8 +195,8 @@ def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
         )
     if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
         raise UserError(f"--reference {spec} has values in mu or sigma that are not finite")
-    if made:  # by jobs/reference.py
+    if made:  # written by jobs/reference.py
         _assert_made_by(extractor, spec, made)
     provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | made
-    # dtypes as torch-fidelity's own statistics have them, which it asserts
+    # the dtypes of torch-fidelity's own statistics, which it asserts
     return Reference(mu.astype(np.float32), sigma.astype(np.float64), None, provenance)

@@ -1,1 +1,1 @@
-"""Tonight against a baseline: paired statistics, the gate, the history and its pages."""
+"""Tonight's run compared with a baseline: paired statistics, the gate, the history and its pages."""

@@ -26,7 +26,7 @@ from pipeline.sweep.shards import plan
 EMBEDDED = "digits"
 PATH = "baseline.json"
 MAY_DIFFER = ("model",)
-"""What of a run's identity the check is there to compare."""
+"""The parts of a run's identity in which it may differ from the baseline: the check compares their results."""
 
 _LIBRARIES = ("torch", "numpy", "diffusers", "torch-fidelity")
 _DIGITS_OF_AN_IMAGE = 8
@@ -34,7 +34,7 @@ _DIGITS_OF_AN_IMAGE = 8
 
 @dataclass(frozen=True)
 class Entry:
-    """What a baseline says of one setting."""
+    """A baseline's data on one setting."""
 
     file: str
     """Path of its features in the baseline, with every image's digest in the metadata."""
@@ -43,7 +43,7 @@ class Entry:
     digests: list[str]
     """The digest of each image file's pixels."""
     images_per_second: float
-    """The median over the shards."""
+    """Images per second, the median over the shards."""
     devices: list[str]
 
 
@@ -56,41 +56,41 @@ class Baseline:
     identity: dict[str, Any]
     versions: dict[str, str]
     written: str
-    """Date and time, UTC."""
+    """Date and time of writing, UTC."""
     entries: dict[str, Entry]
-    """By the setting's slug."""
+    """Slug of the setting → entry."""
 
 
 def versions(settings: Sequence[Setting] = ()) -> dict[str, str]:
-    """Return the releases of all that computes a pixel or a feature, and the versions of the settings' samplers."""
+    """Return name → version of everything that computes pixels or features, and of the settings' samplers."""
     samplers = {f"sampler {setting.sampler.name}": str(setting.sampler.version) for setting in settings}
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES} | samplers
 
 
 def speed(parts: list[Features]) -> tuple[float, list[str]]:
-    """Return the images a second of a setting, as the median over its shards, and the devices that drew them."""
+    """Return a setting's images per second, the median over its shards, and the devices that drew them."""
     rates = [len(part.seeds) / part.metadata["seconds"] for part in parts]
     return median(rates), sorted({part.metadata["device"] for part in parts})
 
 
 def image_digests(pixels: Pixels) -> list[str]:
-    """Return a short digest of each image: enough to find the first of two that differ."""
+    """Return a short digest of each image, long enough to find images that differ."""
     return [hashlib.sha256(image.tobytes()).hexdigest()[:_DIGITS_OF_AN_IMAGE] for image in pixels]
 
 
 def write_baseline(storage: Storage, run: Run) -> int:
-    """Make a baseline of a finished run; return the number of bytes written.
+    """Write a baseline from a finished run; return the number of bytes written.
 
-    Files of features carry their content's digest in their names and baseline.json is written last, so that a baseline
-    that is being replaced can be read at any moment. The files of the one before stay.
+    Feature files have the digest of their content in their names, and baseline.json is written last, so that a baseline
+    can be read at any moment while it is replaced. The files of the previous baseline stay.
 
     Args:
         storage: where the baseline goes.
         run: a run whose settings are all measured.
 
     Raises:
-        UserError: the run's reference is known by its statistics alone, and resampling needs its features.
-        DamagedFileError: a file of the run is missing or not as it should be.
+        UserError: the run's reference has only statistics, but resampling needs its features.
+        DamagedFileError: a file of the run is missing or damaged.
 
     """
     if (reference := run.measurement.reference).kind == "statistics":
@@ -123,7 +123,7 @@ def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
     """Return the baseline at a URL, or the embedded one; its features are not read yet.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is no baseline, or it is damaged.
 
     """
     if url == EMBEDDED:
@@ -145,7 +145,7 @@ def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
 
 
 def read_entry(storage: Storage, entry: Entry) -> tuple[Features, list[str]]:
-    """Return a setting's features in a baseline, and each image's digest. Raises DamagedFileError."""
+    """Return a setting's features in a baseline, and the digest of each image. Raises DamagedFileError."""
     features = read_features(storage, entry.file)
     text, width = features.metadata["images"], _DIGITS_OF_AN_IMAGE
     return features, [text[i : i + width] for i in range(0, len(text), width)]
@@ -155,8 +155,8 @@ def refuse_another(baseline: Baseline, settings: list[Setting], identity: dict[s
     """Check that a run can be paired with a baseline, image by image, and that the baseline can be read.
 
     Raises:
-        UserError: it is of another grid, number of images, extractor, reference, seed, noise or plan, or a file of it
-            is missing or damaged. Each is named.
+        UserError: the baseline has another grid, number of images, extractor, reference, seed, noise or plan, or a file
+            of it is missing or damaged. The message names what differs.
 
     """
     slugs = [setting.slug for setting in settings]

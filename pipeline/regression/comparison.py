@@ -1,4 +1,4 @@
-"""Comparison: one setting of tonight's run beside the baseline's, and the differences of their metrics."""
+"""Comparison: one setting of tonight's run and of the baseline, and the differences of their metrics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,34 +17,35 @@ from pipeline.regression.statistics import (
 from pipeline.sweep.grid import Setting
 
 RESAMPLES = 1000
-"""Gives a standard deviation to 2 %."""
+"""Number of bootstrap resamples; the standard deviation is then accurate to 2 %."""
 
 NOTHING = Estimate(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known of one setting, before anything is decided."""
+    """What is measured of one setting, before the gate decides."""
 
     setting: Setting
     row: dict[str, Any]
-    """Tonight's, of metrics.json."""
+    """Tonight's row of metrics.json."""
     baseline_row: dict[str, Any]
+    """The baseline's row of metrics.json."""
     differing: list[int]
     """Seeds of the images whose pixels are not the baseline's, ascending."""
     fid: Estimate
     inception_score: Estimate
     kid: Estimate
     baseline_fid: float
-    """Of the baseline's features beside tonight's reference; the baseline's row where the extractor is the same."""
+    """FID of the baseline's features to tonight's reference; the baseline row's FID if the extractor is the same."""
     speeds: tuple[float, float]
-    """Images a second: the baseline's, tonight's."""
+    """Images per second: the baseline's, tonight's."""
     devices: tuple[list[str], list[str]]
-    """The baseline's, tonight's."""
+    """Names of the devices: the baseline's, tonight's."""
 
     @property
     def change(self) -> float:
-        """Difference of FID, relative to the baseline's."""
+        """The difference of FID relative to the baseline's FID."""
         return self.fid.delta / self.baseline_fid
 
 
@@ -54,10 +55,10 @@ def estimate(
     """Return the differences of FID, IS and KID between features of the same seeds.
 
     Args:
-        ours: tonight's.
-        theirs: the baseline's.
-        reference: float32, (M, D).
-        device: where to compute.
+        ours: tonight's features.
+        theirs: the baseline's features.
+        reference: features of the reference, float32, (M, D).
+        device: the device that computes.
 
     """
     if all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in ("features", "logits")):

@@ -1,4 +1,4 @@
-"""The gate: which settings got worse, beyond noise and beyond what is tolerated; and what differs before statistics."""
+"""The gate: which settings got worse, beyond noise and beyond the tolerance; and the first image that differs."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pipeline.regression.comparison import Comparison
 from pipeline.regression.statistics import holm
 
 ALPHA = 0.05
-"""The chance that a night without any change has a setting beyond noise, to either side. Half of it is to the worse."""
+"""The chance that a night without any change has a setting beyond noise; half of it is on the worse side."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Limits:
     fid: float
     """Change of FID: 0.02 is 2 % of the baseline's FID of the same setting."""
     speed: float
-    """Loss of images a second: 0.3 is 30 %."""
+    """Loss of images per second: 0.3 is 30 %."""
 
     def __post_init__(self) -> None:
         if not self.fid >= 0:
@@ -30,12 +30,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of one setting."""
+    """The gate's verdict on one setting."""
 
     comparison: Comparison
     quality: str
-    """"same" (pixels and features are the baseline's), "noise", "worse" or "better" (interval and change both to that
-    side, the change beyond the limit), or "small" (beyond noise, neither)."""
+    """"same" (pixels and features are the baseline's), "noise", "worse" or "better" (interval and change both on that
+    side, the change beyond the limit), or "small" (beyond noise, but neither worse nor better)."""
     speed: str
     """"ok", "slower", or "not compared" (another device)."""
     level: float
@@ -44,23 +44,23 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the difference of FID; it excludes 0 where the quality is "small", "worse" or "better"."""
+        """The interval of the difference of FID; it excludes 0 if the quality is "small", "worse" or "better"."""
         return self.comparison.fid.interval(self.level)
 
     @property
     def failed(self) -> bool:
-        """Say whether this is a regression."""
+        """Whether this is a regression."""
         return self.quality == "worse" or self.speed == "slower"
 
 
 def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
     """Return a verdict for each setting.
 
-    A setting is worse where Holm's interval of its paired difference of FID lies above 0 and the difference exceeds
-    the limit. With few images they can contradict each other: the interval has the bias taken off, the difference has
-    not. FID alone decides. IS and KID stand beside it with their own intervals: IS can rise as images leave the
-    data, and KID sees what FID sees with more noise, so either would cost the correction power and add little.
-    Speed is compared where both sides name one and the same device.
+    A setting is worse if Holm's interval of its paired difference of FID lies above 0 and the difference exceeds the
+    limit. With few images the two can contradict each other, since the bias is subtracted from the interval but not
+    from the difference. Only FID decides. IS and KID are shown with their own intervals: IS can rise as images leave
+    the data, and KID sees what FID sees with more noise, so testing them too would cost power and add little. Speed
+    is compared only if both sides name the same single device.
     """
     rejected, levels = holm([comparison.fid.p_value for comparison in comparisons], ALPHA)
     verdicts = []
@@ -90,12 +90,12 @@ def check_extractor(comparisons: Sequence[Comparison], url: str) -> None:
     """Check that the baseline's features and tonight's reference came from one extractor.
 
     Raises:
-        UserError: the baseline's FID beside tonight's reference is not the one it was written with.
+        UserError: the FID of the baseline's features to tonight's reference is not the one in the baseline's row.
 
     """
     for comparison in comparisons:
         written = comparison.baseline_row["fid"]
-        # FID is a small difference of large traces: releases that sum in another order move it by less
+        # FID is a small difference of large traces; another order of summation moves it by less than this
         if not math.isclose(comparison.baseline_fid, written, rel_tol=1e-2, abs_tol=1e-3):
             raise UserError(
                 f"--baseline {url}: FID of {comparison.setting.slug} is {written:.4g} in it and "
@@ -104,7 +104,7 @@ def check_extractor(comparisons: Sequence[Comparison], url: str) -> None:
 
 
 def first_difference(comparisons: Sequence[Comparison]) -> tuple[str, int] | None:
-    """Return the first setting, in the order of the grid, and the first seed whose pixels differ; None for none."""
+    """Return the first setting, in the order of the grid, and the first seed whose pixels differ; None if none do."""
     for comparison in comparisons:
         if comparison.differing:
             return comparison.setting.slug, comparison.differing[0]

@@ -1,4 +1,4 @@
-"""The history: one Parquet file a night, a row a setting, never written again."""
+"""The history: one Parquet file per night with one row per setting, never written again."""
 
 import sys
 from datetime import datetime
@@ -22,12 +22,12 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("quality", "speed", "device", "torch", "model")),
     ]
 )
-"""`low` and `high` are the interval of `delta_fid`; `fid_limit` is the FID above which the gate fails beyond noise,
-and `speed_limit` the images a second below which it does, null where the baseline is of another device."""
+"""`low` and `high` are the interval of `delta_fid`. `fid_limit` is the FID above which a change beyond noise fails the
+gate. `speed_limit` is the images per second below which it fails, or null if speed is not compared."""
 
 
 def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model: str) -> list[dict[str, Any]]:
-    """Return a night's rows, as `SCHEMA` has them; `torch` is its release and `model` the network's digest."""
+    """Return a night's rows by `SCHEMA`; `torch` is the release of torch and `model` the digest of the network."""
     result = []
     for verdict in verdicts:
         comparison, limits = verdict.comparison, verdict.limits
@@ -65,14 +65,14 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
 
 
 def append(storage: Storage, night: str, rows: list[dict[str, Any]]) -> None:
-    """Commit a night's file."""
+    """Commit the file of a night."""
     storage.write_table(f"{FOLDER}/{night}.parquet", pa.Table.from_pylist(rows, SCHEMA), {}, row_group_size=1000)
 
 
 def read(storage: Storage) -> list[dict[str, Any]]:
     """Return the rows of all nights, oldest first.
 
-    A file that is damaged, or no night's, is left out and named on standard error: the answer needs none of them.
+    A file that is damaged or not a night's is left out and named on standard error: the answer does not need it.
     """
     rows: list[dict[str, Any]] = []
     for name in sorted(name for name in storage.ls(FOLDER) if name.endswith(".parquet")):
@@ -84,7 +84,7 @@ def read(storage: Storage) -> list[dict[str, Any]]:
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return the rows of a night's file, also of one from before samplers were named in it."""
+    """Return the rows of a night's file; files of early releases have no column `sampler`."""
     if "sampler" not in table.column_names:
         table = table.append_column("sampler", pa.nulls(len(table), pa.string()))
     rows: list[dict[str, Any]] = table.select(SCHEMA.names).to_pylist()

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch_fidelity.defaults import DEFAULTS
 
 Statistic = Callable[[Tensor], Tensor]
-"""statistic(index): a metric of each resample. index: int64, (B, N), rows of the images; result: float64, (B,)."""
+"""statistic(index): a metric of each resample. index: int64, (B, N), numbers of images; result: float64, (B,)."""
 
 KID_BLOCK = 1000
-"""Images that KID compares with each other: torch-fidelity's subset size."""
+"""Number of images that KID compares with each other: torch-fidelity's subset size."""
 
 _ELEMENTS_AT_ONCE = 2**23
 
@@ -23,8 +23,8 @@ _ELEMENTS_AT_ONCE = 2**23
 def fid_statistic(features: Tensor, reference: Tensor) -> Statistic:
     """Return FID to a reference as a statistic of resampled images.
 
-    It is torch-fidelity's FID in float64. The trace of √(Σ Σ_ref), for which it asks for the eigenvalues of a matrix
-    without symmetry, is that of √(R Σ R) with R = √Σ_ref: symmetric, and R is computed once.
+    It is torch-fidelity's FID in float64. torch-fidelity computes the trace of √(Σ Σ_ref) by eigenvalues of a matrix
+    that is not symmetric. Here it is the equal trace of √(R Σ R) with R = √Σ_ref: symmetric, and R is computed once.
 
     Args:
         features: float32, (N, D).
@@ -80,11 +80,11 @@ def is_statistic(logits: Tensor, splits: int) -> Statistic:
 
 
 def kid_statistic(features: Tensor, reference: Tensor) -> Statistic:
-    """Return KID, less the term that the reference alone fixes, as a statistic of resampled images.
+    """Return KID, without the term that depends only on the reference, as a statistic of resampled images.
 
-    torch-fidelity averages the unbiased MMD² over 100 random subsets. This is the same estimand with less noise of
-    its own: images are compared within blocks of `KID_BLOCK`, all of them with all of the reference. An image is not
-    compared with its own repeats: a resample has many, and each would count as a pair of equal images.
+    torch-fidelity averages the unbiased MMD² over 100 random subsets. This estimates the same quantity with less noise:
+    images are compared with each other within blocks of `KID_BLOCK`, and all images with the whole reference. An image
+    is not compared with its own repeats, which a resample has and which would count as pairs of equal images.
 
     Args:
         features: float32, (N, D).
@@ -111,24 +111,24 @@ def kid_statistic(features: Tensor, reference: Tensor) -> Statistic:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference candidate − baseline, and what the bootstrap says of its error."""
+    """A difference candidate − baseline of a metric, and its error by the bootstrap."""
 
     delta: float
-    """Of the images as they are."""
+    """The difference for the images without resampling."""
     bias: float
-    """Mean of the resamples' differences less `delta`: what a finite number of images adds."""
+    """Mean of the resamples' differences minus `delta`: the bias of a finite number of images."""
     std: float
     """Standard deviation of the resamples' differences."""
 
     @property
     def p_value(self) -> float:
-        """Two-sided, for no difference; 1 where no resample differs."""
+        """The two-sided p-value for no difference; 1 if all resamples have the same difference."""
         if self.std == 0:
             return 1.0
         return math.erfc(abs(self.delta - self.bias) / self.std / math.sqrt(2))
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Return the interval of confidence 1 − alpha; it excludes 0 where the p-value is below alpha."""
+        """Return the interval of confidence 1 − alpha; it excludes 0 if the p-value is below alpha."""
         half = NormalDist().inv_cdf(1 - alpha / 2) * self.std
         return self.delta - self.bias - half, self.delta - self.bias + half
 
@@ -136,24 +136,24 @@ class Estimate:
 def paired_bootstrap(
     candidate: Statistic, baseline: Statistic, num_images: int, resamples: int, device: str = "cpu"
 ) -> Estimate:
-    """Estimate a difference of metrics over pairs of images, both of one seed, by resampling pairs.
+    """Estimate a difference of metrics over pairs of images with the same seed, by resampling pairs.
 
-    Which interval: the percentile interval fails for FID. FID of N images is too high by a term in 1/N, and a resample,
-    with fewer distinct images, is too high by that once more, so percentiles lie on the wrong side of the estimate
-    wherever the two sides' biases differ. In a difference without a defect they cancel; with one they need not. The
-    resamples' own excess estimates the bias, and the interval here takes it off: delta − bias ± z·std. Normal
-    quantiles instead of the resamples' own (the basic interval) leave no floor of 1/resamples under the p-value, which
-    Holm's correction for many settings would meet. A simulation in the tests holds its coverage.
+    The interval is delta − bias ± z·std. The percentile interval fails for FID: FID of N images is too high by a term
+    in 1/N, and a resample, which has fewer distinct images, by that term once more. Without a defect these biases of
+    the two sides cancel in the difference. With a defect they may not, and percentiles then lie on the wrong side of
+    the estimate. So the bias is estimated by the resamples' own excess and subtracted. The quantiles are normal,
+    because the resamples' own (the basic interval) could not give p-values below 1/resamples, which Holm's correction
+    for many settings needs. A simulation in the tests checks the coverage.
 
-    Pairs need not be similar for it to hold, only independent of other pairs: for unrelated images it is as wide as
-    for two independent runs.
+    Pairs must be independent of each other, but the two images of a pair need not be similar: for unrelated images
+    the interval is as wide as for two independent runs.
 
     Args:
-        candidate: one side's metric.
-        baseline: the other side's.
+        candidate: the metric of one side.
+        baseline: the metric of the other side.
         num_images: N.
         resamples: B; the relative error of the standard deviation is 1/√(2 B).
-        device: where the statistics compute.
+        device: the device on which the statistics compute.
 
     """
     generator = torch.Generator().manual_seed(0)
@@ -173,8 +173,8 @@ def holm(p_values: Sequence[float], alpha: float) -> tuple[list[bool], list[floa
     """Return which hypotheses are rejected, and the level of each one's interval (Holm, 1979).
 
     The chance that any true hypothesis is rejected is at most alpha. The k-th smallest p-value is tested at
-    alpha/(m − k + 1) until one fails; those left have the level of that one, so that an interval at its own level
-    excludes 0 exactly where the hypothesis is rejected.
+    alpha/(m − k + 1) until one is not rejected. That one and all later ones have its level, so that an interval at its
+    own level excludes 0 exactly if the hypothesis is rejected.
     """
     m = len(p_values)
     rejected, levels = [False] * m, [alpha / max(1, m)] * m
@@ -190,18 +190,18 @@ def holm(p_values: Sequence[float], alpha: float) -> tuple[list[bool], list[floa
 
 
 def _counts(index: Tensor, n: int) -> Tensor:
-    """Return how often each resample has each image: float64, (B, N)."""
+    """Return how often each image is in each resample: float64, (B, N)."""
     ones = torch.ones(index.shape, dtype=torch.float64, device=index.device)
     return torch.zeros(len(index), n, dtype=torch.float64, device=index.device).scatter_add_(1, index, ones)
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Return KID's kernel, (x·y/D + 1)³."""
+    """Return KID's kernel of all pairs, (x·y/D + 1)³."""
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 def _root(sigma: Tensor) -> Tensor:
-    """Return the symmetric square root."""
+    """Return the symmetric square root of a covariance."""
     eigenvalues, vectors = torch.linalg.eigh(sigma)
     root: Tensor = (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
     return root

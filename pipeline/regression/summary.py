@@ -1,4 +1,4 @@
-"""A night in words: the headline, the Markdown summary, and JUnit XML with a case a setting."""
+"""A night as text: the headline, the Markdown summary, and JUnit XML with one case per setting."""
 
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -12,25 +12,25 @@ _MARKS = {"same": "identical", "noise": "within noise", "small": "within toleran
 
 @dataclass(frozen=True)
 class Night:
-    """What a night's pages say."""
+    """The content of a night's pages."""
 
     name: str
     baseline: str
-    """Its URL and date."""
+    """URL and date of the baseline."""
     changed: list[str]
-    """What is not as it was for the baseline: model, device, releases; each in words."""
+    """Lines on what differs from when the baseline was written: model, device, releases."""
     verdicts: list[Verdict]
     seconds: float
-    """Wall clock of the whole check."""
+    """Wall-clock seconds of the whole check."""
 
     @property
     def failed(self) -> list[Verdict]:
-        """The regressions."""
+        """The verdicts that are regressions."""
         return [verdict for verdict in self.verdicts if verdict.failed]
 
 
 def headline(night: Night) -> str:
-    """Return one line: the answer."""
+    """Return the answer in one line."""
     total = len(night.verdicts)
     worse = sum(verdict.quality == "worse" for verdict in night.verdicts)
     slower = sum(verdict.speed == "slower" for verdict in night.verdicts)
@@ -44,7 +44,7 @@ def headline(night: Night) -> str:
 
 
 def differences(night: Night) -> list[str]:
-    """Return what is not the baseline's, before any statistics."""
+    """Return lines on differing conditions and pixels, which need no statistics."""
     comparisons = [verdict.comparison for verdict in night.verdicts]
     first = first_difference(comparisons)
     if first is None:
@@ -57,7 +57,7 @@ def differences(night: Night) -> list[str]:
 
 
 def reason(verdict: Verdict) -> str:
-    """Return why a setting failed."""
+    """Return why a setting failed; empty if it did not."""
     comparison = verdict.comparison
     low, high = verdict.interval
     before, tonight = comparison.speeds
@@ -109,7 +109,7 @@ def to_markdown(night: Night) -> str:
 
 
 def to_junit(night: Night) -> bytes:
-    """Return JUnit XML: one suite, a case a setting, a failure where the gate fails."""
+    """Return JUnit XML: one suite with a case per setting, and a failure for each that fails the gate."""
     suite = ElementTree.Element(
         "testsuite",
         name="nightly",
@@ -138,7 +138,7 @@ def incomplete_markdown(name: str, error: str) -> str:
 
 
 def incomplete_junit(slugs: list[str], error: str) -> bytes:
-    """Return JUnit XML in which every setting is an error: none was compared."""
+    """Return JUnit XML in which every setting is an error, since none was compared."""
     count = str(len(slugs))
     suite = ElementTree.Element(
         "testsuite", name="nightly", tests=count, failures="0", errors=count, skipped="0", time="0"

@@ -1,4 +1,4 @@
-"""The trend page: FID and speed of each setting over the nights, in one HTML file that needs no other."""
+"""The trend page: FID and speed of each setting over the nights, in one self-contained HTML file."""
 
 import base64
 import io
@@ -23,8 +23,8 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
     """Return the page of all nights.
 
     Args:
-        history: rows as `history.SCHEMA` has them, oldest first; at least one night.
-        headline: of the last night.
+        history: rows by `history.SCHEMA`, oldest first, of at least one night.
+        headline: the headline of the last night.
 
     """
     last = [row for row in history if row["night"] == history[-1]["night"]]
@@ -47,7 +47,7 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
 
 
 def plot(nights: list[dict[str, Any]]) -> bytes:
-    """Return a PNG of one setting's nights: FID on the left, images a second on the right."""
+    """Return a PNG of one setting's nights: FID on the left, images per second on the right."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 2.6), layout="constrained")
     dates = [row["date"] for row in nights]
     fid = [row["fid"] for row in nights]

@@ -1,1 +1,1 @@
-"""Numbers to tables, plots and pictures."""
+"""From numbers to tables, plots and pictures."""

@@ -1,4 +1,4 @@
-"""The paper's numbers and later ones, with sources; and whether they may stand beside ours."""
+"""The paper's numbers and later ones, with sources; and whether ours may be compared with them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,22 +9,22 @@ from pipeline.reporting.labels import Row, sampler_of
 from pipeline.sweep.run import Run
 
 INCEPTION_SHA256: Final = "6726825d"
-"""How the SHA-256 of torch-fidelity's published Inception weights begins, as their file name says."""
+"""The first digits of the SHA-256 of torch-fidelity's published Inception weights, from their file name."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table of FIDs and the conditions it was measured under."""
+    """A table of FIDs and the conditions under which they were measured."""
 
     source: str
     image_shape: tuple[int, int, int]
     spacing: str
     num_reference: int
-    """Images in the training set, which the paper compares with."""
+    """Number of images in the training set, which is the paper's reference."""
     fid: dict[tuple[Eta, int], float]
     """(η, S) → FID."""
     reference: str | None = None
-    """The data set that a reference has to be made of, where a library has it."""
+    """The data set that a reference must be made of; None if no library has it."""
     num_images: int = 50_000
 
 
@@ -83,7 +83,7 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
         _grid((10, 20, 50, 100), {0.0: (19.45, 12.47, 10.84, 10.58), 1.0: (51.56, 23.37, 11.16, 8.27)}),
     ),
 }
-"""By preset."""
+"""Preset → experiment."""
 
 RECONSTRUCTION: Final = {10: 0.014, 20: 0.0065, 50: 0.0023, 100: 0.0009, 200: 0.0004, 500: 0.0001, 1000: 0.0001}
 """Table 2: S → per-dimension MSE on [0, 1] of encoding and decoding CIFAR10's test set, η = 0."""
@@ -97,17 +97,17 @@ LATER_SAMPLERS: Final[dict[str, dict[int, float]]] = {
     "ERA-Solver": {12: 4.38, 15: 3.86, 20: 3.79, 50: 3.42},
     "SciRE-V1-2": {12: 4.41, 15: 4.09, 20: 3.67, 50: 3.28},
 }
-"""FID at that many network calls with the authors' CIFAR10 checkpoint; a secondary source, SciRE-Solver's table 1, and
-other papers for 10 calls."""
+"""Sampler → network calls → FID with the authors' CIFAR10 checkpoint. The source is secondary: SciRE-Solver's table 1,
+and other papers for 10 calls."""
 
 INCEPTION_SCORES: Final = {10: 8.28, 20: 8.81, 50: 8.98, 100: 9.11}
-"""S → IS of DDIM, η = 0, with the same checkpoint (DDPM: 9.46), as a later paper measured it; the paper has none."""
+"""S → IS of DDIM, η = 0, with the same checkpoint (DDPM: 9.46), from a later paper; the paper has none."""
 
 
 def differences(run: Run, rows: list[Row]) -> list[str]:
-    """Return what keeps a run's numbers from standing beside its preset's experiment; empty where nothing does.
+    """Return why a run's numbers cannot be compared with its preset's experiment; empty if they can.
 
-    Where our conditions are not known, they differ.
+    Conditions of ours that are unknown count as different.
     """
     experiment = EXPERIMENTS[run.config.preset]
     extractor = run.measurement.extractor
@@ -139,7 +139,7 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
 
 
 def paper_fid(experiment: Experiment, row: Row) -> float | None:
-    """Return the paper's FID of a row's setting; None where it has none: another sampler, spacing or clipping."""
+    """Return the paper's FID of a row's setting; None if it has none, as for another sampler, spacing or clipping."""
     sampler = sampler_of(row)
     if not isinstance(sampler, DDIM) or row["spacing"] != experiment.spacing or row["clip"] != sampler.clips:
         return None

@@ -18,18 +18,18 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 def fid_vs_steps(rows: list[Row]) -> bytes:
-    """Return a PNG: FID against S, both logarithmic, a line a sampler and spacing."""
+    """Return a PNG of FID against S, both logarithmic, with one line per sampler and spacing."""
     ticks = sorted({row["steps"] for row in rows})
     return _curves(rows, lambda row: row["steps"], "sampling steps S", ticks)
 
 
 def fid_vs_seconds(rows: list[Row]) -> bytes:
-    """Return a PNG: FID against the seconds of one worker for 1,000 images."""
+    """Return a PNG of FID against the seconds of one worker for 1,000 images, both logarithmic."""
     return _curves(rows, lambda row: 1000 / row["images_per_second"], "seconds for 1,000 images, one worker")
 
 
 def samples(rows: list[tuple[str, Pixels]]) -> bytes:
-    """Return a PNG with one row of images for each (label, pixels); the same seeds stand in each column."""
+    """Return a PNG with one row of images for each (label, pixels); a column has images of the same seed."""
     gap = 1
     strips = []
     for _, pixels in rows:
@@ -40,7 +40,7 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
     columns = len(rows[0][1])
     cell = 0.32
     figure, axes = plt.subplots(figsize=(cell * columns, cell * len(rows)))
-    axes.set_position((0, 0, 1, 1))  # labels stand outside; the saved picture is cut to what is drawn
+    axes.set_position((0, 0, 1, 1))  # labels are outside; the saved picture is cropped to what is drawn
     axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
     axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
     axes.set_xticks([])

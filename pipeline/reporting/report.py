@@ -33,7 +33,7 @@ def publish(run: Run) -> str:
 
 
 def caption(run: Run, rows: list[Row]) -> list[str]:
-    """Return lines that say what was measured, how it differs from the preset, and what keeps it from the paper's."""
+    """Return lines on what was measured, how it differs from the preset, and why it is not set beside the paper's."""
     config, measurement = run.config, run.measurement
     extractor, reference = measurement.extractor, rows[0]["reference"]
     of = f" ({reference['num_images']:,} images)" if "num_images" in reference else " (statistics alone)"

@@ -1,4 +1,4 @@
-"""How far a sweep is, from its output alone: result.json and one listing a setting."""
+"""The progress of a sweep, read only from its output: result.json and one listing per setting."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.sweep.result import FAILED, FINISHED, RUNNING, STOPPED, seconds_of
 from pipeline.sweep.shards import Shards
 
 SECONDS_UNTIL_KILLED = 300.0
-"""A running sweep writes result.json about once a minute."""
+"""Age of result.json at which a running sweep counts as killed: it writes the file about once a minute."""
 KILLED, INCOMPLETE, UNKNOWN = "killed", "incomplete", "unknown"
 
 _MEANING = {
@@ -31,11 +31,11 @@ class Found:
 
     setting: Setting
     images: int
-    """Planned."""
+    """Images planned."""
     done: int
-    """In files that are there."""
+    """Images in files that are there."""
     recent: list[tuple[float, int]]
-    """When each file of the last run was written, in seconds since 1970, and its images; in order."""
+    """(Time written in seconds since 1970, number of images) of each file of the last run, in order of time."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Status:
 
     state: str
     age: float
-    """Seconds since its last sign of life; nan where there was none."""
+    """Seconds since result.json was written; nan if there is none."""
     result: dict[str, Any]
-    """Content of result.json, {} where there is none."""
+    """Content of result.json; {} if there is none."""
     found: list[Found]
 
 
 def read_status(storage: Storage, shards: Shards, now: float) -> Status:
-    """Look at an output.
+    """Return the status of the sweep in an output.
 
     Args:
         storage: the output.
@@ -81,13 +81,13 @@ def read_status(storage: Storage, shards: Shards, now: float) -> Status:
 
 
 def rate(files: list[tuple[float, int]]) -> float:
-    """Return amounts a second from the first to the last of (time, amount), in order; nan where that is no time."""
+    """Return the amount per second of (time, amount), in order of time, after the first; nan if no time passes."""
     seconds = files[-1][0] - files[0][0] if files else 0.0
     return sum(amount for _, amount in files[1:]) / seconds if seconds > 0 else math.nan
 
 
 def to_text(status: Status) -> str:
-    """Return the status as lines: a row a setting, the whole, and the state."""
+    """Return the status as lines: one per setting, the totals, and the state."""
     stages = status.result.get("stages", {})
     lines = [f"{'setting':<34} {'done':>11} {'of':>11} {'in flight':>9} {'failed':>6} {'images/s':>9} {'left':>9}"]
     for one in status.found:

@@ -25,9 +25,9 @@ class Block:
     latex_title: str
     steps: list[int]
     nfe: list[str]
-    """Network calls an image in each column: one number, or the least and the most where samplers differ."""
+    """Network calls per image in each column: one number, or the range if samplers differ."""
     rows: list[tuple[str, list[str]]]
-    """(label, cells); below a sampler, where it may stand there, (`PAPER`, the paper's cells)."""
+    """(label, cells) per sampler; after it (`PAPER`, the paper's cells), if they may be compared."""
 
 
 def blocks(rows: list[Row]) -> list[Block]:
@@ -107,7 +107,7 @@ def to_latex(rows: list[Row], caption: str) -> str:
 
 
 def to_csv(rows: list[Row]) -> str:
-    """Return one line a setting, with every metric at full precision; what a setting has not is empty."""
+    """Return CSV with one line per setting and every metric at full precision; missing values are empty."""
     names = _distinct(name for row in rows for name, value in row.items() if not isinstance(value, dict))
     sink = io.StringIO()
     writer = csv.DictWriter(sink, names, extrasaction="ignore", lineterminator="\n")
@@ -135,7 +135,7 @@ def _format(metric: str, row: Row) -> str:
 
 
 def _width(text: str) -> int:
-    return len(text.replace("\u0302", ""))  # the combining hat takes no room
+    return len(text.replace("\u0302", ""))  # the combining hat has no width
 
 
 def _pad(text: str, width: int) -> str:

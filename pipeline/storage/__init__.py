@@ -1,1 +1,1 @@
-"""Files that are whole or not there, on disk or at any fsspec URL; copies on a node."""
+"""Outputs on disk or at any fsspec URL, written whole or not at all; and local copies of remote files."""

@@ -1,4 +1,4 @@
-"""Local copies of what lies elsewhere: a path or URL becomes a local path, fetched once a node."""
+"""Local copies of remote files: a path or URL becomes a local path, downloaded once per node."""
 
 import hashlib
 import os
@@ -14,12 +14,12 @@ from pipeline import UserError
 
 
 def local_path(option: str, url: str) -> Path:
-    """Return a local file or folder as it is, and a copy of what is at a URL, made once a node.
+    """Return a path unchanged, or for a URL the path of a local copy, downloaded once per node.
 
-    A copy is made again where the files behind the URL have changed.
+    The copy is made again when the files behind the URL have changed.
 
     Raises:
-        UserError: there is nothing, or it cannot be reached; the text begins with `option`.
+        UserError: nothing is there, or it cannot be reached; the message begins with `option`.
 
     """
     if "://" not in url:
@@ -37,12 +37,12 @@ def local_path(option: str, url: str) -> Path:
             fs.get(root, str(target), recursive=found != [root])
 
         return once(hashlib.sha256("\n".join(version).encode()).hexdigest(), Path(root).name, download)
-    except Exception as error:  # every kind of store has errors of its own
+    except Exception as error:  # each kind of store raises its own errors
         raise UserError.because(f"{option} {url} cannot be read", error) from error
 
 
 def once(key: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the cache's file or folder under `key`; make it first where it is not there."""
+    """Return the file or folder `name` cached under `key`; if it is missing, `make(path)` creates it first."""
     target = _cache() / key[:32] / name
     with node_lock(key[:32]):
         if not target.exists():
@@ -54,19 +54,19 @@ def once(key: str, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def node_lock(name: str) -> FileLock:
-    """Return a lock among the processes of this user on this node."""
+    """Return a lock that this user's processes on this node share."""
     _cache().mkdir(parents=True, exist_ok=True)
     return FileLock(_cache() / f"{name}.lock")
 
 
 def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content in hexadecimal."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _version(fs: Any, name: str) -> str:
-    """Return what changes with a file's content; over HTTP, whose ukey is the URL alone, what the server says of it."""
+    """Return text that changes with a file: fsspec's ukey, which for HTTP is only the URL, and ETag, date and size."""
     info = fs.info(name)
     return f"{fs.ukey(name)} {[info.get(key) for key in ('ETag', 'Last-Modified', 'last-modified', 'size')]}"
 

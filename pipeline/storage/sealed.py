@@ -1,4 +1,4 @@
-"""Content that carries its own digest, so that a changed bit shows wherever it is read."""
+"""Content that carries its own digest, so that a changed bit is noticed whenever it is read."""
 
 import hashlib
 import json
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:
-    """Return JSON-like content with its SHA-256 under the key "sha256"."""
+    """Return JSON-like content with its SHA-256 added under the key "sha256"."""
     return content | {"sha256": digest(content)}
 
 
 def unseal(sealed: dict[str, Any]) -> dict[str, Any]:
-    """Return what was sealed. Raises ValueError where it has changed, or was never sealed."""
+    """Return the content that was sealed. Raises ValueError if it has changed or was never sealed."""
     if not isinstance(sealed, dict) or "sha256" not in sealed:
         raise ValueError("it does not carry its digest: not a file that this project wrote")
     content = {key: value for key, value in sealed.items() if key != "sha256"}
@@ -21,20 +21,20 @@ def unseal(sealed: dict[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
-    """Return 16 hexadecimal digits that stand for JSON-like content."""
+    """Return 16 hexadecimal digits that identify JSON-like content."""
     return digest(identity)[:16]
 
 
 def digest(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of JSON-like content, whatever the order of its keys."""
+    """Return the SHA-256 of JSON-like content in hexadecimal; the order of keys does not matter."""
     return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def sha256(data: bytes) -> str:
-    """Return the digest in hexadecimal."""
+    """Return the SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def footer_start(data: bytes) -> int:
-    """Return where the footer of a Parquet file begins: the file ends with its length in four bytes and "PAR1"."""
+    """Return the offset of a Parquet file's footer. The file ends with the footer's length in four bytes and "PAR1"."""
     return len(data) - 8 - int.from_bytes(data[-8:-4], "little")

@@ -1,4 +1,4 @@
-"""Parquet and JSON on fsspec: commit, list, read. The only file that writes outputs."""
+"""Parquet and JSON files on fsspec: commit, list and read. Only this module writes outputs."""
 
 import errno
 import io
@@ -24,30 +24,30 @@ from pipeline.storage.sealed import footer_start, seal, sha256, unseal
 T = TypeVar("T")
 
 SECONDS_OF_PATIENCE = 80.0
-"""How long a request to an object store is tried again before the run gives up."""
+"""How long a failing request to an object store is retried before the run gives up."""
 
-# Retries are counted in one place, `Storage._call`: botocore's and s3fs's own would multiply with it.
+# Only `Storage._call` retries: retries by botocore and s3fs would multiply its attempts.
 _S3_DEFAULTS: dict[str, Any] = {
-    "use_listings_cache": False,  # another writer's objects must show
-    "max_concurrency": 1,  # more would ask for every object's size before reading it
+    "use_listings_cache": False,  # objects of other writers must be visible
+    "max_concurrency": 1,  # above 1, s3fs would request every object's size before reading it
     "config_kwargs": {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 15},
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class StorageError(RunFailedError):
-    """The store cannot be used, so no other task can succeed; the text has operation, URL and cause."""
+    """The store cannot be used, so no other task can succeed; the message has operation, URL and cause."""
 
 
 class DamagedFileError(RunFailedError):
-    """A file of the output is not what it should be; the text has its URL and what is wrong."""
+    """A file of the output is missing or wrong; the message has its URL and what is wrong."""
 
 
 class Storage:
     """A folder of outputs, local or at any fsspec URL. Files appear whole or not at all.
 
-    Every method raises StorageError where the store refuses (no permission, expired token), stays unreachable for
-    `SECONDS_OF_PATIENCE`, or is full.
+    Its methods raise StorageError if an object store refuses (no permission, expired token) or stays unreachable for
+    `patience` seconds, or if a local disk is full or read-only. Other errors of a local disk are OSErrors.
     """
 
     def __init__(self, url: str, options: dict[str, Any] | None = None, patience: float | None = None) -> None:
@@ -55,8 +55,8 @@ class Storage:
 
         Args:
             url: a local path, or a URL such as s3://bucket/prefix.
-            options: fsspec's storage options. They are kept out of every file and message.
-            patience: seconds for which a request is made again, 0 for once; by default `SECONDS_OF_PATIENCE`.
+            options: fsspec's storage options. They appear in no file and no message.
+            patience: seconds for which a failing request is retried, 0 for one attempt; None for `SECONDS_OF_PATIENCE`.
 
         Raises:
             ValueError, TypeError, ImportError: the URL names no folder, or fsspec cannot open it with these options.
@@ -71,11 +71,11 @@ class Storage:
             self._fs.retries = 1
 
     def ls(self, folder: str) -> dict[str, int]:
-        """Return name → size in bytes of every file in `folder`; empty where there is no such folder."""
+        """Return name → size in bytes of every file in `folder`; empty if there is no such folder."""
         return {name: size for name, (size, _) in self.dated(folder).items()}
 
     def dated(self, folder: str) -> dict[str, tuple[int, float]]:
-        """Return name → (size in bytes, when it was written in seconds since 1970) of every file in `folder`."""
+        """Return name → (size in bytes, time written in seconds since 1970 or nan) of every file in `folder`."""
         try:
             entries = self._call("list", folder, self._fs.ls, detail=True)
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class Storage:
         }
 
     def names(self) -> list[str]:
-        """Return the names of the files and folders at the top of the output. Raises NotADirectoryError."""
+        """Return the names of the files and folders at the top of the output. Raises NotADirectoryError for a file."""
         try:
             entries = self._call("list", "", self._fs.ls, detail=True)
         except FileNotFoundError:
@@ -100,16 +100,16 @@ class Storage:
         return {name.removeprefix(self._root).lstrip("/"): entry["size"] for name, entry in entries.items()}
 
     def read(self, path: str) -> bytes:
-        """Return a whole file. Raises FileNotFoundError."""
+        """Return the content of a file. Raises FileNotFoundError."""
         return bytes(self._call("read", path, self._fs.cat_file))
 
     def read_checked(self, path: str, parse: Callable[[bytes], T]) -> T:
-        """Return parse(content), where `parse` raises on any content that is not right.
+        """Return parse(content). `parse` must raise on any content that is not right.
 
-        What does not parse is read again until two readings agree, since networks corrupt too.
+        Content that does not parse is read again until two readings agree, since networks corrupt data too.
 
         Raises:
-            DamagedFileError: the file is missing, or the file and not its reading is wrong.
+            DamagedFileError: the file is missing, or its content is wrong and not just one reading of it.
 
         """
         try:
@@ -126,29 +126,30 @@ class Storage:
             raise DamagedFileError(f"{self.url}/{path} is missing") from None
 
     def write(self, path: str, data: bytes) -> None:
-        """Commit a file: after a crash at any moment it is there whole, or not, or as it was before."""
+        """Commit a file: after a crash at any moment it is whole, or as it was before."""
         local = isinstance(self._fs, LocalFileSystem)
         self._call("write", path, _commit_locally if local else self._fs.pipe_file, data)
 
     def move(self, path: str, to: str) -> None:
-        """Give a file another path."""
+        """Move a file to another path in the output."""
         if isinstance(self._fs, LocalFileSystem):
             Path(f"{self._root}/{to}").parent.mkdir(parents=True, exist_ok=True)
         self._call("move", path, self._fs.mv, f"{self._root}/{to}")
 
     def read_json(self, path: str) -> dict[str, Any]:
-        """Return what `write_json` wrote. Raises DamagedFileError."""
+        """Return the content that `write_json` wrote. Raises DamagedFileError."""
         return self.read_checked(path, lambda data: unseal(json.loads(data)))
 
     def write_json(self, path: str, content: dict[str, Any]) -> None:
-        """Commit `content` as indented JSON, sealed by a digest of its own."""
+        """Commit `content` as indented JSON with its digest in it."""
         self.write(path, (json.dumps(seal(content), indent=2) + "\n").encode())
 
     def read_table(self, path: str, check: Callable[[pa.Table, dict[str, Any]], T]) -> T:
-        """Return check(table, metadata) of a file that `write_table` wrote; `check` raises where they are not right.
+        """Return check(table, metadata) of a file that `write_table` wrote; `check` must raise if they are not right.
 
         Raises:
-            DamagedFileError: a page or the metadata fails its checksum, it is not Parquet, or `check` raises.
+            DamagedFileError: the file is missing or not Parquet, a page or the metadata fails its checksum, or `check`
+                raises.
 
         """
 
@@ -171,7 +172,7 @@ class Storage:
     ) -> int:
         """Commit a Parquet file with `metadata` under the footer's key "ddim"; return its size in bytes.
 
-        The metadata has a digest of all that stands before the footer: a page's own checksum leaves its header out.
+        The metadata includes a digest of everything before the footer: a page's checksum does not cover its header.
         """
         sink = io.BytesIO()
         options: dict[str, Any] = {"compression": "zstd", "write_statistics": ["seed"], "write_page_checksum": True}
@@ -183,7 +184,7 @@ class Storage:
         return sink.tell()
 
     def remove_stale_temporaries(self) -> None:
-        """Remove what a killed writer of this machine left half-written. Object stores keep nothing half-written."""
+        """Remove temporary files that killed writers on this machine left. Object stores have no such files."""
         if not isinstance(self._fs, LocalFileSystem):
             return
         for file in Path(self._root).rglob(f".*.{socket.gethostname()}.*.tmp"):
@@ -211,13 +212,13 @@ class Storage:
 
 
 def _written(entry: dict[str, Any]) -> float:
-    # local, S3, memory: fsspec has no common word for it
+    # local, S3, memory: fsspec has no common name for it
     time = next((entry[name] for name in ("mtime", "LastModified", "created") if name in entry), math.nan)
     return float(time) if isinstance(time, int | float) else float(time.timestamp())
 
 
 def _transient(error: BaseException) -> bool:
-    """Say whether a request to an object store may succeed when it is made again."""
+    """Return whether a failed request to an object store may succeed when it is retried."""
     final = (FileNotFoundError, PermissionError, NoCredentialsError, ParamValidationError)
     return isinstance(error, Exception) and not isinstance(error, final) and getattr(error, "errno", 0) != errno.EINVAL
 

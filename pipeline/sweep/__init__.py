@@ -1,1 +1,1 @@
-"""What a user asks for, and its output: config, grid, shards, images, run, result."""
+"""What a user asks for and what its output contains: config, grid, shards, images, run, result."""

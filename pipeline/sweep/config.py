@@ -20,7 +20,7 @@ Clip = Literal["hat", "always", "never"]
 
 
 class SweepConfig(BaseModel):
-    """A grid of settings over one model, and how many images of each. Defaults are the digits preset."""
+    """A grid of settings of one model, and the number of images per setting. The defaults are the digits preset."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +74,7 @@ class SweepConfig(BaseModel):
         return values
 
     def samplers(self) -> list[Sampler]:
-        """Return the samplers of the grid: those that have an eta once for each, unless their own text gives one."""
+        """Return the samplers of the grid: one that takes eta once for each value, unless its own text gives one."""
         found: list[Sampler] = []
         for name, options in map(samplers.parse, self.sampler):
             etas = self.eta if _takes_eta(name, options) else (None,)
@@ -82,20 +82,20 @@ class SweepConfig(BaseModel):
         return list(dict.fromkeys(found))
 
     def spacings(self, sampler: Sampler) -> tuple[str, ...]:
-        """Return the spacings that a sampler of the grid walks: the given, or the preset's for DDIM, or its own."""
+        """Return the spacings for a sampler: those given, else the preset's for DDIM, else the sampler's own."""
         own = DDIM_SPACINGS.get(self.preset, sampler.spacing) if isinstance(sampler, DDIM) else sampler.spacing
         return self.spacing or (own,)
 
     def identity(self, model_digest: str) -> dict[str, Any]:
-        """Return what fixes the pixels of every file of the run, beside a file's own setting and seeds.
+        """Return what the pixels of every file of the run depend on, besides the file's setting and seeds.
 
-        Samplers, steps, spacing and clip are not in it: a grid may grow in the same output.
+        Samplers, steps, spacing and clip are left out, so that a grid may grow in the same output.
         """
         fields = ("seed", "num_images", "batch_size", "shard_size", "dtype")
         return {name: getattr(self, name) for name in fields} | {"model": model_digest, "noise": NOISE_VERSION}
 
     def overridden(self) -> dict[str, Any]:
-        """Return the fields that differ from the preset, but for `out` and those that a preset leaves open."""
+        """Return the fields that differ from the preset, except `out` and those that the preset leaves open."""
         given = SweepConfig.model_validate({k: v for k, v in PRESETS[self.preset].items() if v is not MISSING})
         given = given.model_copy(update={"preset": self.preset})
         missing = {name for name, value in PRESETS[self.preset].items() if value is MISSING}
@@ -112,10 +112,11 @@ class SweepConfig(BaseModel):
 def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]) -> SweepConfig:
     """Return the config of a preset or of a saved sweep.json, with `overrides` on top.
 
-    Where samplers are given and no eta, those that have one have 0.
+    If samplers are given without eta, those that take it have eta = 0.
 
     Raises:
-        UserError: the preset is unknown, the file is missing or broken, or a value is out of range.
+        UserError: the preset is unknown, the file is missing or broken, a value is missing or out of range, or eta is
+            given and no sampler takes it.
 
     """
     if preset is not None and file is not None:

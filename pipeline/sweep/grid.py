@@ -1,4 +1,4 @@
-"""Setting: all that changes pixels for a given model and noise; and the product of the grid."""
+"""Setting: everything that changes pixels for a given model and noise; and the grid of all settings."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ class Setting:
 
     sampler: Sampler
     steps: int
-    """S: a budget of network calls; for DDIM as the paper counts them."""
+    """S, a budget of network calls. For DDIM it is the paper's S, see `make_tau`."""
     spacing: str
     clip: bool
     nfe: int = field(compare=False)
-    """Network calls an image. It follows from the rest and the model's T."""
+    """Network calls per image. The number follows from the other fields and the model's T."""
 
     @cached_property
     def slug(self) -> str:
-        """Name of the setting's folder."""
+        """The name of the setting in folders and messages."""
         spacing = self.spacing
         if parse_spacing(spacing) is not None:
             spacing = "tau" + hashlib.sha256(spacing.encode()).hexdigest()[:8]
@@ -47,14 +47,14 @@ class Setting:
         }
 
     def grid(self, schedule: Schedule) -> Grid:
-        """Return the nodes that the sampler walks."""
+        """Return the nodes that the sampler visits."""
         return self.sampler.grid(schedule, self.spacing, self.steps)
 
     def fingerprint(self, identity: dict[str, Any]) -> str:
-        """Return what stands in the setting's files for a run's or an evaluation's identity.
+        """Return the fingerprint in the setting's files for the identity of a run or a measurement.
 
-        A sampler whose arithmetic has changed has another version, and so its files have another fingerprint. Those of
-        a first version have the identity's own.
+        A sampler whose arithmetic has changed has another version, so its files have another fingerprint. Files of
+        version 1 have the fingerprint of the identity itself.
         """
         version = self.sampler.version
         return fingerprint(identity | ({} if version == 1 else {"sampler": f"{self.sampler.name} {version}"}))
@@ -63,7 +63,7 @@ class Setting:
 def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
     """Return the product of the config's spacings, samplers and steps, in the order of the table.
 
-    A spacing that is a list of timesteps has as many steps as it lists, so it gives one setting a sampler.
+    A spacing that lists timesteps has as many steps as it lists, so it gives one setting per sampler.
 
     Raises:
         UserError: a step count or timestep does not fit the model or the sampler.
@@ -88,11 +88,11 @@ def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
 
 
 def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
-    """Return the setting that `describe` gave these values, now or in an earlier release.
+    """Return the setting that `Setting.describe` of this or an earlier release turned into these values.
 
     Raises:
-        ValueError: its sampler, an option or its grid is not known here.
-        KeyError: it is no setting.
+        ValueError: this release does not know its sampler, an option or its grid.
+        KeyError: the values are not those of a setting.
 
     """
     sampler = samplers.make(values.get("sampler", "ddim"), dict(values))

@@ -30,14 +30,14 @@ _FEATURES = {
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What an image file's footer says of it."""
+    """The metadata in an image file's footer."""
 
     fingerprint: str
     rows: int
     digest: str
     """SHA-256 of the pixels, in seed order."""
     seconds: float
-    """Time that sampling took, encoding and writing not counted."""
+    """Seconds that sampling took, without encoding and writing."""
     device: str
     torch: str
 
@@ -50,13 +50,13 @@ def pixel_digest(pixels: Pixels) -> str:
 def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile, tau: Sequence[float]) -> int:
     """Commit a shard's images as PNG in Parquet; return the file's size in bytes.
 
-    Beside seed and image a row names its setting; `options` has those of its sampler but for eta, as "order=3".
+    Besides seed and image a row has its setting; `options` has the sampler's options except eta, as "order=3".
 
     Args:
         storage: the output.
-        shard: which.
-        pixels: of all its images.
-        info: for the footer.
+        shard: the shard that is written.
+        pixels: the pixels of all its images, in the order of seeds.
+        info: the metadata for the footer.
         tau: the ascending timesteps that the network saw, for the footer.
 
     """
@@ -79,10 +79,10 @@ def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile
 
 
 def read_footer(storage: Storage, shard: Shard, fingerprint: str) -> ImageFile:
-    """Return what a shard's footer says, with every check but the decoding of pixels: at the speed of the disk.
+    """Return a shard's footer after all checks that need no decoding of pixels, so at the speed of the disk.
 
     Raises:
-        DamagedFileError: the file is missing, a bit of its pages has changed, or it is another run's or shard's.
+        DamagedFileError: the file is missing, a bit of its pages has changed, or it is of another run or shard.
 
     """
     return storage.read_table(shard.path("images"), lambda table, metadata: _check(table, metadata, shard, fingerprint))
@@ -92,7 +92,7 @@ def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixel
     """Return a shard's pixels and footer.
 
     Raises:
-        DamagedFileError: as `read_footer`, or the pixels do not match their digest.
+        DamagedFileError: as for `read_footer`, or the pixels do not match their digest.
 
     """
 
@@ -118,7 +118,7 @@ def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint:
 
 
 def _text(value: Any) -> str | None:
-    """Return an option as a word: "0", "0.2", "hat"."""
+    """Return the value of an option as text, such as "0", "0.2" or "hat"."""
     return None if value is None else str(value).removesuffix(".0")
 
 

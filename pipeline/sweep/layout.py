@@ -1,55 +1,55 @@
-"""The paths of an output: every name in it that more than one module knows, and the rule for folders of settings."""
+"""The paths of an output: every name that more than one module uses, and the rule for folders of settings."""
 
 from dataclasses import dataclass
 
 SWEEP = "sweep.json"
-"""The first file: config, identity, model."""
+"""The first file of an output: config, identity and model."""
 RESULT = "result.json"
 METRICS = "metrics.json"
 REFERENCE = "features/reference.parquet"
 REPORT = "report"
 EVALUATIONS = "evaluations"
-"""Folder of other evaluations than the sweep's own, each a folder with the same names in it."""
+"""The folder of measurements other than the sweep's own; each has a folder with the same names in it."""
 EVALUATION = "evaluation.json"
-"""The first file of such a folder."""
+"""The first file of such a folder: the measurement."""
 MANIFEST = "_manifest.json"
-"""The name of a list of a setting's image files."""
+"""The name of a setting's manifest, the list of its image files."""
 SET_ASIDE = "_set-aside"
-"""Where `verify --repair` moves files."""
+"""The folder to which `verify --repair` moves files."""
 TOP = {SWEEP, RESULT, METRICS, REPORT, EVALUATIONS, SET_ASIDE, "images", "features"}
-"""What lies at the top of an output."""
+"""The names at the top of an output."""
 
 
 def folder(kind: str, slug: str) -> str:
-    """Return the folder of one setting's files, by hive's rule; `kind` is "images", "features", or more."""
+    """Return the folder of one setting's files, named as in Hive; `kind` is "images" or "features"."""
     return f"{kind}/setting={slug}"
 
 
 def manifest(slug: str) -> str:
-    """Return the path of the list of a setting's image files, which closes the setting."""
+    """Return the path of a setting's manifest, which lists its image files and marks the setting as complete."""
     return f"{folder('images', slug)}/{MANIFEST}"
 
 
 @dataclass(frozen=True)
 class Results:
-    """The paths of one evaluation's results, below the output."""
+    """The paths of one measurement's results, below the output."""
 
     prefix: str = ""
-    """"" for the sweep's own."""
+    """What the paths begin with; "" for the sweep's own measurement."""
 
     @property
     def metrics(self) -> str:
-        """All rows, in the order of the grid."""
+        """The path of the file with all rows, in the order of the grid."""
         return self.prefix + METRICS
 
     @property
     def reference(self) -> str:
-        """The reference, as features or as statistics."""
+        """The path of the reference, as features or as statistics."""
         return self.prefix + REFERENCE
 
     @property
     def evaluation(self) -> str:
-        """What the evaluation is, where it is not the sweep's own."""
+        """The path of the measurement's description, if it is not the sweep's own."""
         return self.prefix + EVALUATION
 
     def row(self, slug: str) -> str:
@@ -57,5 +57,5 @@ class Results:
         return f"{self.prefix}{folder('features', slug)}/_metrics.json"
 
     def report(self, name: str = "") -> str:
-        """Return the path of a file of the report, or what such paths begin with."""
+        """Return the path of a file of the report, or without a name what such paths begin with."""
         return f"{self.prefix}{REPORT}/{name}"

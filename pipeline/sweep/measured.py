@@ -1,4 +1,4 @@
-"""A setting's features, read back from its files: exactly the planned seeds of this run, in their order."""
+"""A setting's features, read from its files and checked: exactly the planned seeds of this run, in order."""
 
 import torch
 
@@ -9,7 +9,7 @@ from pipeline.sweep.shards import Shard
 
 
 def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) -> Features:
-    """Return a shard's features, with its seeds and its setting's fingerprint checked. Raises DamagedFileError."""
+    """Return a shard's features after a check of its seeds and fingerprint. Raises DamagedFileError."""
     part = read_features(storage, path)
     where = f"{storage.url}/{path}"
     if part.seeds != list(range(shard.first, shard.end)):
@@ -21,7 +21,7 @@ def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) ->
 
 
 def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]) -> tuple[list[Features], Features]:
-    """Return the features of a setting's shards, each checked, and all of them as one. Raises DamagedFileError."""
+    """Return the checked features of each of a setting's shards, and of all together. Raises DamagedFileError."""
     fingerprint = shards[0].setting.fingerprint(measurement.identity)
     parts = [read_planned(storage, measurement.prefix + shard.path("features"), shard, fingerprint) for shard in shards]
     seeds = [seed for part in parts for seed in part.seeds]

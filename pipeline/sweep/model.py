@@ -1,4 +1,4 @@
-"""A model by what the user calls it: the embedded one, a folder, a checkpoint, a URL or a hub name."""
+"""The folder of the model that a user names: the embedded one, a folder, a checkpoint, a URL or a hub name."""
 
 import re
 from importlib.resources import files
@@ -9,20 +9,20 @@ from pipeline.diffusion.convert import convert
 from pipeline.storage.local import local_path, once, sha256_of
 
 EMBEDDED = {"digits": "digits-ddpm"}
-"""Names of the models that travel with the package, and their folders under `pipeline/assets`."""
+"""Names of the models in the package → their folders under `pipeline/assets`."""
 CHECKPOINTS = (".ckpt", ".pth", ".pt")
-"""How files of the DDIM authors' format end."""
+"""The endings of file names in the DDIM authors' format."""
 
 
 def model_folder(model: str) -> Path:
     """Return the local diffusers folder of a model.
 
     Args:
-        model: "digits", the embedded one; a folder; a `.ckpt` or `.pth` of the authors' format, which is converted;
-            an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
+        model: "digits", the embedded one; a folder; a `.ckpt`, `.pth` or `.pt` of the authors' format, which is
+            converted; an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
 
     Raises:
-        UserError: there is no such thing, or it cannot be reached.
+        UserError: there is no such model, or it cannot be reached.
 
     """
     if model in EMBEDDED:
@@ -42,10 +42,10 @@ def _from_hub(name: str) -> Path:
     parts = ("*.json", "unet/*.json", "scheduler/*.json")
     weights = "diffusion_pytorch_model"
     try:
-        # The hub's own cache has locks, so that actors of one node do not download twice.
+        # The hub's cache has locks, so actors on one node do not download twice.
         folder = Path(snapshot_download(name, allow_patterns=[*parts, f"*{weights}.safetensors"]))
         if not [*folder.rglob(f"{weights}.safetensors")]:
             snapshot_download(name, allow_patterns=[*parts, f"*{weights}.bin"])
-    except Exception as error:  # offline, unknown, private: the hub has a class for each
+    except Exception as error:  # offline, unknown, private: the hub raises different errors
         raise UserError.because(f"--model {name} is no folder here and cannot be had from the hub", error) from error
     return folder

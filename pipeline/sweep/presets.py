@@ -1,9 +1,9 @@
-"""Presets: the paper's experiments (tables 1 and 3), and the digits that travel with the package."""
+"""Presets: the paper's experiments (tables 1 and 3), and the digits in the package."""
 
 from typing import Any, Final
 
 MISSING: Final = "<to be given>"
-"""Stands where a preset cannot know the value, so the user has to give it."""
+"""The placeholder for a value that a preset cannot know, so the user has to give it."""
 
 _TABLE_1 = {
     "model": MISSING,
@@ -33,11 +33,11 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "bedroom": {**_TABLE_3, "out": "runs/bedroom"},
     "church": {**_TABLE_3, "out": "runs/church"},
 }
-"""What a preset changes of the defaults of `SweepConfig`.
+"""Preset → its changes to the defaults of `SweepConfig`.
 
-Clipping is the authors' (σ̂ alone), and the reference is the
-training set; CelebA's and LSUN's are the user's own, since no library has them in the paper's crop.
+Clipping is the authors' (only for σ̂), and the reference is the training set. The user has to give those of CelebA and
+LSUN, since no library has them in the paper's crop.
 """
 
 DDIM_SPACINGS: Final = {"cifar10": "quadratic"}
-"""DDIM's spacing in a preset, where none is given and it is not linear: the paper walks the quadratic τ on CIFAR10."""
+"""Preset → DDIM's default spacing, where it is not linear: the paper uses the quadratic τ on CIFAR10."""

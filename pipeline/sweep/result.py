@@ -16,20 +16,20 @@ class Result:
     """The result of one run of a sweep, written to its output."""
 
     def __init__(self, storage: Storage, hurried: Storage) -> None:
-        """Take the output twice: patient for the start and the end, and without patience for what is between."""
+        """Take two storages of the output: `storage` retries, for start and end; `hurried` does not, for in between."""
         self.storage, self.hurried = storage, hurried
         self.content: dict[str, Any] = {}
 
     @contextlib.contextmanager
     def recorded(self, num_settings: int, num_images: int) -> Iterator[None]:
-        """Write "running" now, and at the end how it ended; then print the summary as the last line.
+        """Write "running" at the start and the outcome at the end; then print the summary as the last line.
 
         Args:
-            num_settings: of the grid.
-            num_images: of the grid, all settings together.
+            num_settings: number of settings in the grid.
+            num_images: number of images in the grid, all settings together.
 
         """
-        # What earlier runs on this output have cost stays in the sum.
+        # The costs of earlier runs on this output stay in the sum.
         spent: dict[str, Any] = {}
         with contextlib.suppress(DamagedFileError):
             spent = self.storage.read_json(RESULT)
@@ -51,21 +51,21 @@ class Result:
             if not isinstance(error, KeyboardInterrupt):
                 whole = {"the sweep": f"{type(error).__name__}: {error}"}
                 self.content["failures"] = getattr(error, "failures", whole)
-            # Where the store is what failed, its patience is spent: it is not asked to take this too.
+            # If the store is what failed, it was already retried, so nothing more is written.
             if not isinstance(error, StorageError):
-                with contextlib.suppress(StorageError, OSError):  # the error in hand says more
+                with contextlib.suppress(StorageError, OSError):  # the first error says more
                     self._end(STOPPED if isinstance(error, KeyboardInterrupt) else FAILED)
             raise
         self._end(FINISHED)
 
     def note(self, work: str, states: dict[str, dict[str, int]], worker_seconds: float, gpus: float) -> None:
-        """Note what a work has done and cost.
+        """Record what a work has done and what it has cost.
 
         Args:
-            work: its name.
-            states: setting → counts.
-            worker_seconds: for which workers were there since the last note, all together.
-            gpus: GPUs a worker, 0 for a CPU core.
+            work: the name of the work.
+            states: setting → counts, see `Monitor.summary`.
+            worker_seconds: seconds of all workers together since the last call.
+            gpus: GPUs per worker; 0 for a CPU core.
 
         """
         self.content["stages"][work] = states
@@ -73,12 +73,12 @@ class Result:
         self.content["gpu_hours" if gpus else "cpu_hours"] += worker_seconds * (gpus or 1) / 3600
 
     def write(self) -> None:
-        """Write it as it is now."""
+        """Write the result as it is now."""
         self.content["updated"] = now()
         self.storage.write_json(RESULT, self.content)
 
     def publish(self) -> None:
-        """Write it as it is now, without trying again: the work itself will report a store that is gone."""
+        """Write the result as it is now, without retrying; the work itself will report a lost store."""
         self.content["updated"] = now()
         with contextlib.suppress(StorageError, OSError):
             self.hurried.write_json(RESULT, self.content)
@@ -90,7 +90,7 @@ class Result:
 
 
 def summary(content: dict[str, Any]) -> str:
-    """Return what a result says in one line."""
+    """Return a result in one line."""
     hours = f"{content['gpu_hours']:.2f} GPU hours"
     if content["cpu_hours"]:
         hours += f", {content['cpu_hours']:.2f} CPU core hours"
@@ -101,10 +101,10 @@ def summary(content: dict[str, Any]) -> str:
 
 
 def now() -> str:
-    """Return the time as text, UTC."""
+    """Return the present time in UTC as ISO 8601 text."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def seconds_of(text: str) -> float:
-    """Return a time from `now` in seconds since 1970."""
+    """Return a time that `now` wrote in seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()

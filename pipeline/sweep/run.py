@@ -1,4 +1,4 @@
-"""Run: a config with all that follows from it, opened for work or read back from its output."""
+"""Run: a config with everything that follows from it, opened for work or read from its output."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,21 +24,21 @@ from pipeline.sweep.result import Result
 from pipeline.sweep.shards import Shards, pending, plan_all
 
 FORMAT = 2
-"""Of an output. 1 had no samplers but DDIM, whose first version it is."""
+"""The format of an output. Format 1 had only DDIM, in its version 1."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A config with all that follows from it."""
+    """A config with everything that follows from it."""
 
     config: SweepConfig
     model: ModelInfo
     identity: dict[str, Any]
-    """Of the images."""
+    """The identity of the images."""
     measurement: Measurement
     storage_options: dict[str, Any] | None = field(repr=False)
     earlier_samplers: dict[str, int] = field(default_factory=dict)
-    """Name → version of those that have drawn into the output before."""
+    """Name → version of the samplers that have drawn into the output before."""
 
     @cached_property
     def storage(self) -> Storage:
@@ -47,30 +47,30 @@ class Run:
 
     @property
     def paths(self) -> Results:
-        """Where in the output the measurement's results lie."""
+        """The paths of the measurement's results in the output."""
         return Results(self.measurement.prefix)
 
     @cached_property
     def schedule(self) -> Schedule:
-        """The model's."""
+        """The schedule of the model."""
         return self.model.schedule()
 
     @cached_property
     def settings(self) -> list[Setting]:
-        """The grid, in the order of the table."""
+        """The settings of the grid, in the order of the table."""
         return settings(self.config, self.schedule)
 
     @cached_property
     def result(self) -> Result:
-        """What the output says of this run."""
+        """The result.json of this run."""
         return Result(self.storage, Storage(self.config.out, self.storage_options, patience=0))
 
     def shards(self) -> Shards:
-        """Return the whole plan."""
+        """Return all planned shards."""
         return plan_all(self.settings, self.config.num_images, self.config.shard_size)
 
     def metrics(self) -> dict[Setting, dict[str, Any]]:
-        """Return the rows of the grid's settings that are measured."""
+        """Return setting → row of metrics.json, for the settings of the grid that are measured."""
         rows = {}
         for setting in self.settings:
             # a damaged row is measured again
@@ -93,16 +93,16 @@ class Run:
 
 
 def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None, cap_batch: bool = True) -> Run:
-    """Return the run of a config; reads the model's config and the output's sweep.json, writes nothing.
+    """Return the run of a config. Reads model, extractor, reference and sweep.json; writes nothing to the output.
 
     Args:
-        config: what is asked for.
-        storage_options: fsspec's, for the output.
-        cap_batch: draw in no larger batches than the run has images in a shard. An output that has larger ones keeps
-            them: kernels choose their sums by the size of a batch.
+        config: what the user asks for.
+        storage_options: fsspec's options for the output.
+        cap_batch: limit the batch to the images of a shard. An output that was drawn in larger batches keeps them:
+            kernels choose their order of summation by batch size.
 
     Raises:
-        UserError: the model cannot be used, the grid does not fit it, or the output is another run's.
+        UserError: the model or measurement cannot be used, the grid does not fit, or the output is another run's.
 
     """
     model = read_checkpoint(model_folder(config.model)).info
@@ -134,10 +134,10 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
 
 
 def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
-    """Return the run that is in an output, without loading its model.
+    """Return the run that an output has in it, without loading its model.
 
     Raises:
-        UserError: there is none, or this release cannot read it.
+        UserError: there is no run, or this release cannot read it.
         DamagedFileError: its sweep.json is broken.
 
     """
@@ -154,10 +154,10 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
 
 
 def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -> tuple[Storage, list[str]]:
-    """Return the folder that a job's option names, and the names at its top; none where it is yet to be made.
+    """Return the folder that a job's option names, and the names at its top; no names if it does not exist yet.
 
     Raises:
-        UserError: it cannot be opened or listed.
+        UserError: the folder cannot be opened or listed.
 
     """
     try:
@@ -168,10 +168,10 @@ def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -
 
 
 def _read_saved(storage: Storage) -> dict[str, Any]:
-    """Return the content of sweep.json, with what format 1 left out.
+    """Return the content of sweep.json, with the samplers, which format 1 left out.
 
     Raises:
-        UserError: it is of a later format, or has images of samplers that this release does not have as they were.
+        UserError: it has a later format, or a version of a sampler that this release does not have.
 
     """
     saved = storage.read_json(SWEEP)
@@ -192,7 +192,7 @@ def _read_saved(storage: Storage) -> dict[str, Any]:
 
 
 def _assert_files_are_of(run: Run) -> None:
-    """Have the files of an output that lost its sweep.json say whose they are: the first of each kind is read."""
+    """Check by the first file of each kind that an output without sweep.json is this run's. Raises UserError."""
     for kind in ("images", "features"):
         shards = run.shards()
         missing = pending(run.storage, kind, shards)

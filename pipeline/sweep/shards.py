@@ -1,4 +1,4 @@
-"""The plan: setting × range of seeds; and what of it is still missing."""
+"""The plan: the shards of every setting, and which of them are still missing."""
 
 from array import array
 from bisect import bisect_right
@@ -14,7 +14,7 @@ from pipeline.sweep.layout import folder
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The images of one setting with seeds first ≤ seed < end: one file."""
+    """The images of one setting with seeds first ≤ seed < end; they are one file."""
 
     setting: Setting
     first: int
@@ -22,38 +22,38 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """File name."""
+        """The file name."""
         return f"seeds-{self.first:09d}-{self.end:09d}.parquet"
 
     @property
     def rows(self) -> int:
-        """Number of images."""
+        """The number of images."""
         return self.end - self.first
 
     @property
     def cost(self) -> int:
-        """Network calls × images."""
+        """The cost of drawing, in network calls × images."""
         return self.setting.nfe * self.rows
 
     @property
     def full_name(self) -> str:
-        """Name it among all settings."""
+        """The slug of the setting and the file name."""
         return f"{self.setting.slug}/{self.name}"
 
     def path(self, kind: str) -> str:
-        """Path in the output; `kind` is "images", "features", or more."""
+        """Return the path in the output; `kind` is "images" or "features"."""
         return f"{folder(kind, self.setting.slug)}/{self.name}"
 
 
 class Shards(Sequence[Shard]):
-    """Shards of several settings, each made when it is asked for: a million in the plan are not a million in memory."""
+    """Shards of several settings, each created when it is accessed, so that a million of them take little memory."""
 
     def __init__(self, parts: list[tuple[Setting, Sequence[int]]], num_images: int, shard_size: int) -> None:
-        """Describe them.
+        """Describe the shards.
 
         Args:
             parts: settings, each with the first seeds of its shards.
-            num_images: of a setting.
+            num_images: images per setting.
             shard_size: images in a shard; the last may be short.
 
         """
@@ -76,7 +76,7 @@ class Shards(Sequence[Shard]):
         index %= len(self)
         part = bisect_right(self._ends, index)
         setting, firsts = self.parts[part]
-        return self._shard(setting, firsts[index - self._ends[part]])  # counted from the part's end
+        return self._shard(setting, firsts[index - self._ends[part]])  # a negative index, from the part's end
 
     def __iter__(self) -> Iterator[Shard]:
         for setting, firsts in self.parts:
@@ -93,18 +93,18 @@ def plan_all(settings: Sequence[Setting], num_images: int, shard_size: int) -> S
 
 
 def plan(setting: Setting, num_images: int, shard_size: int) -> list[Shard]:
-    """Return the plan of one setting."""
+    """Return the shards of one setting."""
     return [*plan_all([setting], num_images, shard_size)]
 
 
 def pending(storage: Storage, kind: str, shards: Shards, prefix: str = "") -> Shards:
-    """Return the shards whose file is not there, by one listing a setting. An empty file counts as missing.
+    """Return the shards whose file is missing or empty, by one listing per setting.
 
     Args:
         storage: the output.
-        kind: "images", "features", or more.
-        shards: which to look for.
-        prefix: of an evaluation's paths.
+        kind: "images" or "features".
+        shards: the shards to look for.
+        prefix: what the paths of a measurement's results begin with.
 
     """
     missing: list[tuple[Setting, Sequence[int]]] = []

@@ -1,1 +1,1 @@
-"""One file a kind of work: what it needs, what of it is missing, and the files that it owns."""
+"""One module per work: what it needs, which of its tasks are missing, and the files that it owns."""

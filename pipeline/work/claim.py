@@ -1,4 +1,4 @@
-"""Claim an output: sweep.json is the first file of a run, and evaluation.json that of another evaluation."""
+"""Claim an output by its first file: sweep.json for a run, evaluation.json for another measurement."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ Content = tuple[str, dict[str, Any]]
 
 
 class Writer:
-    """Writes to the output from where workers are."""
+    """Writes to the output from a worker's machine."""
 
     def __init__(self, device: str, arguments: Output) -> None:
         self.storage = arguments.open()
@@ -34,7 +34,7 @@ class Writer:
 
 
 class Claim(RunWork[Output, Content, None]):
-    """One worker writes the first file, so that a fleet is asked for only when one of it can write."""
+    """One worker writes the first file, so that more workers are requested only after one could write."""
 
     name = "first worker"
     on_gpu = True
@@ -46,7 +46,7 @@ class Claim(RunWork[Output, Content, None]):
         return Output.of(self.run)
 
     def tasks(self) -> list[Task[Content]]:
-        """Return the one file. It is written by each run anew: the grid may have grown."""
+        """Return the task of writing sweep.json, which each run does again, since the grid may have grown."""
         return [Task((SWEEP, self.run.to_json()), SWEEP, None, 0, 1)]
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
@@ -59,11 +59,11 @@ class Claim(RunWork[Output, Content, None]):
 
 
 def claim(run: Run, joined: Cluster | None = None) -> None:
-    """Write sweep.json; given a cluster, from one of its workers, as all that follows.
+    """Write sweep.json; given a cluster, from one of its workers, like all later files.
 
     Raises:
-        UserError: the output cannot be written, or what a worker writes there is not seen here.
-        PoolBrokenError: no worker came.
+        UserError: the output cannot be written, or a file that a worker writes is not visible here.
+        PoolBrokenError: no worker became ready.
 
     """
     try:
@@ -77,7 +77,7 @@ def claim(run: Run, joined: Cluster | None = None) -> None:
 
 
 def claim_evaluation(run: Run) -> None:
-    """Write evaluation.json.
+    """Write evaluation.json, the description of the run's measurement.
 
     Raises:
         UserError: the output cannot be written.
@@ -91,7 +91,7 @@ def claim_evaluation(run: Run) -> None:
 
 @contextlib.contextmanager
 def claimed(run: Run, request: Request) -> Iterator[Cluster]:
-    """Start or join a cluster, then claim the output: from a worker, where workers may be on other machines.
+    """Start or join a cluster, then claim the output, from a worker if workers may be on other machines.
 
     Raises:
         UserError, PoolBrokenError: see `cluster` and `claim`.

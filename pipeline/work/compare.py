@@ -1,4 +1,4 @@
-"""Compare: one setting of a run beside a baseline's."""
+"""Compare: each setting of a run with the same setting of a baseline."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,20 +22,20 @@ from pipeline.work.kind import Output
 
 @dataclass(frozen=True)
 class CompareArguments:
-    """What a `CompareWorker` is made of."""
+    """The arguments of a `CompareWorker`."""
 
     output: Output
     measurement: Measurement
     baseline: str
-    """URL."""
+    """URL of the baseline."""
     num_images: int
     shard_size: int
     identity: dict[str, Any]
-    """The run's."""
+    """The identity of the run's images."""
 
 
 class CompareWorker:
-    """Opens run and baseline."""
+    """Compares settings of a run with those of a baseline."""
 
     def __init__(self, device: str, arguments: CompareArguments) -> None:
         if device == "cpu":
@@ -54,7 +54,7 @@ class CompareWorker:
         shards = plan(setting, arguments.num_images, arguments.shard_size)
         parts, ours = read_setting(self.storage, arguments.measurement, shards)
         reference = read_reference(self.storage, paths.reference).features
-        assert reference is not None  # `write_baseline` takes no others
+        assert reference is not None  # `write_baseline` refuses references without features
         differing = []
         for shard, part, digest in zip(shards, parts, entry.digests, strict=True):
             if part.metadata["digest"] != digest:
@@ -76,7 +76,7 @@ class CompareWorker:
 
 
 class Compare(Work[CompareArguments, Setting, Comparison]):
-    """All settings of a run. Its results go to the driver, which writes a night's pages."""
+    """Compares all settings of a run. The results go to the driver, which writes a night's pages."""
 
     name = "comparing"
     on_gpu = True
@@ -87,12 +87,12 @@ class Compare(Work[CompareArguments, Setting, Comparison]):
 
     @property
     def arguments(self) -> CompareArguments:
-        """Of the run and the baseline."""
+        """The arguments for the run and the baseline."""
         run, config = self.run, self.run.config
         shape = config.num_images, config.shard_size
         return CompareArguments(Output.of(run), run.measurement, self.baseline.storage.url, *shape, run.identity)
 
     def tasks(self) -> list[Task[Setting]]:
-        """Return every setting."""
+        """Return one task per setting."""
         images = self.run.config.num_images
         return [Task(setting, setting.slug, None, images, images) for setting in self.run.settings]

@@ -1,4 +1,4 @@
-"""Complete a sweep or another evaluation of it: each work does what is missing, and a report is written."""
+"""Complete a sweep or another measurement of it: each work does its missing tasks, then a report is written."""
 
 import sys
 from dataclasses import replace
@@ -21,12 +21,12 @@ from pipeline.work.perform import perform
 
 
 def complete(run: Run, request: Request) -> None:
-    """Draw and measure what is missing of a sweep, write its report and print the tables.
+    """Draw and measure what is missing from a sweep, write its report and print the tables.
 
-    Where nothing is missing Ray is not started. result.json says what happens meanwhile.
+    If nothing is missing, Ray is not started. Meanwhile result.json has the state of the sweep.
 
     Raises:
-        IncompleteError: a shard or a setting failed for good; all others are done.
+        IncompleteError: all attempts at a task failed; all other tasks of its work are done.
 
     """
     grid = len(run.settings), len(run.settings) * run.config.num_images
@@ -42,10 +42,10 @@ def complete(run: Run, request: Request) -> None:
 
 
 def draw_and_measure(run: Run, joined: Cluster, result: Result | None = None) -> None:
-    """Do what is missing of a run's images and of its own measurement; `result` notes it.
+    """Draw and measure what is missing from a run; `result` records it.
 
     Raises:
-        IncompleteError: a shard or a setting failed for good; all others are done.
+        IncompleteError: all attempts at a task failed; all other tasks of its work are done.
 
     """
     perform(Draw(run), joined, result)
@@ -53,13 +53,13 @@ def draw_and_measure(run: Run, joined: Cluster, result: Result | None = None) ->
 
 
 def measure(run: Run, joined: Cluster, result: Result | None = None) -> None:
-    """Do what is missing of a run's measurement; see `draw_and_measure`."""
+    """Measure what is missing from a run; see `draw_and_measure`."""
     perform(Extract(run), joined, result)
     perform(Measure(run), joined, result)
 
 
 def print_plan(run: Run) -> None:
-    """Say what a sweep consists of and what of it is missing."""
+    """Print the settings of a sweep and how many of its shards are missing."""
     shards = run.shards()
     missing = pending(run.storage, "images", shards)
     lacking = dict.fromkeys(run.settings, 0)
@@ -79,17 +79,18 @@ def print_plan(run: Run) -> None:
 def measure_again(
     run: Run, request: Request, extractor: str | None, weights: str | None, reference: str | None
 ) -> None:
-    """Measure the images of a finished sweep in other features or against another reference; print the tables.
+    """Measure the images of a finished sweep with another extractor or reference; print the tables.
 
     Args:
         run: the sweep.
-        request: of a cluster.
-        extractor: None for the sweep's own.
-        weights: of the extractor; None for the sweep's own where the extractor is.
-        reference: None for the sweep's own.
+        request: what to request of a cluster.
+        extractor: name of the extractor; None for the sweep's own.
+        weights: the extractor's weights; None for the sweep's if the extractor is the sweep's, else its default.
+        reference: the reference; None for the sweep's own.
 
     Raises:
-        UserError: images are missing, or it cannot be done.
+        UserError: images are missing, the extractor or reference cannot be used, or the output cannot be written.
+        IncompleteError: all attempts at a task failed; all other tasks of its work are done.
 
     """
     if missing := pending(run.storage, "images", run.shards()):

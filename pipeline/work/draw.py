@@ -1,4 +1,4 @@
-"""Draw: one shard of a setting becomes one file of images."""
+"""Draw: each shard of a setting becomes one file of images."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from pipeline.work.kind import Claims, File, Output, RunWork
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a finished shard reports to the driver."""
+    """What a worker reports of a finished shard to the driver."""
 
     rows: int
     seconds: float
@@ -36,28 +36,28 @@ class Drawn:
 
 @dataclass(frozen=True)
 class DrawArguments:
-    """What a `DrawWorker` is made of."""
+    """The arguments of a `DrawWorker`."""
 
     output: Output
     identity: dict[str, Any]
-    """The run's."""
+    """The identity of the run's images."""
     model: str
-    """See `model_folder`. It must be the identity's on every node."""
+    """The model, as for `model_folder`. On every node it must have the digest that the identity has."""
     precision: Precision
     seed: int
-    """The run's."""
+    """The seed of the run."""
     batch_size: int
-    """Images a network call."""
+    """Images per network call."""
 
 
 class DrawWorker:
-    """Holds the network. On a CPU it is one thread: a sum's order, so its last bit, depends on how many share it."""
+    """Draws shards. On a CPU it uses one thread, since the last bit of a sum depends on the number of threads."""
 
     def __init__(self, device: str, arguments: DrawArguments) -> None:
         """Load the model.
 
         Raises:
-            ValueError: the model here is another one, or the device has no such precision.
+            ValueError: the model on this node is another one, or the device does not have the precision.
 
         """
         if device == "cpu":
@@ -76,10 +76,10 @@ class DrawWorker:
         self.storage = arguments.output.open()
 
     def do(self, shard: Shard) -> Drawn:
-        """Draw the images of a shard and commit its file."""
+        """Draw the images of a shard and commit its file. Raises ValueError, see `draw_batch`."""
         start = time.perf_counter()
         size = self.arguments.batch_size
-        # Every batch is full, the last one by seeds past the end: kernels choose their sums by batch size.
+        # Seeds past the end fill the last batch: kernels choose their order of summation by batch size.
         batches = [
             self.draw_batch(shard.setting, torch.arange(first, first + size, device=self.device))
             for first in range(shard.first, shard.end, size)
@@ -93,10 +93,10 @@ class DrawWorker:
 
     @torch.inference_mode()
     def draw_batch(self, setting: Setting, seeds: torch.Tensor) -> Pixels:
-        """Return the images with the given seeds: uint8, (N, H, W, C).
+        """Return the images with the given seeds, int64, (N,): uint8, (N, H, W, C).
 
         Raises:
-            ValueError: an image is not finite. As uint8 it would look like any other.
+            ValueError: an image is not finite, which its uint8 pixels would not show.
 
         """
 
@@ -117,7 +117,7 @@ class DrawWorker:
 
 
 class Draw(RunWork[DrawArguments, Shard, Drawn]):
-    """The images of a run."""
+    """Draws the images of a run."""
 
     name = "drawing"
     on_gpu = True
@@ -125,13 +125,13 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
 
     @property
     def arguments(self) -> DrawArguments:
-        """Of the run's model and noise."""
+        """The arguments for the run's model and noise."""
         config = self.run.config
         of_config = config.model, config.dtype, config.seed, config.batch_size
         return DrawArguments(Output.of(self.run), self.run.identity, *of_config)
 
     def tasks(self) -> Tasks[Shard]:
-        """Return the shards that have no image file."""
+        """Return one task per shard without an image file."""
         return Tasks(
             pending(self.run.storage, "images", self.run.shards()),
             lambda shard: Task(shard, shard.full_name, shard.setting.slug, shard.rows, shard.cost),
@@ -145,7 +145,7 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
 
 
 def tau_of(setting: Setting, schedule: Schedule) -> list[float]:
-    """Return the ascending timesteps that the network sees, whole ones as integers."""
+    """Return the ascending timesteps that the network gets; whole ones are integers."""
     return [int(node.t) if node.t.is_integer() else node.t for node in reversed(setting.grid(schedule)[:-1])]
 
 

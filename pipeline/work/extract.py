@@ -1,4 +1,4 @@
-"""Extract: an image file becomes a feature file, and the reference becomes features once an output."""
+"""Extract: each image file becomes a feature file; the reference is extracted once per measurement."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,18 +28,18 @@ Source = Shard | str
 
 @dataclass(frozen=True)
 class ExtractArguments:
-    """What an `ExtractWorker` is made of."""
+    """The arguments of an `ExtractWorker`."""
 
     output: Output
     measurement: Measurement
     batch_size: int
-    """Images a call of the extractor."""
+    """Images per call of the extractor."""
     identity: dict[str, Any]
-    """The run's."""
+    """The identity of the run's images."""
 
 
 class ExtractWorker:
-    """Holds the feature extractor."""
+    """Extracts the features of image files and of the reference."""
 
     def __init__(self, device: str, arguments: ExtractArguments) -> None:
         """Load the extractor."""
@@ -68,7 +68,7 @@ class ExtractWorker:
 
 
 class Extract(RunWork[ExtractArguments, Source, int]):
-    """The features of a run in one measurement."""
+    """Extracts the features of a run for one measurement."""
 
     name = "features"
     on_gpu = True
@@ -76,12 +76,12 @@ class Extract(RunWork[ExtractArguments, Source, int]):
 
     @property
     def arguments(self) -> ExtractArguments:
-        """Of the run and its measurement."""
+        """The arguments for the run and its measurement."""
         run = self.run
         return ExtractArguments(Output.of(run), run.measurement, run.config.batch_size, run.identity)
 
     def tasks(self) -> Tasks[Source]:
-        """Return the shards that have no feature file, and the reference where it is not there."""
+        """Return one task per shard without a feature file, and one for the reference if it is missing."""
         run = self.run
         prefix, reference = run.measurement.prefix, run.paths.reference
         missing: list[Source] = [*pending(run.storage, "features", run.shards(), prefix)]
@@ -99,7 +99,7 @@ class Extract(RunWork[ExtractArguments, Source, int]):
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
         """Return the feature files and the reference.
 
-        Another evaluation than the sweep's need not know settings that came later: their features may be missing.
+        A measurement other than the sweep's own may lack settings that were added later, so these are not needed.
         """
         run, prefix = self.run, self.run.measurement.prefix
         yield File(run.paths.reference, partial(_check_reference, run.paths.reference))

@@ -1,4 +1,4 @@
-"""What the works of a run share: they are made from it, and they own files of its output, which `verify` checks."""
+"""The base of the works of a run. They are made from a run and own files of its output, which `verify` checks."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 
 Claims = dict[str, str]
-"""Path → digest: what a file says of the content of files, itself among them."""
+"""Path → digest that a file gives for the content of that path, which may be its own."""
 
 
 @dataclass(frozen=True)
@@ -21,29 +21,29 @@ class File:
 
     path: str
     read: Callable[[Storage], Claims]
-    """Checks the file and returns what it says of the files that it was made from. Raises DamagedFileError."""
+    """Checks the file and returns its claims on the files that it was made from. Raises DamagedFileError."""
     made_from: tuple[str, ...] = ()
-    """Paths: where one of them is bad or missing, this file is set aside with it."""
+    """Paths of its sources: if one of them is bad or missing, this file is set aside too."""
     needed: bool = True
-    """Whether a finished output has it."""
+    """Whether a finished output must have it."""
     shard: Shard | None = None
-    """Whose images it holds."""
+    """The shard whose images it holds; None for other files."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where a worker reads and writes."""
+    """The output that a worker reads and writes."""
 
     url: str
     storage_options: dict[str, Any] | None = field(repr=False)
 
     @classmethod
     def of(cls, run: Run) -> "Output":
-        """Return that of a run."""
+        """Return the output of a run."""
         return cls(run.config.out, run.storage_options)
 
     def open(self) -> Storage:
-        """Open it, in the process that uses it."""
+        """Open the output, in the process that uses it."""
         return Storage(self.url, self.storage_options)
 
 
@@ -58,13 +58,13 @@ class RunWork(Work[Arguments, Item, Result]):
         """Return the files that this work owns in a finished output.
 
         Args:
-            settings: that have files in the output: those of the grid first, then those of earlier grids.
-            found: path → size of all files that are there.
+            settings: settings with files in the output: those of the grid first, then those of earlier grids.
+            found: path → size in bytes of all files in the output.
 
         """
 
 
 def sealed_json(path: str, storage: Storage) -> Claims:
-    """Check a file that `Storage.write_json` wrote. It says nothing of others."""
+    """Check a file that `Storage.write_json` wrote; it makes no claims. Raises DamagedFileError."""
     storage.read_json(path)
     return {}

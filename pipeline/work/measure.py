@@ -1,4 +1,4 @@
-"""Measure: the features of a setting become its row of metrics.json, and its images are closed by a manifest."""
+"""Measure: the features of a setting become its row of metrics.json, and a manifest marks its images complete."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,22 +21,23 @@ from pipeline.sweep.shards import plan
 from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
 
 Row = dict[str, Any]
+"""A setting's row of metrics.json."""
 
 
 @dataclass(frozen=True)
 class MeasureArguments:
-    """What a `MeasureWorker` is made of."""
+    """The arguments of a `MeasureWorker`."""
 
     output: Output
     measurement: Measurement
     num_images: int
     shard_size: int
     identity: dict[str, Any]
-    """The run's."""
+    """The identity of the run's images."""
 
 
 class MeasureWorker:
-    """Computes metrics, on the CPU."""
+    """Computes metrics on the CPU."""
 
     def __init__(self, device: str, arguments: MeasureArguments) -> None:
         torch.set_num_threads(1)
@@ -46,11 +47,11 @@ class MeasureWorker:
 
     @cached_property
     def reference(self) -> Reference:
-        """What was extracted of it."""
+        """The reference as it was extracted."""
         return read_reference(self.storage, self.paths.reference)
 
     def do(self, setting: Setting) -> Row:
-        """Compute a setting's row, write it beside the features, and close the setting's images.
+        """Compute a setting's row, write it beside the features, and write the manifest of the setting's images.
 
         Raises:
             DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
@@ -82,7 +83,7 @@ class MeasureWorker:
 
 
 class Measure(RunWork[MeasureArguments, Setting, Row]):
-    """The metrics of a run in one measurement."""
+    """Computes the metrics of a run for one measurement."""
 
     name = "metrics"
     on_gpu = False
@@ -90,17 +91,17 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
 
     @property
     def arguments(self) -> MeasureArguments:
-        """Of the run and its measurement."""
+        """The arguments for the run and its measurement."""
         run, config = self.run, self.run.config
         return MeasureArguments(Output.of(run), run.measurement, config.num_images, config.shard_size, run.identity)
 
     def tasks(self) -> list[Task[Setting]]:
-        """Return the settings that have no row. None is followed by itself: it has one task."""
+        """Return one task per setting without a row. They have no group, since a setting has only one task."""
         measured, images = self.run.metrics(), self.run.config.num_images
         return [Task(s, s.slug, None, images, images) for s in self.run.settings if s not in measured]
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
-        """Return rows, metrics.json, and the manifests, which are the images' and the sweep's own measurement makes."""
+        """Return the rows, metrics.json and, for the sweep's own measurement, the manifests of the images."""
         run, prefix = self.run, self.run.measurement.prefix
         shape = run.config.num_images, run.config.shard_size
         for setting in settings:
@@ -112,7 +113,7 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
                 fingerprint = setting.fingerprint(run.identity)
                 yield File(closing, partial(_check_manifest, closing, images, fingerprint), images)
             row = run.paths.row(setting.slug)
-            # row and manifest are made at once
+            # `MeasureWorker.do` writes row and manifest together
             made_from = (*features, run.paths.reference, *([] if prefix else [closing]))
             yield File(row, partial(sealed_json, row), made_from, not prefix or row in found)
         measured = [setting.slug for setting in settings if run.paths.row(setting.slug) in found]
@@ -130,7 +131,7 @@ def _check_manifest(path: str, images: Sequence[str], fingerprint: str, storage:
 
 
 def _check_metrics(run: Run, measured: Sequence[str], storage: Storage) -> Claims:
-    """Check metrics.json: the sweep's own holds the grid's rows in order; the grid may have changed since another's."""
+    """Check metrics.json. The sweep's own has the rows of the grid in order; another one may be of an earlier grid."""
     grid = [setting.slug for setting in run.settings]
 
     def parse(data: bytes) -> Claims:

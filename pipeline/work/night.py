@@ -1,4 +1,4 @@
-"""A night: the baseline's grid drawn anew, compared with it, judged, and written down."""
+"""A night: the baseline's grid is drawn again, compared with the baseline, judged, and the answer written."""
 
 import contextlib
 import time
@@ -34,7 +34,7 @@ from pipeline.work.perform import perform
 
 @dataclass(frozen=True)
 class Night:
-    """A night that can be held: baseline and run fit each other."""
+    """A night that is ready to be held: its baseline and its run."""
 
     home: Storage
     """The folder of all nights."""
@@ -43,20 +43,21 @@ class Night:
     run: Run
     date: datetime
     since: float = field(default_factory=time.monotonic)
+    """The monotonic time of its start."""
 
 
 def open_night(out: str, baseline: str, config: str | None, model: str | None, options: dict[str, Any] | None) -> Night:
-    """Return tonight, in a folder of its own: pixels of other code must not be found there and believed.
+    """Return tonight's night, in a new folder, so that no pixels of other code are reused.
 
     Args:
         out: folder or URL of all nights.
         baseline: URL, or the embedded one's name.
         config: path or URL of a sweep.json, in place of the baseline's config.
         model: another model than the baseline's.
-        options: fsspec's, for both.
+        options: fsspec's options for nights and baseline.
 
     Raises:
-        UserError: run or baseline cannot be had, or do not fit each other.
+        UserError: the run or the baseline cannot be opened, or `out` is a sweep's output.
 
     """
     opened = open_baseline(baseline, options)
@@ -70,16 +71,16 @@ def open_night(out: str, baseline: str, config: str | None, model: str | None, o
         wanted = opened.config.model_copy(update=changed)
     else:
         wanted = make_config(None, local_path("--config", config), changed)
-    # in batches of the baseline's size, whatever the number of images
+    # not capped: batches have the baseline's size for any number of images
     return Night(home, name, opened, open_run(wanted, options, cap_batch=False), date)
 
 
 def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night, str]:
-    """Draw, compare and judge; return the answer and the paths of its pages.
+    """Draw, compare, judge and write the pages; return the answer and a line with the paths of its pages.
 
     Raises:
-        UserError: the extractor or the reference has changed under the same name.
-        RunFailedError: the run is not complete, or the pages cannot be written, so there is no answer to keep.
+        UserError: run and baseline do not fit, or the extractor or the reference has changed under the same name.
+        RunFailedError: the run is not complete, or the pages cannot be written, so there is no answer.
 
     """
     run, home, name = night.run, night.home, night.name
@@ -87,7 +88,7 @@ def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night,
     try:
         comparisons = _draw_and_compare(night, request)
     except RunFailedError as error:
-        if not isinstance(error, StorageError):  # else the store is what failed, and its patience is spent
+        if not isinstance(error, StorageError):  # a failed store was already retried
             with contextlib.suppress(OSError, StorageError):
                 home.write("summary.md", summary.incomplete_markdown(name, str(error)).encode())
                 home.write("junit.xml", summary.incomplete_junit([s.slug for s in run.settings], str(error)))
@@ -110,7 +111,7 @@ def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night,
 
 
 def changes(baseline: Baseline, run: Run, comparisons: list[Comparison]) -> list[str]:
-    """Say in words what is not as it was for the baseline. Pixels are expected to be equal where nothing is."""
+    """Return lines on what differs from when the baseline was written. If nothing does, pixels should be equal."""
     here = versions(run.settings)
     texts = [
         f"{name} {str(baseline.identity[name])[:12]} in the baseline, {str(run.identity[name])[:12]} tonight"
@@ -129,10 +130,10 @@ def changes(baseline: Baseline, run: Run, comparisons: list[Comparison]) -> list
 
 
 def update_baseline(url: str, out: str, options: dict[str, Any] | None) -> str:
-    """Write a baseline from a finished run; return what was written in words.
+    """Write a baseline from a finished run; return a line that says what was written.
 
     Raises:
-        UserError: the run or the baseline's folder is not what it should be.
+        UserError: `out` is not the output of one run, or the baseline cannot be written to `url`.
         RunFailedError: the run is not finished.
 
     """

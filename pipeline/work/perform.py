@@ -1,4 +1,4 @@
-"""Do what is missing of a work, with progress; note what it does and costs."""
+"""Do the missing tasks of a work, show progress, and record what is done and what it costs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from pipeline.sweep.result import Result as RunResult
 
 
 class IncompleteError(RunFailedError):
-    """Tasks failed for good; the text names each with its last error."""
+    """All attempts at some tasks failed; the message names each task with its last error."""
 
     def __init__(self, failures: list[Failure]) -> None:
         self.failures = {failure.task.name: failure.error for failure in failures}
@@ -28,13 +28,13 @@ def perform(
     """Do the missing tasks of a work.
 
     Args:
-        work: what to do.
-        cluster: who does it.
-        result: notes what is done and what it costs, where given.
+        work: the work to do.
+        cluster: the cluster that does it.
+        result: records what is done and what it costs, if given.
         on_done: called with each item and what its worker returned.
 
     Raises:
-        IncompleteError: a task failed for good; all others are done.
+        IncompleteError: all attempts at a task failed; all other tasks are done.
 
     """
     tasks = work.tasks()

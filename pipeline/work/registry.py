@@ -1,4 +1,4 @@
-"""The works whose files lie in an output, in the order of their making. A new one is a file here and its entry."""
+"""The works that own files of an output, in the order in which they run. A new work needs a file and an entry here."""
 
 from typing import Any
 

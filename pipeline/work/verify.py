@@ -1,4 +1,4 @@
-"""Verify: a whole output against what its works own, every bad, missing or surplus file by name; and bad ones aside."""
+"""Verify: compare an output with the files that its works own; name and set aside bad, missing and surplus ones."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from pipeline.work.registry import WORKS
 
 @dataclass(frozen=True)
 class Problem:
-    """One file that is not as the plan has it."""
+    """One file that is not as planned."""
 
     path: str
     kind: str
@@ -36,7 +36,7 @@ class VerifyWorker:
         self.storage = arguments.open()
 
     def do(self, file: File) -> Claims | str:
-        """Return what a file says of others, or what is wrong with it."""
+        """Return the claims of a file, or what is wrong with it."""
         try:
             return file.read(self.storage)
         except DamagedFileError as error:
@@ -44,16 +44,16 @@ class VerifyWorker:
 
 
 class Inventory:
-    """The files of an output as one listing shows them, beside those that its works own."""
+    """The files in an output, by one listing, and the files that its works own."""
 
     def __init__(self, run: Run) -> None:
         """List the output.
 
-        Settings of an earlier, other grid of the same run count as planned: their manifests name them. So do the
-        folders of other evaluations.
+        Settings of an earlier grid of the same run count as planned if they have a manifest. So do the folders of
+        other measurements.
 
         Raises:
-            UserError: a setting is of a sampler that this release does not have.
+            UserError: this release does not know the sampler, an option or the grid of a setting.
 
         """
         self.run = run
@@ -65,12 +65,12 @@ class Inventory:
 
     @cached_property
     def files(self) -> dict[str, File]:
-        """Path → file of all that a finished output has."""
+        """Path → file of all files that the works own."""
         owned = (kind(run).files(self.settings, self.found) for run in self.runs for kind in WORKS.values())
         return {file.path: file for file in itertools.chain.from_iterable(owned)}
 
     def unread_problems(self) -> list[Problem]:
-        """Return what the listing alone shows: missing and surplus files."""
+        """Return the problems that the listing shows: missing and surplus files."""
         url = self.run.storage.url
         missing = [
             Problem(path, "missing", f"{url}/{path} is {'empty' if path in self.found else 'missing'}")
@@ -86,10 +86,10 @@ class Inventory:
         return missing + surplus
 
     def read_problems(self, said: Mapping[str, Claims | str]) -> list[Problem]:
-        """Return what reading has shown.
+        """Return the problems that reading has shown: bad files.
 
         Args:
-            said: path → what `VerifyWorker` returned of that file.
+            said: path → what `VerifyWorker` returned for that file.
 
         """
         url = self.run.storage.url
@@ -102,7 +102,7 @@ class Inventory:
         return [Problem(path, "bad", text) for path, text in sorted(bad.items())]
 
     def made_from(self, problems: list[Problem]) -> set[str]:
-        """Return the paths of bad and surplus files, and of all that was made from bad or missing ones."""
+        """Return the paths of bad and surplus files, and of all files made from bad or missing ones."""
         paths = {problem.path for problem in problems}
         followed: set[str] = set()
         while paths != followed:
@@ -114,7 +114,7 @@ class Inventory:
         found = []
         for path in self.found:
             if path.startswith(f"{EVALUATIONS}/") and path.endswith(f"/{EVALUATION}"):
-                # where it is damaged, all of its folder is surplus
+                # if it is damaged, its whole folder is surplus
                 with contextlib.suppress(DamagedFileError):
                     found.append(Measurement.load(self.run.storage.read_json(path)))
         return found
@@ -137,7 +137,7 @@ class Inventory:
 
 
 class Verify(Work[Output, File, Claims | str]):
-    """Every file of an output that is there."""
+    """Checks every file of an output that is there."""
 
     name = "verifying"
     on_gpu = False
@@ -152,7 +152,7 @@ class Verify(Work[Output, File, Claims | str]):
         return Output.of(self.inventory.run)
 
     def tasks(self) -> Tasks[File]:
-        """Return the files that are there and not empty."""
+        """Return one task per file that is there and not empty."""
         found = self.inventory.found
 
         def task(file: File) -> Task[File]:
@@ -171,9 +171,9 @@ def verify(inventory: Inventory, cluster: Cluster) -> list[Problem]:
 
 
 def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
-    """Move bad and surplus files, and what was made from bad or missing ones, under `_set-aside/`; return the paths.
+    """Move bad and surplus files, and files made from bad or missing ones, under `_set-aside/`; return their paths.
 
-    Nothing is deleted: what was set aside before keeps its name, and the next one of that name gets a number.
+    Nothing is deleted: if an earlier file has the same name there, the new one gets a number.
     """
     prefix = f"{SET_ASIDE}/"
     paths = sorted(inventory.made_from(problems))

@@ -1,4 +1,4 @@
-"""The samplers by name, and what a user's text means. A new one is a file here and its entry below."""
+"""The samplers by name, and the parsing of a user's text. A new sampler needs a file here and an entry below."""
 
 import dataclasses
 import difflib
@@ -34,10 +34,10 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
 
 def make(name: str, options: dict[str, Any]) -> Sampler:
-    """Return a sampler. Options that are left out have their defaults; those that it does not know are passed over.
+    """Return a sampler. Missing options take their defaults; options that the sampler does not have are ignored.
 
     Raises:
-        ValueError: there is no such sampler, or an option cannot have that value.
+        ValueError: there is no such sampler, or an option has an invalid value.
 
     """
     if name not in SAMPLERS:

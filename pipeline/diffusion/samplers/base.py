@@ -1,4 +1,4 @@
-"""What every sampler is: options, a name and a version, a grid within a budget of network calls, and a walk over it."""
+"""The base of all samplers: options, name, version, a grid within a budget of network calls, and a walk over it."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -10,19 +10,19 @@ from torch import Tensor
 from pipeline.diffusion.schedule import Grid, Node, Schedule, make_tau
 
 EpsModel = Callable[[Tensor, float], Tensor]
-"""eps_model(x_t, t): the network's prediction of the noise in x_t, of x_t's shape and dtype; t is 0-based."""
+"""eps_model(x_t, t): the network's prediction of the noise in x_t, in x_t's shape and dtype; t is 0-based."""
 Predict = Callable[[Tensor, Node], tuple[Tensor, Tensor]]
-"""predict(x_t, node): (eps, pred_x0), both of x_t's shape. One network call. The two fit x_t together by eq. 4."""
+"""predict(x_t, node): (eps, pred_x0), both of x_t's shape, by one network call. They fit x_t by eq. 4."""
 Noise = Callable[[Node], Tensor]
-"""noise(node): standard normal noise of x_T's shape, for the step that leaves a node."""
+"""noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""
 
 
 def predictor(eps_model: EpsModel, clip: bool) -> Predict:
-    """Return what a sampler calls.
+    """Return the function that a sampler calls to predict eps and pred_x0.
 
     Args:
         eps_model: the network.
-        clip: clamp pred_x0 to [-1, 1] and derive eps from it anew, which makes DDIM's step DDPM's posterior mean.
+        clip: whether to clamp pred_x0 to [-1, 1] and recompute eps, so that DDIM's step has DDPM's posterior mean.
 
     """
 
@@ -39,51 +39,51 @@ def predictor(eps_model: EpsModel, clip: bool) -> Predict:
 
 @dataclasses.dataclass(frozen=True)
 class Sampler(ABC):
-    """An algorithm with its options, which are the fields of its dataclass."""
+    """A sampling algorithm. Its options are the fields of its dataclass."""
 
     name: ClassVar[str]
-    """As the user types it."""
+    """The name that the user types."""
     title: ClassVar[str]
-    """As a reader knows it."""
+    """The name that readers know."""
     version: ClassVar[int] = 1
-    """Raised whenever the arithmetic changes: images of two versions are never taken for each other."""
+    """A number that must grow whenever the arithmetic changes, so that images of two versions are never mixed."""
     spacing: ClassVar[str] = "linear"
-    """Which times it walks where the user does not say."""
+    """The spacing that is used if the user gives none."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options as plain values."""
+        """The options as plain values."""
         return dataclasses.asdict(self)
 
     @property
     def options_label(self) -> str:
-        """Its options for a reader: "order = 3"; empty where it has none."""
+        """The options for a reader, such as "order = 3"; empty if there are none."""
         return ", ".join(f"{name} = {value}" for name, value in self.options.items())
 
     @property
     def label(self) -> str:
-        """What a table calls it among others."""
+        """The title and the options, for tables with several samplers."""
         return " ".join(filter(None, [self.title, self.options_label]))
 
     @property
     def slug(self) -> str:
-        """Its options in the names of folders: "order3"; empty where it has none."""
+        """The options in names of folders, such as "order3"; empty if there are none."""
         return "-".join(f"{name}{value}" for name, value in self.options.items())
 
     @property
     def clips(self) -> bool:
-        """Whether its authors clip pred_x0."""
+        """Whether the authors of the algorithm clip pred_x0."""
         return False
 
     def nfe(self, steps: int) -> int:
-        """Return the network calls that a grid of so many steps takes."""
+        """Return the number of network calls for a grid of `steps` steps."""
         return steps
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
-        """Return the largest grid whose network calls are within a budget. Times that repeat are walked once.
+        """Return the largest grid whose network calls are within a budget. Repeated times are visited once.
 
         Raises:
-            ValueError: the spacing does not fit the schedule, or the budget does not pay for one step.
+            ValueError: the spacing does not fit the schedule, or the budget is too small for one step.
 
         """
         for steps in range(min(budget, schedule.num_train_timesteps), 0, -1):
@@ -94,18 +94,18 @@ class Sampler(ABC):
 
     @abstractmethod
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x_prev, pred_x0) after each step; the last x_prev is the image, about in [-1, 1].
+        """Yield (x_prev, pred_x0) after each step; the last x_prev has the images, approximately in [-1, 1].
 
         Args:
-            predict: the network, called `nfe` times in all.
-            x_T: standard normal noise, shape (N, C, H, W); its dtype is that of the update.
-            grid: where to walk, from noise to data.
-            noise: asked where a step injects some.
+            predict: result of `predictor`, called `nfe` times in all.
+            x_T: standard normal noise, shape (N, C, H, W); the update is computed in its dtype.
+            grid: the nodes to visit, from noise to data.
+            noise: called for each step that injects noise.
 
         """
 
     def sample(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Return the images that `trajectory` ends with."""
+        """Return the images, which are the last x_prev of `trajectory`, in x_T's shape."""
         x_t = x_T
         for x_t, _ in self.trajectory(predict, x_T, grid, noise):  # noqa: B007
             pass

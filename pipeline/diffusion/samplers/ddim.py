@@ -1,4 +1,4 @@
-"""DDIM (Song, Meng, Ermon, ICLR 2021): the step of eq. 12, walked down to sample and up to encode."""
+"""DDIM (Song, Meng, Ermon, ICLR 2021): the step of eq. 12, applied downward to sample and upward to encode."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ def _eta(value: Any) -> Any:
         number = -1.0
     if not 0 <= number <= 1:
         raise ValueError("must be a number from 0 to 1, or hat")
-    return number + 0.0  # -0 is 0
+    return number + 0.0  # turns -0.0 into 0.0
 
 
 Eta = Annotated[float | Literal["hat"], BeforeValidator(_eta)]
@@ -30,7 +30,7 @@ Eta = Annotated[float | Literal["hat"], BeforeValidator(_eta)]
 
 @dataclass(frozen=True)
 class DDIM(Sampler):
-    """DDIM, DDPM, and all between."""
+    """DDIM, DDPM and everything between them."""
 
     name = "ddim"
     title = "DDIM"
@@ -40,30 +40,30 @@ class DDIM(Sampler):
 
     @property
     def options_label(self) -> str:
-        """Say eta as the paper's table does."""
+        """The value of eta as the paper's table shows it."""
         if isinstance(self.eta, str):
             return "σ̂"
         return f"η = {self.eta:.1f}" if round(self.eta, 1) == self.eta else f"η = {self.eta!r}"
 
     @property
     def slug(self) -> str:
-        """Say eta in few characters: eta0, eta0.2, etahat."""
+        """The value of eta in few characters: eta0, eta0.2, etahat."""
         return "eta" + str(self.eta).removesuffix(".0")
 
     @property
     def clips(self) -> bool:
-        """The authors' code clips for the larger variance alone."""
+        """Whether eta is "hat": the authors' code clips only for the larger variance."""
         return self.eta == "hat"
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
-        """Return the paper's tau, whose length is the number of network calls.
+        """Return the nodes of the paper's tau, whose length is the number of network calls.
 
-        The published numbers come from grids that take more calls than S, or repeat a timestep: see `make_tau`.
+        The published numbers come from grids that take more calls than S or repeat a timestep: see `make_tau`.
         """
         return schedule.nodes(make_tau(spacing, budget, schedule.num_train_timesteps))
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
-        """Walk the grid by `step`; see `Sampler.trajectory`."""
+        """Apply `step` along the grid; see `Sampler.trajectory`."""
         x_t = x_T
         for node, prev in itertools.pairwise(grid):
             eps, pred_x0 = predict(x_t, node)
@@ -71,7 +71,7 @@ class DDIM(Sampler):
             yield x_t, pred_x0
 
     def step(self, eps: Tensor, pred_x0: Tensor, node: Node, prev: Node, noise: Callable[[], Tensor]) -> Tensor:
-        """Return x_prev, eq. 12. `noise` is called only where some is injected."""
+        """Return x_prev by eq. 12. `noise` is called only if the step injects noise."""
         alpha_prev = prev.alpha_cumprod
         sigma_t, sigma_noise = self.sigmas(node.alpha_cumprod, alpha_prev)
         x_prev = math.sqrt(alpha_prev) * pred_x0 + math.sqrt(1 - alpha_prev - sigma_t**2) * eps
@@ -80,8 +80,8 @@ class DDIM(Sampler):
     def sigmas(self, alpha_t: float, alpha_prev: float) -> tuple[float, float]:
         """Return (sigma of the eps coefficient, sigma of the injected noise), eq. 16, from two alphas_cumprod.
 
-        They differ only for eta = "hat", DDPM's larger variance: its noise is √(1 - α_t/α_prev), masked at the last
-        step, while the coefficient of eps stays that of eta = 1.
+        They differ only for eta = "hat", DDPM's larger variance: the injected noise has √(1 - α_t/α_prev), and 0 at the
+        last step, while the coefficient of eps is that of eta = 1.
         """
         ratio = math.sqrt(1 - alpha_t / alpha_prev)
         sigma_t = (1.0 if self.eta == "hat" else self.eta) * math.sqrt((1 - alpha_prev) / (1 - alpha_t)) * ratio
@@ -89,9 +89,10 @@ class DDIM(Sampler):
 
 
 def encode(predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
-    """Return the x_T that eta = 0 decodes to x_0: eq. 14's ODE by Euler's method, upward along the same grid.
+    """Return the x_T that eta = 0 decodes to x_0, by Euler's method for the ODE of eq. 14, upward along the same grid.
 
-    The network sees the timestep that a step leaves; leaving time 0, which it does not know, it sees t = 0.
+    The network gets the timestep at which a step starts. For the step from time 0, which it was not trained on, it
+    gets t = 0.
     """
     x_t = x_0
     for node, following in itertools.pairwise(reversed(grid)):
