@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar, overload
 
 Arguments = TypeVar("Arguments")
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 Taken = TypeVar("Taken", contravariant=True)
 Given = TypeVar("Given", covariant=True)
 
@@ -56,7 +56,7 @@ class Worker(Protocol[Taken, Given]):
         """Do one task and return its result. An exception is a failed attempt."""
 
 
-class Work(ABC, Generic[Arguments, Item, Result]):
+class Work(ABC, Generic[Arguments, Item, Outcome]):
     """A kind of work: its workers, their arguments, and the tasks that are still missing."""
 
     name: ClassVar[str]
@@ -64,7 +64,7 @@ class Work(ABC, Generic[Arguments, Item, Result]):
     on_gpu: ClassVar[bool]
     """Whether its workers take GPUs if there are any; other works leave them free."""
 
-    worker: Callable[[str, Arguments], Worker[Item, Result]]
+    worker: Callable[[str, Arguments], Worker[Item, Outcome]]
     """The class of the workers, which takes a device, "cpu" or "cuda", and the arguments."""
 
     @property

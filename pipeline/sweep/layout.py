@@ -31,7 +31,7 @@ def manifest(slug: str) -> str:
 
 
 @dataclass(frozen=True)
-class Results:
+class Paths:
     """The paths of one measurement's results, below the output."""
 
     prefix: str = ""

@@ -17,7 +17,7 @@ from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting, settings
 from pipeline.sweep.images import read_footer
-from pipeline.sweep.layout import SWEEP, TOP, Results
+from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
 from pipeline.sweep.model import model_folder
 from pipeline.sweep.result import Result
@@ -46,9 +46,9 @@ class Run:
         return Storage(self.config.out, self.storage_options)
 
     @property
-    def paths(self) -> Results:
+    def paths(self) -> Paths:
         """The paths of the measurement's results in the output."""
-        return Results(self.measurement.prefix)
+        return Paths(self.measurement.prefix)
 
     @cached_property
     def schedule(self) -> Schedule:

@@ -13,7 +13,7 @@ from pipeline.regression.comparison import Comparison, estimate
 from pipeline.regression.statistics import fid_statistic
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
-from pipeline.sweep.layout import Results
+from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
@@ -48,7 +48,7 @@ class CompareWorker:
     def do(self, setting: Setting) -> Comparison:
         """Compare one setting. Raises DamagedFileError."""
         arguments = self.arguments
-        paths = Results(arguments.measurement.prefix)
+        paths = Paths(arguments.measurement.prefix)
         entry = self.baseline.entries[setting.slug]
         theirs, images = read_entry(self.baseline.storage, entry)
         shards = plan(setting, arguments.num_images, arguments.shard_size)

@@ -13,7 +13,7 @@ from pipeline.cluster.device import device_name
 from pipeline.cluster.task import Task, Tasks
 from pipeline.diffusion import noise
 from pipeline.diffusion.checkpoint import read_checkpoint
-from pipeline.diffusion.network import Precision, UNet
+from pipeline.diffusion.network import Precision, UNet, set_tf32
 from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.schedule import Node, Schedule
@@ -77,6 +77,7 @@ class DrawWorker:
 
     def do(self, shard: Shard) -> Drawn:
         """Draw the images of a shard and commit its file. Raises ValueError, see `draw_batch`."""
+        set_tf32(self.arguments.precision == "tf32")  # another work of this process has its own
         start = time.perf_counter()
         size = self.arguments.batch_size
         # Seeds past the end fill the last batch: kernels choose their order of summation by batch size.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.cluster.task import Task, Tasks
+from pipeline.diffusion.network import set_tf32
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import extract, write_features
 from pipeline.evaluation.measurement import Measurement
@@ -16,7 +17,7 @@ from pipeline.evaluation.reference import make_reference, read_reference, write_
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
-from pipeline.sweep.layout import Results
+from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import read_planned
 from pipeline.sweep.shards import Shard, pending, plan_all
 from pipeline.work.kind import Claims, File, Output, RunWork
@@ -52,11 +53,12 @@ class ExtractWorker:
 
     def do(self, source: Source) -> int:
         """Write the features of an image file or of the reference; return the number of rows."""
+        set_tf32(False)  # another work of this process has its own
         measurement, size = self.arguments.measurement, self.arguments.batch_size
         if isinstance(source, str):
             described, extractor = measurement.reference, measurement.extractor
             reference = make_reference(described, self.extractor, extractor, self.device, size)
-            write_reference(self.storage, Results(measurement.prefix).reference, reference)
+            write_reference(self.storage, Paths(measurement.prefix).reference, reference)
             return len(reference.mu) if reference.features is None else len(reference.features)
         pixels, info = read_images(self.storage, source, source.setting.fingerprint(self.arguments.identity))
         images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.cluster.task import Arguments, Item, Result, Work
+from pipeline.cluster.task import Arguments, Item, Outcome, Work
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.run import Run
@@ -47,7 +47,7 @@ class Output:
         return Storage(self.url, self.storage_options)
 
 
-class RunWork(Work[Arguments, Item, Result]):
+class RunWork(Work[Arguments, Item, Outcome]):
     """A kind of work on a run."""
 
     def __init__(self, run: Run) -> None:

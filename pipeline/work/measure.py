@@ -14,7 +14,7 @@ from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.reference import Reference, read_reference
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
-from pipeline.sweep.layout import Results, folder, manifest
+from pipeline.sweep.layout import Paths, folder, manifest
 from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
@@ -42,7 +42,7 @@ class MeasureWorker:
     def __init__(self, device: str, arguments: MeasureArguments) -> None:
         torch.set_num_threads(1)
         self.arguments = arguments
-        self.paths = Results(arguments.measurement.prefix)
+        self.paths = Paths(arguments.measurement.prefix)
         self.storage = arguments.output.open()
 
     @cached_property

@@ -7,8 +7,8 @@ from pipeline import RunFailedError
 from pipeline.cluster.dispatch import Failure
 from pipeline.cluster.executor import Cluster, metric
 from pipeline.cluster.monitor import Monitor
-from pipeline.cluster.task import Arguments, Item, Result, Work
-from pipeline.sweep.result import Result as RunResult
+from pipeline.cluster.task import Arguments, Item, Outcome, Work
+from pipeline.sweep.result import Result
 
 
 class IncompleteError(RunFailedError):
@@ -20,10 +20,10 @@ class IncompleteError(RunFailedError):
 
 
 def perform(
-    work: Work[Arguments, Item, Result],
+    work: Work[Arguments, Item, Outcome],
     cluster: Cluster,
-    result: RunResult | None = None,
-    on_done: Callable[[Item, Result], Any] = lambda item, result: None,
+    result: Result | None = None,
+    on_done: Callable[[Item, Outcome], Any] = lambda item, result: None,
 ) -> None:
     """Do the missing tasks of a work.
 

@@ -11,6 +11,7 @@ from diffusers.pipelines.ddim import pipeline_ddim
 from schedules import SCHEDULE
 
 from pipeline.diffusion import noise
+from pipeline.diffusion.network import set_tf32
 from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.schedule import make_tau
 from pipeline.storage.store import Storage
@@ -22,6 +23,7 @@ from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import Shard, plan
 from pipeline.work.claim import claim
 from pipeline.work.draw import Draw, DrawWorker
+from pipeline.work.extract import Extract, ExtractWorker
 
 
 def make(config, precision="float32"):
@@ -134,3 +136,18 @@ def test_an_output_keeps_the_batch_that_it_was_drawn_in(tmp_path):
     claim(earlier)
     assert open_run(config).identity == earlier.identity
     assert open_run(config).config.batch_size == 250
+
+
+def test_a_process_that_has_served_another_work_draws_as_before(small, monkeypatch):
+    """TF32 is a switch of the process, and an extractor turns it off."""
+    run = open_run(small)
+    worker, extractor = DrawWorker("cpu", Draw(run).arguments), ExtractWorker("cpu", Extract(run).arguments)
+    monkeypatch.setattr(worker, "arguments", replace(worker.arguments, precision="tf32"))
+    shard = run.shards()[0]
+    worker.do(shard)
+    assert torch.backends.cudnn.allow_tf32
+    extractor.do(shard)
+    assert not torch.backends.cudnn.allow_tf32
+    worker.do(shard)
+    assert torch.backends.cuda.matmul.allow_tf32
+    set_tf32(False)
