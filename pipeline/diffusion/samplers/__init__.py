@@ -49,7 +49,7 @@ def make(name: str, options: dict[str, Any]) -> Sampler:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in first["loc"][:1])
-        raise ValueError(f"{name}:{where}: {message[0].lower()}{message[1:]} (got {first['input']!r})") from None
+        raise ValueError(f"{name}:{where}: {message[0].lower()}{message[1:]}") from None
 
 
 def option_names(name: str) -> list[str]:
