@@ -19,9 +19,10 @@ from pipeline.reporting.paper import EXPERIMENTS, paper_fid
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.run import saved_run
+from pipeline.work.compare import Compare
 from pipeline.work.perform import perform
 from pipeline.work.registry import WORKS
-from pipeline.work.verify import Inventory, set_aside, verify
+from pipeline.work.verify import Inventory, Verify, set_aside, verify
 
 GRID = ["--sampler", "ddim", "toy", "toy:order=1", "--steps", "5", "10", "--num-images", "40", "--shard-size", "25"]
 
@@ -191,3 +192,8 @@ def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=500)
     assert digests(tmp_path / "out") == digests(out)
+
+
+def test_gpus_are_for_networks_alone():
+    on_gpu = {kind.name for kind in [*WORKS.values(), Verify, Compare] if kind.on_gpu}
+    assert on_gpu == {"first worker", "drawing", "features", "comparing"}
