@@ -132,11 +132,11 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(tmp_path, expected):
     found = len(images(out))
     assert 2 <= there == found < 10
 
-    status, plan, _ = run("sweep", *GRID, "--out", out, "--dry-run")
+    status, plan, _ = run_here("sweep", *GRID, "--out", out, "--dry-run")
     assert status == 0
     assert f"{found} shards found, {10 - found} missing" in plan
     done = {file: file.stat().st_mtime_ns for file in images(out)}
-    status, _, err = run("sweep", *GRID, "--out", out)
+    status, _, err = run_here("sweep", *GRID, "--out", out)
     assert status == 0, err
     assert_complete(out, expected)
     assert {file: file.stat().st_mtime_ns for file in done} == done
@@ -156,6 +156,6 @@ def test_a_shard_that_always_fails_is_named_and_the_rest_is_kept(tmp_path, expec
     assert not (out / "metrics.json").exists()
     obstacle.rmdir()
     assert [shard.first for shard in pending(opened.storage, "images", opened.shards())] == [100]
-    status, text, err = run("sweep", *GRID, "--out", out)
+    status, text, err = run_here("sweep", *GRID, "--out", out)
     assert (status, "drawing 100%  100 of 100 images" in err, "FID" in text) == (0, True, True)
     assert_complete(out, expected)

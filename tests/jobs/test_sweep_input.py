@@ -140,7 +140,7 @@ def test_an_unwritable_or_foreign_out_is_refused(tmp_path):
         status, _, err = run_here("sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
     for out in (tmp_path / "file" / "out", "/proc/out"):
-        status, _, err = run("sweep", "--out", out)
+        status, _, err = run_here("sweep", "--out", out)
         assert (status, len(err.splitlines()), f"--out {out}" in err) == (2, 1, True), err
     status, _, err = run_here("sweep", "--out", tmp_path)
     assert (status, "no sweep.json" in err, len(err.splitlines())) == (2, True, 1)

@@ -58,6 +58,8 @@ def test_every_sampler_has_its_row_and_its_calls(swept):
         *[("toy", None, "2", steps, nfe) for steps, nfe in ((5, 5), (10, 9))],  # 2 n - 1 calls for n steps
         *[("toy", None, "1", steps, steps) for steps in (5, 10)],
     ]
+    cells = [[f"{row['fid']:.2f}" for row in rows if row["sampler"] == "toy" and row["order"] == o] for o in ("2", "1")]
+    assert [line.split()[-2:] for line in own.splitlines()[4:]] == cells
     table = list(csv.DictReader((out / "report" / "table.csv").open()))
     assert [(row["sampler"], row["eta"], row["order"]) for row in table][::2] == [
         ("ddim", "0.0", ""),
