@@ -68,7 +68,7 @@ def flawless(measure, tmp_path_factory):
     return {setting: measure(worker, setting, 500) for setting in GRID}
 
 
-def nothing(worker):
+def nothing(monkeypatch, worker):
     pass
 
 
@@ -109,7 +109,7 @@ def bfloat16(monkeypatch, worker):
     monkeypatch.setattr(worker, "eps_model", low)
 
 
-def raw_weights(worker):
+def raw_weights(monkeypatch, worker):
     """Weights that no average smooths: ten more steps of training, at half of the recipe's peak rate."""
     network = worker.eps_model.network.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
