@@ -39,9 +39,7 @@ class Request(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            option = "--" + str(first["loc"][0]).replace("_", "-")
-            raise UserError(f"{option}: {first['msg'][0].lower()}{first['msg'][1:]} (got {first['input']!r})") from None
+            raise UserError.of_option(error.errors()[0]) from None
         gpus = self.gpus_per_worker
         if gpus is not None and not (SMALLEST_SHARE <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
             raise UserError(f"--gpus-per-worker must be a share up to 1 or a whole number, not {gpus:g}")

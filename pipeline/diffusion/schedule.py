@@ -67,7 +67,7 @@ class Schedule:
         """T, the number of training timesteps."""
         return len(self.alphas_cumprod)
 
-    @property
+    @cached_property
     def resolution(self) -> float:
         """The distance of neighbouring times: a power of two, chosen so that T divided by it fits into 31 bits.
 

@@ -135,7 +135,7 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
     try:
         config = SweepConfig.model_validate(base | given)
     except ValidationError as error:
-        raise UserError(_one_line(error, file)) from None
+        raise UserError.of_option(error.errors()[0], f" in {file}" if file is not None else "") from None
     if "eta" in overrides and not any(_takes_eta(*samplers.parse(text)) for text in config.sampler):
         raise UserError(f"--eta: none of the samplers takes it ({', '.join(config.sampler)})")
     return config
@@ -153,11 +153,3 @@ def _saved_config(file: Path) -> dict[str, Any]:
         raise UserError(f"--config {file}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"--config {file} is not the sweep.json of a run") from None
-
-
-def _one_line(error: ValidationError, file: Path | None) -> str:
-    first = error.errors()[0]
-    option = "--" + str(first["loc"][0]).replace("_", "-")
-    where = f" in {file}" if file is not None else ""
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{option}{where}: {message[0].lower()}{message[1:]} (got {first['input']!r})"

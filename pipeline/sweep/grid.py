@@ -79,10 +79,9 @@ def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
             for steps in (sampler.nfe(len(listed)),) if listed else config.steps:
                 clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
                 try:
-                    nfe = sampler.nfe(len(sampler.grid(schedule, spacing, steps)) - 1)
+                    setting = _setting(sampler, steps, spacing, clip, schedule)
                 except ValueError as error:
                     raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
-                setting = Setting(sampler, steps, spacing, clip, nfe)
                 grid[setting.slug] = setting
     return list(grid.values())
 
@@ -96,6 +95,9 @@ def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
 
     """
     sampler = samplers.make(values.get("sampler", "ddim"), dict(values))
-    spacing, steps = values["spacing"], values["steps"]
+    return _setting(sampler, values["steps"], values["spacing"], values["clip"], schedule)
+
+
+def _setting(sampler: Sampler, steps: int, spacing: str, clip: bool, schedule: Schedule) -> Setting:
     nfe = sampler.nfe(len(sampler.grid(schedule, spacing, steps)) - 1)
-    return Setting(sampler, steps, spacing, values["clip"], nfe)
+    return Setting(sampler, steps, spacing, clip, nfe)

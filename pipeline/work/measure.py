@@ -12,6 +12,7 @@ from pipeline.cluster.task import Task
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.reference import Reference, read_reference
+from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
 from pipeline.sweep.layout import Paths, folder, manifest
@@ -19,9 +20,6 @@ from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
-
-Row = dict[str, Any]
-"""A setting's row of metrics.json."""
 
 
 @dataclass(frozen=True)

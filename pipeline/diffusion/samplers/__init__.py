@@ -2,10 +2,12 @@
 
 import dataclasses
 import difflib
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline import UserError
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM
 
@@ -22,11 +24,8 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
     """
     name, _, rest = text.partition(":")
-    if name not in SAMPLERS:
-        near = difflib.get_close_matches(name, SAMPLERS, n=1)
-        raise ValueError(f"unknown sampler {name!r}: use {near[0] if near else ', '.join(SAMPLERS)}")
-    options = dict(part.partition("=")[::2] for part in rest.split(",")) if rest else {}
     known = option_names(name)
+    options = dict(part.partition("=")[::2] for part in rest.split(",")) if rest else {}
     for option in options:
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}" + (f": it has {', '.join(known)}" if known else ""))
@@ -40,18 +39,28 @@ def make(name: str, options: dict[str, Any]) -> Sampler:
         ValueError: there is no such sampler, or an option has an invalid value.
 
     """
-    if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}: use {', '.join(SAMPLERS)}")
-    given = {option: value for option, value in options.items() if option in option_names(name)}
+    known = option_names(name)
+    given = {option: value for option, value in options.items() if option in known}
     try:
-        return TypeAdapter(SAMPLERS[name]).validate_python(given)
+        return _adapter(SAMPLERS[name]).validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        where = ".".join(str(part) for part in first["loc"][:1])
-        raise ValueError(f"{name}:{where}: {message[0].lower()}{message[1:]}") from None
+        raise ValueError(f"{name}:{first['loc'][0]}: {UserError.plain(first['msg'])}") from None
 
 
 def option_names(name: str) -> list[str]:
-    """Return the names of a sampler's options."""
+    """Return the names of a sampler's options.
+
+    Raises:
+        ValueError: there is no such sampler.
+
+    """
+    if name not in SAMPLERS:
+        near = difflib.get_close_matches(name, SAMPLERS, n=1)
+        raise ValueError(f"unknown sampler {name!r}: use {near[0] if near else ', '.join(SAMPLERS)}")
     return [field.name for field in dataclasses.fields(SAMPLERS[name])]
+
+
+@cache
+def _adapter(kind: type[Sampler]) -> TypeAdapter[Sampler]:
+    return TypeAdapter(kind)  # milliseconds, and every row of every table asks for its sampler
