@@ -10,7 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
+INTEGER_SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
+REAL_SPACINGS = ("logsnr", "karras", "time-linear", "time-quadratic")
+SPACINGS = (*INTEGER_SPACINGS, *REAL_SPACINGS)
+
+_KARRAS_RHO = 7
 
 
 def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> Tensor:
@@ -91,13 +95,57 @@ class Schedule:
         low, high = self._log_alphas[below], self._log_alphas[below + 1]
         return Node(t, math.exp(2 * (low + (t - below) * (high - low))))
 
+    def times_at(self, lams: np.ndarray) -> np.ndarray:
+        """Return the times with the given log(alpha / sigma), limited to the range of the training timesteps."""
+        # alpha² + sigma² = 1, so log alpha = -log(1 + exp(-2 lam)) / 2
+        log_alphas = -np.logaddexp(0.0, -2 * lams) / 2
+        falling = np.array(self._log_alphas)
+        times: np.ndarray = np.interp(-log_alphas, -falling, range(len(falling)))
+        return times
+
     def node_at(self, lam: float) -> Node:
         """Return the node with the given log(alpha / sigma), limited to the range of the training timesteps."""
-        # alpha² + sigma² = 1, so log alpha = -log(1 + exp(-2 lam)) / 2
-        log_alpha = -np.logaddexp(0.0, -2 * lam) / 2
-        falling = self._log_alphas
-        t = np.interp(-log_alpha, [-value for value in falling], range(len(falling)))
-        return self.node(float(t))
+        return self.node(float(self.times_at(np.array(lam))))
+
+    def tau(self, spacing: str, count: int) -> list[float]:
+        """Return the times of a spacing, ascending.
+
+        The spacings with integers are those of `make_tau`. The others give `count` real-valued times from timestep 0
+        to T - 1, both included (one time is T - 1):
+
+        - `logsnr`: even in log(alpha / sigma), as DPM-Solver's code (github.com/LuChengTHU/dpm-solver);
+        - `karras`: sigma / alpha is even in its seventh root (Karras et al., NeurIPS 2022, eq. 5);
+        - `time-linear`: even in time;
+        - `time-quadratic`: even in the root of the time, counted from 1 (DEIS's code, github.com/qsh-zh/deis).
+
+        Args:
+            spacing: one of `SPACINGS`, or a comma-separated list of timesteps.
+            count: the number of times, from 1 to T; see `make_tau` for spacings with integers.
+
+        Raises:
+            ValueError: see `make_tau`.
+
+        """
+        total = self.num_train_timesteps
+        if spacing not in REAL_SPACINGS:
+            return [*make_tau(spacing, count, total)]
+        _check_steps(count, total)
+        even = np.linspace(1, 0, count)[::-1]  # from the last timestep, so that a single time is that one
+        if spacing == "time-linear":
+            times = even * (total - 1)
+        elif spacing == "time-quadratic":
+            times = (1 + even * (math.sqrt(total) - 1)) ** 2 - 1
+        else:
+            first, last = self.node(0).lam, self.node(total - 1).lam
+            if spacing == "logsnr":
+                lams = first + even * (last - first)
+            else:
+                low, high = math.exp(-first / _KARRAS_RHO), math.exp(-last / _KARRAS_RHO)
+                lams = -_KARRAS_RHO * np.log(low + even * (high - low))
+            times = self.times_at(lams)
+        times[0], times[-1] = 0, total - 1  # exactly; a single time is the latter
+        tau: list[float] = times.tolist()
+        return tau
 
     def nodes(self, tau: Sequence[float]) -> Grid:
         """Return the grid from the last of the ascending times `tau` down to time 0."""
@@ -134,7 +182,7 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
     has no repeats, so values of floor(c i^2) that are 0 or repeat are dropped, and the nfe can be below `steps`.
 
     Args:
-        spacing: one of `SPACINGS`, or a comma-separated list of timesteps, which is tau itself.
+        spacing: one of `INTEGER_SPACINGS`, or a comma-separated list of timesteps, which is tau itself.
         steps: S, from 1 to `num_train_timesteps`; not used if the spacing is a list.
         num_train_timesteps: T.
 
@@ -148,8 +196,7 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
         if listed[-1] >= total:
             raise ValueError(f"spacing {spacing!r} has a timestep above {total - 1}, the model's last")
         return list(listed)
-    if not 1 <= steps <= total:
-        raise ValueError(f"steps must be from 1 to {total}, the model's training timesteps, not {steps}")
+    _check_steps(steps, total)
     if spacing == "linear":
         return list(range(0, total, total // steps))
     if spacing == "quadratic":
@@ -157,3 +204,8 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
     if spacing == "paper-linear":
         return [total * i // steps - 1 for i in range(1, steps + 1)]
     return sorted({total * i * i // steps**2 - 1 for i in range(1, steps + 1)} - {-1})
+
+
+def _check_steps(steps: int, num_train_timesteps: int) -> None:
+    if not 1 <= steps <= num_train_timesteps:
+        raise ValueError(f"steps must be from 1 to {num_train_timesteps}, the model's training timesteps, not {steps}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.diffusion import samplers
-from pipeline.diffusion.samplers.base import Sampler
+from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
 from pipeline.diffusion.schedule import Grid, Schedule, parse_spacing
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
@@ -63,27 +63,48 @@ class Setting:
 def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
     """Return the product of the config's spacings, samplers and steps, in the order of the table.
 
-    A spacing that lists timesteps has as many steps as it lists, so it gives one setting per sampler.
+    A spacing that lists timesteps gives one setting per sampler, whose S is the number of its network calls. Budgets
+    that are too small for a sampler are left out: see `too_small`.
 
     Raises:
-        UserError: a step count or timestep does not fit the model or the sampler.
+        UserError: a step count or timestep does not fit the model or the sampler, or no budget is large enough for one.
 
     """
+    return _grid(config, schedule)[0]
+
+
+def too_small(config: SweepConfig, schedule: Schedule) -> list[str]:
+    """Return a line for each sampler and spacing that has no cell for some budgets, which says the least budget."""
+    return _grid(config, schedule)[1]
+
+
+def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[str]]:
     grid: dict[str, Setting] = {}
+    notes = []
     chosen = config.samplers()
     for spacing in dict.fromkeys(spacing for sampler in chosen for spacing in config.spacings(sampler)):
         listed = parse_spacing(spacing)
         for sampler in chosen:
             if spacing not in config.spacings(sampler):
                 continue
-            for steps in (sampler.nfe(len(listed)),) if listed else config.steps:
-                clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
-                try:
-                    setting = _setting(sampler, steps, spacing, clip, schedule)
-                except ValueError as error:
-                    raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
-                grid[setting.slug] = setting
-    return list(grid.values())
+            clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
+            small: dict[int, TooFewCallsError] = {}
+            try:
+                budgets = (_calls(sampler, listed, schedule),) if listed else config.steps
+                for steps in budgets:
+                    try:
+                        setting = _setting(sampler, steps, spacing, clip, schedule)
+                        grid[setting.slug] = setting
+                    except TooFewCallsError as error:
+                        small[steps] = error
+            except ValueError as error:
+                raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
+            if len(small) == len(budgets):
+                raise UserError(f"--steps: {small[max(small)]}, in spacing {spacing}")
+            if small:
+                cells = ", ".join(map(str, small))
+                notes.append(f"{small[max(small)]}, in spacing {spacing}: no cell at S = {cells}")
+    return list(grid.values()), notes
 
 
 def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
@@ -99,5 +120,12 @@ def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
 
 
 def _setting(sampler: Sampler, steps: int, spacing: str, clip: bool, schedule: Schedule) -> Setting:
-    nfe = sampler.nfe(len(sampler.grid(schedule, spacing, steps)) - 1)
-    return Setting(sampler, steps, spacing, clip, nfe)
+    return Setting(sampler, steps, spacing, clip, sampler.nfe(sampler.grid(schedule, spacing, steps)))
+
+
+def _calls(sampler: Sampler, tau: tuple[int, ...], schedule: Schedule) -> int:
+    """Return the network calls for listed timesteps. Raises ValueError if they do not fit the schedule or sampler."""
+    grid = sampler.nodes(schedule, schedule.tau(",".join(map(str, tau)), 1))
+    if not grid:
+        raise ValueError(f"{sampler.name} needs more timesteps than the {len(tau)} of {','.join(map(str, tau))}")
+    return sampler.nfe(grid)

@@ -10,9 +10,15 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline import UserError
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM
+from pipeline.diffusion.samplers.deis import DEIS
+from pipeline.diffusion.samplers.dpm_solver import DPMSolver
+from pipeline.diffusion.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M
+from pipeline.diffusion.samplers.heun import Heun
+from pipeline.diffusion.samplers.pndm import IPNDM, PNDM
+from pipeline.diffusion.samplers.unipc import UniPC
 
 SAMPLERS: dict[str, type[Sampler]] = {
-    DDIM.name: DDIM,
+    sampler.name: sampler for sampler in (DDIM, DPMpp2M, DPMpp3M, UniPC, DPMSolver, DEIS, IPNDM, PNDM, DPMpp2MSDE, Heun)
 }
 
 

@@ -1,13 +1,14 @@
 """The base of all samplers: options, name, version, a grid within a budget of network calls, and a walk over it."""
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from pipeline.diffusion.schedule import Grid, Node, Schedule, make_tau
+from pipeline.diffusion.schedule import Grid, Node, Schedule
 
 EpsModel = Callable[[Tensor, float], Tensor]
 """eps_model(x_t, t): the network's prediction of the noise in x_t, in x_t's shape and dtype; t is 0-based."""
@@ -15,6 +16,15 @@ Predict = Callable[[Tensor, Node], tuple[Tensor, Tensor]]
 """predict(x_t, node): (eps, pred_x0), both of x_t's shape, by one network call. They fit x_t by eq. 4."""
 Noise = Callable[[Node], Tensor]
 """noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""
+
+End = Literal["first", "zero"]
+"""Where a walk ends. `first`: at the first timestep, where a little noise is left. `zero`: at time 0. For this the network
+is called at the last node before it too, and its pred_x0 is the image; others call it denoise_to_zero, or a last sigma
+of 0."""
+
+
+class TooFewCallsError(ValueError):
+    """A budget pays for no walk of the sampler."""
 
 
 def predictor(eps_model: EpsModel, clip: bool) -> Predict:
@@ -43,12 +53,15 @@ class Sampler(ABC):
 
     name: ClassVar[str]
     """The name that the user types."""
-    title: ClassVar[str]
-    """The name that readers know."""
     version: ClassVar[int] = 1
     """A number that must grow whenever the arithmetic changes, so that images of two versions are never mixed."""
     spacing: ClassVar[str] = "linear"
     """The spacing that is used if the user gives none."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """The name that readers know."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -75,26 +88,49 @@ class Sampler(ABC):
         """Whether the authors of the algorithm clip pred_x0."""
         return False
 
-    def nfe(self, steps: int) -> int:
-        """Return the number of network calls for a grid of `steps` steps."""
-        return steps
+    @property
+    def end(self) -> End:
+        """Where the walk ends."""
+        return "zero"
+
+    def nfe(self, grid: Grid) -> int:
+        """Return the number of network calls for a grid of `nodes` or `grid`."""
+        return len(grid) - 1
+
+    def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
+        """Return the grid for ascending times, with the end added that the sampler wants; () if it needs more times.
+
+        Raises:
+            ValueError: the sampler cannot walk given times.
+
+        """
+        if self.end == "zero":
+            return schedule.nodes(tau)
+        grid = schedule.nodes(tau if tau[0] == 0 else [0, *tau])[:-1]
+        return grid if len(grid) > 1 else ()
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the largest grid whose network calls are within a budget. Repeated times are visited once.
 
         Raises:
-            ValueError: the spacing does not fit the schedule, or the budget is too small for one step.
+            TooFewCallsError: the budget is too small for the sampler.
+            ValueError: the spacing does not fit the schedule or the sampler.
 
         """
-        for steps in range(min(budget, schedule.num_train_timesteps), 0, -1):
-            tau = dict.fromkeys(make_tau(spacing, steps, schedule.num_train_timesteps))
-            if self.nfe(len(tau)) <= budget:
-                return schedule.nodes([*tau])
-        raise ValueError(f"{self.name} takes {self.nfe(1)} network calls at least, not {budget}")
+        total = schedule.num_train_timesteps
+
+        def of(count: int) -> Grid:
+            return self.nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
+
+        for count in range(min(budget + 1, total), 0, -1):
+            if (grid := of(count)) and self.nfe(grid) <= budget:
+                return grid
+        least = next(self.nfe(grid) for count in range(1, total + 1) if (grid := of(count)))
+        raise TooFewCallsError(f"{self.name} takes {least} network calls at least, not {budget}")
 
     @abstractmethod
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x_prev, pred_x0) after each step; the last x_prev has the images, approximately in [-1, 1].
+        """Yield (x_prev, pred_x0) after each step. The last x_prev has the images, approximately in [-1, 1].
 
         Args:
             predict: result of `predictor`, called `nfe` times in all.
@@ -110,3 +146,28 @@ class Sampler(ABC):
         for x_t, _ in self.trajectory(predict, x_T, grid, noise):  # noqa: B007
             pass
         return x_t
+
+
+def eps_step(x_t: Tensor, eps: Tensor, node: Node, prev: Node) -> Tensor:
+    """Return x_prev for an eps that stays the same over the step: DDIM's step with eta = 0, eq. 12.
+
+    It is the exact solution of the ODE of eq. 14 for constant eps. The coefficients have no cancellation, and are
+    finite at time 0, where lam is infinite.
+    """
+    change = math.expm1(node.lam - prev.lam)
+    return (prev.alpha / node.alpha) * x_t + (prev.alpha * node.sigma / node.alpha * change) * eps
+
+
+def x0_step(x_t: Tensor, pred_x0: Tensor, node: Node, prev: Node) -> Tensor:
+    """Return x_prev for a pred_x0 that stays the same over the step: the same step as `eps_step`, from pred_x0."""
+    return (prev.sigma / node.sigma) * x_t - (prev.alpha * math.expm1(node.lam - prev.lam)) * pred_x0
+
+
+def phi(k: int, z: float) -> float:
+    """Return phi_k(z) = Σ_j z^j / (j + k)!, the weights of exponential integrators, without cancellation."""
+    if abs(z) < 1:
+        return sum(z**j / math.factorial(j + k) for j in range(19))  # 1 / 20! is below float64's resolution
+    value = math.expm1(z) / z
+    for j in range(1, k):
+        value = (value - 1 / math.factorial(j)) / z
+    return value

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from pipeline.diffusion.samplers.base import Noise, Predict, Sampler
-from pipeline.diffusion.schedule import TIME_0, Grid, Node, Schedule, make_tau
+from pipeline.diffusion.schedule import TIME_0, Grid, Node, Schedule
 
 
 def _eta(value: Any) -> Any:
@@ -56,11 +56,11 @@ class DDIM(Sampler):
         return self.eta == "hat"
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
-        """Return the nodes of the paper's tau, whose length is the number of network calls.
+        """Return the nodes of tau, whose length is the number of network calls, and time 0.
 
         The published numbers come from grids that take more calls than S or repeat a timestep: see `make_tau`.
         """
-        return schedule.nodes(make_tau(spacing, budget, schedule.num_train_timesteps))
+        return schedule.nodes(schedule.tau(spacing, budget))
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Apply `step` along the grid; see `Sampler.trajectory`."""
