@@ -16,7 +16,8 @@ class Toy(Sampler):
 
     order: Literal["1", "2"] = "2"
 
-    def nfe(self, steps):
+    def nfe(self, grid):
+        steps = len(grid) - 1
         return steps if self.order == "1" else 2 * steps - 1
 
     def trajectory(self, predict, x_T, grid, noise):

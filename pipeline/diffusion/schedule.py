@@ -83,6 +83,10 @@ class Schedule:
     def _log_alphas(self) -> list[float]:
         return [math.log(alpha) / 2 for alpha in self.alphas_cumprod]
 
+    @cached_property
+    def _rising(self) -> tuple[np.ndarray, np.ndarray]:
+        return -np.array(self._log_alphas), np.arange(self.num_train_timesteps)
+
     def node(self, t: float) -> Node:
         """Return the node at a time from 0 to T - 1, rounded to `resolution`.
 
@@ -99,8 +103,7 @@ class Schedule:
         """Return the times with the given log(alpha / sigma), limited to the range of the training timesteps."""
         # alpha² + sigma² = 1, so log alpha = -log(1 + exp(-2 lam)) / 2
         log_alphas = -np.logaddexp(0.0, -2 * lams) / 2
-        falling = np.array(self._log_alphas)
-        times: np.ndarray = np.interp(-log_alphas, -falling, range(len(falling)))
+        times: np.ndarray = np.interp(-log_alphas, *self._rising)
         return times
 
     def node_at(self, lam: float) -> Node:

@@ -1,4 +1,4 @@
-"""The paper's numbers and later ones, with sources; and whether ours may be compared with them."""
+"""The paper's numbers, with sources; and whether ours may be compared with them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -87,18 +87,6 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
 
 RECONSTRUCTION: Final = {10: 0.014, 20: 0.0065, 50: 0.0023, 100: 0.0009, 200: 0.0004, 500: 0.0001, 1000: 0.0001}
 """Table 2: S → per-dimension MSE on [0, 1] of encoding and decoding CIFAR10's test set, η = 0."""
-
-LATER_SAMPLERS: Final[dict[str, dict[int, float]]] = {
-    "DDIM": {10: 13.36, 12: 11.02, 15: 8.92, 20: 6.94, 50: 4.73},
-    "Analytic-DDIM": {12: 11.68, 15: 9.16, 20: 7.20, 50: 4.28},
-    "F-PNDM": {10: 7.03, 20: 4.61, 50: 3.68},
-    "tAB3-DEIS": {10: 7.12, 20: 4.53, 50: 3.78},
-    "DPM-Solver-3": {12: 8.20, 15: 5.21, 20: 3.81, 50: 3.49},
-    "ERA-Solver": {12: 4.38, 15: 3.86, 20: 3.79, 50: 3.42},
-    "SciRE-V1-2": {12: 4.41, 15: 4.09, 20: 3.67, 50: 3.28},
-}
-"""Sampler → network calls → FID with the authors' CIFAR10 checkpoint. The source is secondary: SciRE-Solver's table 1,
-and other papers for 10 calls."""
 
 INCEPTION_SCORES: Final = {10: 8.28, 20: 8.81, 50: 8.98, 100: 9.11}
 """S → IS of DDIM, η = 0, with the same checkpoint (DDPM: 9.46), from a later paper; the paper has none."""

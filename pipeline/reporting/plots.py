@@ -1,4 +1,4 @@
-"""The plots of a report, FID against steps and against seconds, and the picture of samples."""
+"""The plots of a report, FID against network calls and against seconds, and the pictures of samples."""
 
 import io
 from collections.abc import Callable
@@ -11,16 +11,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reporting.labels import Row, in_latex, labels, sampler_of
+from pipeline.reporting.labels import Row, in_latex, labels, one_spacing_each, sampler_of
 from pipeline.sweep.images import Pixels
 
 _STYLES = ("-", "--", ":", "-.")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart, without yellow."""
+_LEGEND_INSIDE = 6
+"""Lines up to which the legend has room within the axes."""
+_MARKERS = ("o", "s", "^", "D", "v")
 
 
-def fid_vs_steps(rows: list[Row]) -> bytes:
-    """Return a PNG of FID against S, both logarithmic, with one line per sampler and spacing."""
+def fid_vs_calls(rows: list[Row]) -> bytes:
+    """Return a PNG of FID against network calls an image, both logarithmic, with one line per sampler and spacing."""
     ticks = sorted({row["steps"] for row in rows})
-    return _curves(rows, lambda row: row["steps"], "sampling steps S", ticks)
+    return _curves(rows, lambda row: row["nfe"], "network calls an image", ticks)
 
 
 def fid_vs_seconds(rows: list[Row]) -> bytes:
@@ -49,8 +54,41 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
     return _png(figure)
 
 
+def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> bytes:
+    """Return a PNG with a row for each sampler and a column for each S; each cell has the images of the same seeds.
+
+    Args:
+        rows: (label, S → pixels of the seeds) per sampler; a sampler without a cell for an S leaves it blank.
+
+    """
+    columns = sorted({s for _, cells in rows for s in cells})
+    one = next(iter(rows[0][1].values()))
+    count, height, width, channels = one.shape
+    gap = max(1, height // 8)
+    step_y, step_x = height + gap, count * width + gap
+    picture = np.full((len(rows) * step_y - gap, len(columns) * step_x - gap, channels), 255, np.uint8)
+    for i, (_, cells) in enumerate(rows):
+        for j, s in enumerate(columns):
+            if s in cells:
+                strip = np.concatenate(list(cells[s]), axis=1)
+                picture[i * step_y : i * step_y + height, j * step_x : j * step_x + count * width] = strip
+    scale = 0.36 / height
+    figure, axes = plt.subplots(figsize=(scale * picture.shape[1], scale * picture.shape[0]))
+    axes.set_position((0, 0, 1, 1))
+    axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
+    axes.set_yticks([i * step_y + height / 2 - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
+    axes.set_xticks(
+        [j * step_x + (step_x - gap) / 2 - 0.5 for j in range(len(columns))], [*map(str, columns)], fontsize=8
+    )
+    axes.set_title("calls an image (S), the same seeds in every cell", fontsize=8)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
 def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[int] | None = None) -> bytes:
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    together = one_spacing_each(rows)
     spacings = list(dict.fromkeys(row["spacing"] for row in rows))
     names = labels(rows)
     for spacing in spacings:
@@ -59,9 +97,10 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[in
             if not here:
                 continue
             line = sorted((x(row), row["fid"]) for row in here)
-            style = _STYLES[spacings.index(spacing) % len(_STYLES)]
+            style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)]
+            color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
             title = in_latex(name) if len(spacings) == 1 else f"{in_latex(name)}, {spacing}"
-            axes.plot(*zip(*line, strict=True), style, marker="o", color=f"C{i}", label=title)
+            axes.plot(*zip(*line, strict=True), style, color=color, marker=marker, markersize=5, label=title)
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")
     if ticks:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -70,7 +109,11 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[in
         axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
+    if len(axes.lines) <= _LEGEND_INSIDE:
+        axes.legend(fontsize=8)
+    else:
+        figure.set_figwidth(9)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return _png(figure)
 
 

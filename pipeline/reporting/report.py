@@ -5,12 +5,16 @@ from typing import Any
 
 from pipeline.reporting import plots, table
 from pipeline.reporting.labels import Row, in_latex, labels
-from pipeline.reporting.paper import EXPERIMENTS, LATER_SAMPLERS, differences, paper_fid
-from pipeline.sweep.images import read_images
+from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
+from pipeline.reporting.published import later_samplers, published_fid
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.images import Pixels, read_images
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 
 SAMPLES_A_ROW = 16
+SEEDS_WIDTH = 32
+"""Pixels to which a cell of the picture with the same seeds may grow, before it has one image."""
 _EMA = {True: "EMA weights", False: "weights that are not EMA", None: "weights of which it is unknown if they are EMA"}
 
 
@@ -21,13 +25,15 @@ def publish(run: Run) -> str:
     comparable = run.config.preset in EXPERIMENTS and not differences(run, measured)
     rows = [row | _beside(run, row) for row in measured] if comparable else measured
     lines = caption(run, measured)
-    later = _later_samplers() if comparable and run.config.preset == "cifar10" else ""
+    later = later_samplers() if comparable and run.config.preset == "cifar10" else ""
     run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + later).encode())
     run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
     run.storage.write(run.paths.report("table.csv"), table.to_csv(rows).encode())
-    run.storage.write(run.paths.report("fid_vs_steps.png"), plots.fid_vs_steps(rows))
+    run.storage.write(run.paths.report("fid_vs_calls.png"), plots.fid_vs_calls(rows))
     run.storage.write(run.paths.report("fid_vs_seconds.png"), plots.fid_vs_seconds(rows))
-    run.storage.write(run.paths.report("samples.png"), plots.samples(_pictures(run)))
+    pictures = _pictures(run)
+    run.storage.write(run.paths.report("samples.png"), plots.samples(_every_setting(run, pictures)))
+    run.storage.write(run.paths.report("same_seeds.png"), plots.same_seeds(_same_seeds(run, pictures)))
     out, paths = run.config.out.rstrip("/"), run.paths
     return f"{table.to_text(rows)}\n\n" + "\n".join(lines) + f"\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
 
@@ -44,6 +50,7 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
     ]
     if rows[0]["kid_mean"] is None:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
+    lines += [f"{note}." for note in run.notes]
     if config.preset not in EXPERIMENTS:
         return lines
     measured = {"extractor": extractor.name, "reference": measurement.reference.spec}
@@ -58,30 +65,39 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
 
 
 def _beside(run: Run, row: Row) -> dict[str, Any]:
-    return {"fid_paper": paper_fid(EXPERIMENTS[run.config.preset], row)}
+    beside = {"fid_paper": paper_fid(EXPERIMENTS[run.config.preset], row)}
+    return beside | ({"fid_published": published_fid(row)} if run.config.preset == "cifar10" else {})
 
 
-def _later_samplers() -> str:
-    calls = sorted({nfe for fids in LATER_SAMPLERS.values() for nfe in fids})
-    lines = [
-        "\nWith the authors' checkpoint, later samplers' FID by network calls (SciRE-Solver's table 1 and others):\n",
-        "| | " + " | ".join(map(str, calls)) + " |",
-        "|:--" + "|--:" * len(calls) + "|",
-        *(
-            f"| {name} | " + " | ".join(f"{fids[nfe]:.2f}" if nfe in fids else "" for nfe in calls) + " |"
-            for name, fids in LATER_SAMPLERS.items()
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _pictures(run: Run) -> list[tuple[str, Any]]:
-    pictures = []
+def _pictures(run: Run) -> dict[Setting, Pixels]:
+    """Return setting → its first images."""
     end = min(run.config.shard_size, run.config.num_images)
-    names = labels([setting.describe() for setting in run.settings])
+    found = {}
     for setting in run.settings:
         pixels, _ = read_images(run.storage, Shard(setting, 0, end), setting.fingerprint(run.identity))
-        spacing = "" if setting.spacing == run.settings[0].spacing else f" {setting.spacing}"
-        label = f"{in_latex(names[setting.sampler])} S={setting.steps}{spacing}"
-        pictures.append((label, pixels[:SAMPLES_A_ROW]))
-    return pictures
+        found[setting] = pixels[:SAMPLES_A_ROW]
+    return found
+
+
+def _names(run: Run) -> dict[Setting, str]:
+    """Return setting → label of its sampler, with the spacing if there are several."""
+    names = labels([setting.describe() for setting in run.settings])
+    several = len({setting.spacing for setting in run.settings}) > 1
+    return {
+        setting: in_latex(names[setting.sampler]) + (f", {setting.spacing}" if several else "")
+        for setting in run.settings
+    }
+
+
+def _every_setting(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str, Pixels]]:
+    names = _names(run)
+    return [(f"{names[setting]}, S = {setting.steps}", pixels) for setting, pixels in pictures.items()]
+
+
+def _same_seeds(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str, dict[int, Pixels]]]:
+    rows: dict[str, dict[int, Pixels]] = {}
+    count = max(1, SEEDS_WIDTH // run.model.image_shape[2])
+    names = _names(run)
+    for setting, pixels in pictures.items():
+        rows.setdefault(names[setting], {})[setting.steps] = pixels[:count]
+    return [*rows.items()]

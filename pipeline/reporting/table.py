@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.reporting.labels import Row, in_latex, labels, sampler_of
+from pipeline.diffusion.samplers.base import Sampler
+from pipeline.reporting.labels import Row, in_latex, labels, one_spacing_each, sampler_of
 
-PAPER = "  paper"
+PUBLISHED = {"fid_paper": "  paper", "fid_published": "  published, second-hand"}
+"""Key of a row → label of the line below its sampler."""
 
 _METRICS = (
     ("FID ↓", "FID $\\downarrow$", "fid"),
@@ -19,7 +21,7 @@ _METRICS = (
 
 @dataclass(frozen=True)
 class Block:
-    """One table: one metric of one spacing."""
+    """One table: one metric, of one spacing or of all where each sampler has its own."""
 
     title: str
     latex_title: str
@@ -27,29 +29,46 @@ class Block:
     nfe: list[str]
     """Network calls per image in each column: one number, or the range if samplers differ."""
     rows: list[tuple[str, list[str]]]
-    """(label, cells) per sampler; after it (`PAPER`, the paper's cells), if they may be compared."""
+    """(label, cells) per sampler, and after it published cells, if they may be compared. A cell that takes other
+    network calls than S says so, if its column has several numbers of them."""
 
 
 def blocks(rows: list[Row]) -> list[Block]:
-    """Return a table for each spacing and metric. A setting that was not drawn is an empty cell."""
+    """Return a table for each spacing and metric. A setting that was not drawn is an empty cell.
+
+    If each sampler has a spacing of its own, there is one table for all, and the labels have the spacings.
+    """
     result = []
-    names = labels(rows)
-    for spacing in _distinct(row["spacing"] for row in rows):
-        here = [(sampler_of(row), row) for row in rows if row["spacing"] == spacing]
-        steps = sorted({row["steps"] for _, row in here})
-        nfe = [_range([row["nfe"] for _, row in here if row["steps"] == s]) for s in steps]
-        cells = {(sampler, row["steps"]): row for sampler, row in here}
+    together = one_spacing_each(rows)
+    for spacing in [None] if together else _distinct(row["spacing"] for row in rows):
+        here = [row for row in rows if spacing in (None, row["spacing"])]
+        names = labels(rows)
+        if together:
+            own = {sampler_of(row): row["spacing"] for row in rows}
+            names = {sampler: f"{name}, {own[sampler]}" for sampler, name in names.items()}
         for title, latex_title, metric in _METRICS:
-            lines = []
-            for sampler in _distinct(sampler for sampler, _ in here):
-                drawn = [cells.get((sampler, s)) for s in steps]
-                lines.append((names[sampler], [_format(metric, row) if row else "" for row in drawn]))
-                published = [row and row.get("fid_paper") for row in drawn]
-                if metric == "fid" and any(published):
-                    lines.append((PAPER, [f"{value:.2f}" if value else "" for value in published]))
-            block = Block(f"{title}, {spacing} τ", f"{latex_title}, {spacing} $\\tau$", steps, nfe, lines)
-            result.append(block)
+            suffix, in_tex = ("", "") if spacing is None else (f", {spacing} τ", f", {spacing} $\\tau$")
+            result.append(_block(title + suffix, latex_title + in_tex, metric, here, names))
     return result
+
+
+def _block(title: str, latex_title: str, metric: str, rows: list[Row], names: dict[Sampler, str]) -> Block:
+    cells = {(sampler_of(row), row["steps"]): row for row in rows}
+    steps = sorted({s for _, s in cells})
+    calls = {s: [row["nfe"] for (_, here), row in cells.items() if here == s] for s in steps}
+    lines = []
+    for sampler in _distinct(sampler for sampler, _ in cells):
+        drawn = [cells.get((sampler, s)) for s in steps]
+        texts = [_format(metric, row) if row else "" for row in drawn]
+        for i, row in enumerate(drawn):
+            if row and row["nfe"] != row["steps"] and len(set(calls[row["steps"]])) > 1:
+                texts[i] += f" ({row['nfe']})"
+        lines.append((names[sampler], texts))
+        for key, label in PUBLISHED.items() if metric == "fid" else ():
+            published = [row and row.get(key) for row in drawn]
+            if any(published):
+                lines.append((label, [f"{value:.2f}" if value else "" for value in published]))
+    return Block(title, latex_title, steps, [_range(calls[s]) for s in steps], lines)
 
 
 def to_text(rows: list[Row]) -> str:
@@ -107,7 +126,14 @@ def to_latex(rows: list[Row], caption: str) -> str:
 
 
 def to_csv(rows: list[Row]) -> str:
-    """Return CSV with one line per setting and every metric at full precision; missing values are empty."""
+    """Return CSV with one line per setting and every metric at full precision; missing values are empty.
+
+    Each option of a sampler has a column, and `sampler_options` has all of them as text.
+    """
+    rows = [
+        row | {"sampler_options": ",".join(f"{name}={value}" for name, value in sampler_of(row).options.items())}
+        for row in rows
+    ]
     names = _distinct(name for row in rows for name, value in row.items() if not isinstance(value, dict))
     sink = io.StringIO()
     writer = csv.DictWriter(sink, names, extrasaction="ignore", lineterminator="\n")

@@ -12,7 +12,7 @@ from pipeline.diffusion.network import Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
-from pipeline.diffusion.schedule import parse_spacing
+from pipeline.diffusion.schedule import SPACINGS, parse_spacing
 from pipeline.sweep.presets import DDIM_SPACINGS, MISSING, PRESETS
 
 Steps = Annotated[int, Field(ge=1)]
@@ -29,14 +29,18 @@ class SweepConfig(BaseModel):
     model: str = Field(
         default="digits", description="digits, a diffusers folder, an authors' .ckpt, a URL, or a hub name"
     )
-    sampler: tuple[str, ...] = Field(default=("ddim",), description="ddim, or with options of its own, as ddim:eta=0.5")
-    steps: tuple[Steps, ...] = Field(default=(5, 10, 20, 50, 100), description="values of S")
-    eta: tuple[Eta, ...] = Field(
-        default=(0.0, 0.2, 0.5, 1.0, "hat"), description="of samplers that have one: 0 to 1, or hat"
+    sampler: tuple[str, ...] = Field(
+        default=("ddim",),
+        description=f"{', '.join(samplers.SAMPLERS)}; or with options of its own, as unipc:order=3,end=zero",
+    )
+    steps: tuple[Steps, ...] = Field(default=(5, 10, 20, 50, 100), description="values of S, a budget of network calls")
+    eta: tuple[Eta, ...] | None = Field(
+        default=(0.0, 0.2, 0.5, 1.0, "hat"),
+        description="of samplers that have one: 0 to 1, or hat (DDIM's); where --sampler is given, default each's own",
     )
     spacing: tuple[str, ...] | None = Field(
         default=None,
-        description="linear, quadratic, paper-linear, paper-quadratic, or 0,250,500; default each sampler's own",
+        description=f"{', '.join(SPACINGS)}, or timesteps such as 0,250,500; default each sampler's own",
     )
     clip: Clip = Field(
         default="hat", description="where pred_x0 is clipped: hat (for σ̂ alone, as the authors), always, never"
@@ -74,10 +78,15 @@ class SweepConfig(BaseModel):
         return values
 
     def samplers(self) -> list[Sampler]:
-        """Return the samplers of the grid: one that takes eta once for each value, unless its own text gives one."""
+        """Return the samplers of the grid: one that takes eta once for each value, unless its own text gives one.
+
+        Raises:
+            ValueError: a sampler cannot have one of the values of eta.
+
+        """
         found: list[Sampler] = []
         for name, options in map(samplers.parse, self.sampler):
-            etas = self.eta if _takes_eta(name, options) else (None,)
+            etas = self.eta if self.eta and _takes_eta(name, options) else (None,)
             found += [samplers.make(name, options | ({} if eta is None else {"eta": eta})) for eta in etas]
         return list(dict.fromkeys(found))
 
@@ -105,18 +114,18 @@ class SweepConfig(BaseModel):
         return {
             name: value
             for name, value in self.model_dump().items()
-            if name not in open_fields and value != getattr(given, name)
+            if name not in open_fields and value is not None and value != getattr(given, name)
         }
 
 
 def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]) -> SweepConfig:
     """Return the config of a preset or of a saved sweep.json, with `overrides` on top.
 
-    If samplers are given without eta, those that take it have eta = 0.
+    If samplers are given without eta, each has its own default.
 
     Raises:
         UserError: the preset is unknown, the file is missing or broken, a value is missing or out of range, or eta is
-            given and no sampler takes it.
+            given and no sampler takes it, or one cannot have it.
 
     """
     if preset is not None and file is not None:
@@ -131,13 +140,17 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
     for name, value in (base | overrides).items():
         if value is MISSING:
             raise UserError(f"--preset {base['preset']} needs --{name}")
-    given = ({"eta": (0.0,)} if "sampler" in overrides else {}) | overrides
+    given = ({"eta": None} if "sampler" in overrides else {}) | overrides
     try:
         config = SweepConfig.model_validate(base | given)
     except ValidationError as error:
         raise UserError.of_option(error.errors()[0], f" in {file}" if file is not None else "") from None
     if "eta" in overrides and not any(_takes_eta(*samplers.parse(text)) for text in config.sampler):
         raise UserError(f"--eta: none of the samplers takes it ({', '.join(config.sampler)})")
+    try:
+        config.samplers()
+    except ValueError as error:
+        raise UserError(f"--eta: {error}") from None
     return config
 
 

@@ -64,7 +64,7 @@ def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
     """Return the product of the config's spacings, samplers and steps, in the order of the table.
 
     A spacing that lists timesteps gives one setting per sampler, whose S is the number of its network calls. Budgets
-    that are too small for a sampler are left out: see `too_small`.
+    that are too small for a sampler are left out: see `notes`.
 
     Raises:
         UserError: a step count or timestep does not fit the model or the sampler, or no budget is large enough for one.
@@ -73,38 +73,38 @@ def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
     return _grid(config, schedule)[0]
 
 
-def too_small(config: SweepConfig, schedule: Schedule) -> list[str]:
-    """Return a line for each sampler and spacing that has no cell for some budgets, which says the least budget."""
-    return _grid(config, schedule)[1]
+def notes(config: SweepConfig, schedule: Schedule) -> list[str]:
+    """Return what the user should know of the grid: what aliases stand for, and which cells are empty and why."""
+    names = [text if text in samplers.ALIASES else text.partition(":")[0] for text in config.sampler]
+    lines = [f"{name} is {samplers.ALIASES[name]}" for name in dict.fromkeys(names) if name in samplers.ALIASES]
+    return lines + _grid(config, schedule)[1]
 
 
 def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[str]]:
     grid: dict[str, Setting] = {}
-    notes = []
+    empty = []
     chosen = config.samplers()
-    for spacing in dict.fromkeys(spacing for sampler in chosen for spacing in config.spacings(sampler)):
+    given = [(spacing, sampler) for spacing in config.spacing or () for sampler in chosen]
+    for spacing, sampler in given or [(config.spacings(sampler)[0], sampler) for sampler in chosen]:
         listed = parse_spacing(spacing)
-        for sampler in chosen:
-            if spacing not in config.spacings(sampler):
-                continue
-            clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
-            small: dict[int, TooFewCallsError] = {}
-            try:
-                budgets = (_calls(sampler, listed, schedule),) if listed else config.steps
-                for steps in budgets:
-                    try:
-                        setting = _setting(sampler, steps, spacing, clip, schedule)
-                        grid[setting.slug] = setting
-                    except TooFewCallsError as error:
-                        small[steps] = error
-            except ValueError as error:
-                raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
-            if len(small) == len(budgets):
-                raise UserError(f"--steps: {small[max(small)]}, in spacing {spacing}")
-            if small:
-                cells = ", ".join(map(str, small))
-                notes.append(f"{small[max(small)]}, in spacing {spacing}: no cell at S = {cells}")
-    return list(grid.values()), notes
+        clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
+        small: dict[int, TooFewCallsError] = {}
+        try:
+            budgets = (_calls(sampler, listed, schedule),) if listed else config.steps
+            for steps in budgets:
+                try:
+                    setting = _setting(sampler, steps, spacing, clip, schedule)
+                    grid[setting.slug] = setting
+                except TooFewCallsError as error:
+                    small[steps] = error
+        except ValueError as error:
+            raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
+        if len(small) == len(budgets):
+            raise UserError(f"--steps: {small[max(small)]}, in spacing {spacing}")
+        if small:
+            cells = ", ".join(map(str, small))
+            empty.append(f"{small[max(small)]}, in spacing {spacing}: no cell at S = {cells}")
+    return list(grid.values()), empty
 
 
 def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:

@@ -1,4 +1,4 @@
-"""Presets: the paper's experiments (tables 1 and 3), and the digits in the package."""
+"""Presets: the paper's experiments (tables 1 and 3), and the digits in the package, by DDIM and by all samplers."""
 
 from typing import Any, Final
 
@@ -25,6 +25,15 @@ _TABLE_3 = {
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "digits": {},
+    "samplers": {
+        "sampler": (
+            *("ddim", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "unipc", "unipc:order=3"),
+            *("dpm_solver:order=2", "dpm_fast", "deis", "ipndm", "pndm", "heun"),
+        ),
+        "eta": None,
+        "steps": (5, 8, 10, 20, 50),
+        "out": "runs/samplers",
+    },
     "cifar10": {**_TABLE_1, "reference": "cifar10-train", "out": "runs/cifar10"},
     "celeba": {
         **_TABLE_1,

@@ -15,7 +15,7 @@ from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting, settings
+from pipeline.sweep.grid import Setting, notes, settings
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
@@ -59,6 +59,11 @@ class Run:
     def settings(self) -> list[Setting]:
         """The settings of the grid, in the order of the table."""
         return settings(self.config, self.schedule)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Lines on the grid for the user."""
+        return notes(self.config, self.schedule)
 
     @cached_property
     def result(self) -> Result:

@@ -29,6 +29,8 @@ def complete(run: Run, request: Request) -> None:
         IncompleteError: all attempts at a task failed; all other tasks of its work are done.
 
     """
+    for note in run.notes:
+        print(note, file=sys.stderr)
     grid = len(run.settings), len(run.settings) * run.config.num_images
     if not Draw(run).tasks() and len(run.metrics()) == len(run.settings):
         claim(run)
@@ -65,9 +67,14 @@ def print_plan(run: Run) -> None:
     lacking = dict.fromkeys(run.settings, 0)
     for shard in missing:
         lacking[shard.setting] += 1
+    width = max(len(setting.slug) for setting in run.settings)
     a_setting = len(shards) // len(run.settings)
+    for note in run.notes:
+        print(note)
     for setting, count in lacking.items():
-        print(f"{setting.slug:<32} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found")
+        print(
+            f"{setting.slug:<{width}} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found"
+        )
     print(
         f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
         f"fingerprint {fingerprint(run.identity)}\n"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,7 @@ class DrawWorker:
         self.eps_model = UNet(checkpoint.weights, device, arguments.precision)
         self.image_shape = checkpoint.info.image_shape
         self.schedule = checkpoint.info.schedule()
+        self.grid_of = cache(lambda setting: setting.grid(self.schedule))
         self.storage = arguments.output.open()
 
     def do(self, shard: Shard) -> Drawn:
@@ -108,7 +109,7 @@ class DrawWorker:
             return normal(noise.step_of(node.t, self.schedule.resolution))
 
         predict = predictor(self.eps_model, setting.clip)
-        x_0 = setting.sampler.sample(predict, normal(noise.X_T_STEP), setting.grid(self.schedule), step_noise)
+        x_0 = setting.sampler.sample(predict, normal(noise.X_T_STEP), self.grid_of(setting), step_noise)
         if bad := seeds[~x_0.flatten(1).isfinite().all(1)].tolist():
             raise ValueError(
                 f"{len(bad)} of {len(seeds)} images are not finite, the first has seed {bad[0]}: the weights are "

@@ -66,7 +66,7 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypa
     report = {file.name for file in (out / "report").iterdir()}
     assert report == {
         *("table.md", "table.tex", "table.csv"),
-        *("fid_vs_steps.png", "fid_vs_seconds.png", "samples.png"),
+        *("fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"),
     }
     rows = json.loads((out / "metrics.json").read_text())
     assert [(row["eta"], row["steps"], row["nfe"], row["num_images"]) for row in rows] == [

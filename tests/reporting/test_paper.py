@@ -16,7 +16,6 @@ from pipeline.reporting import table
 from pipeline.reporting.paper import (
     EXPERIMENTS,
     INCEPTION_SCORES,
-    LATER_SAMPLERS,
     RECONSTRUCTION,
     differences,
     paper_fid,
@@ -56,7 +55,6 @@ def rows(run, num_images=50_000):
 def test_every_number_is_the_papers():
     assert {preset: experiment.fid for preset, experiment in EXPERIMENTS.items()} == PRINTED
     assert paper_tables.read(paper_tables.RECONSTRUCTION) == {"error": RECONSTRUCTION}
-    assert paper_tables.read(paper_tables.LATER) == LATER_SAMPLERS
     assert paper_tables.read(paper_tables.SCORES) == {"IS": INCEPTION_SCORES}
     assert sum(map(len, PRINTED.values())) == 25 + 25 + 8 + 8
     shapes_and_counts = {name: (e.image_shape[1], e.num_reference) for name, e in EXPERIMENTS.items()}
@@ -75,7 +73,7 @@ def test_the_presets_are_the_papers_grids():
             INCEPTION,
             {"reference": "x"} if preset == "cifar10" else {},
         )
-    assert PRESETS.keys() == {"digits", *EXPERIMENTS}
+    assert PRESETS.keys() == {"digits", "samplers", *EXPERIMENTS}
 
 
 def test_the_papers_pattern_holds_in_its_own_numbers():
@@ -171,7 +169,7 @@ def test_a_report_has_the_papers_column_where_all_agrees(run, tmp_path):
     assert [line.split() for line in lines if line.startswith("  paper")] == [["paper", "13.36"]]
     assert "|   paper | 13.36 |" in lines
     assert r"\quad paper & 13.36 \\" in lines
-    assert any(line.endswith("fid_paper") for line in lines)
+    assert any("fid_paper" in line.split(",") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""The plots draw what their axes say: S and seconds, not the network's calls."""
+"""The plots draw what their axes say: the true calls of the network, and seconds."""
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -37,15 +38,49 @@ def drawn(monkeypatch):
     return found
 
 
-def test_the_plot_against_steps_has_s_and_not_the_calls(drawn):
-    plots.fid_vs_steps(ROWS)
+def test_the_plot_against_calls_has_the_true_ones_and_not_s(drawn):
+    plots.fid_vs_calls(ROWS)
     assert drawn == [
         (
-            "sampling steps S",
+            "network calls an image",
             ["7", "30"],
-            {r"$\eta$ = 0.0": ([7, 30], [9.0, 2.0]), r"$\hat{\sigma}$": ([30], [5.0])},
+            {r"$\eta$ = 0.0": ([8, 31], [9.0, 2.0]), r"$\hat{\sigma}$": ([31], [5.0])},
         )
     ]
+
+
+def test_twelve_lines_can_be_told_apart_and_the_legend_hides_none(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_png", lambda figure: figures.append(figure) or b"")
+    names = [("ipndm", {"order": order}) for order in (1, 2, 3, 4)] + [("unipc", {"order": o}) for o in (1, 2, 3)]
+    names += [("deis", {"ab_order": order}) for order in (0, 1, 2)] + [("heun", {}), ("pndm", {})]
+    rows = [
+        row(0.0, 10, 10, i + s, 50.0) | {"sampler": name} | options
+        for i, (name, options) in enumerate(names)
+        for s in (1, 2)
+    ]
+    plots.fid_vs_calls(rows)
+    (axes,) = figures[0].axes
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == len(axes.lines) == 12
+    figures[0].canvas.draw()
+    legend = axes.get_legend().get_window_extent()
+    assert legend.x0 > axes.get_window_extent().x1
+    assert legend.x1 <= figures[0].bbox.x1
+    assert legend.y0 >= 0
+
+
+def test_the_same_seeds_are_in_the_cell_of_their_sampler_and_budget(monkeypatch):
+    pictures = []
+    monkeypatch.setattr(plots.plt.Axes, "imshow", lambda axes, picture, **_: pictures.append(picture))
+    monkeypatch.setattr(plots, "_png", lambda figure: pictures.append(figure) or b"")
+    cells = [{5: np.full((2, 8, 8, 1), 50), 10: np.full((2, 8, 8, 1), 60)}, {10: np.full((2, 8, 8, 1), 80)}]
+    plots.same_seeds([("a", cells[0]), ("b", cells[1])])
+    picture, figure = pictures
+    (axes,) = figure.axes
+    assert picture.shape == (8 + 1 + 8, 16 + 1 + 16)
+    assert [set(picture[y : y + 8, x : x + 16].ravel()) for y in (0, 9) for x in (0, 17)] == [{50}, {60}, {255}, {80}]
+    assert [text.get_text() for text in (*axes.get_yticklabels(), *axes.get_xticklabels())] == ["a", "b", "5", "10"]
 
 
 def test_the_plot_against_seconds_has_those_of_1000_images(drawn):

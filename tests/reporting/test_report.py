@@ -31,7 +31,7 @@ def test_every_file_is_written(small):
     files = storage.ls("report")
     assert set(files) == {
         *("table.md", "table.tex", "table.csv"),
-        *("fid_vs_steps.png", "fid_vs_seconds.png", "samples.png"),
+        *("fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"),
     }
     for name in files:
         if name.endswith(".png"):

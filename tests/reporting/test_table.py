@@ -74,6 +74,33 @@ def test_spacings_have_their_own_tables_and_missing_cells_are_empty():
     assert fid[1].rows == [("η = 0.0", ["", "2.00"]), ("η = 1.0", ["3.00", ""])]
 
 
+def test_samplers_with_a_spacing_each_share_a_table_whose_cells_name_other_calls():
+    heun = row(None, 10, 2.0, "karras", 9) | {"sampler": "heun"}
+    unipc = row(None, 10, 3.0, "logsnr", 10) | {"sampler": "unipc", "order": 3}
+    one, *_ = table.blocks([row(0.0, 10, 1.0), heun, unipc, row(0.0, 15, 4.0, nfe=16)])
+    assert (one.title, one.steps, one.nfe) == ("FID ↓", [10, 15], ["9 to 10", "16"])
+    assert one.rows == [
+        ("DDIM η = 0.0, linear", ["1.00", "4.00"]),
+        ("Heun, karras", ["2.00 (9)", ""]),
+        ("UniPC-3, logsnr", ["3.00", ""]),
+    ]
+
+
+def test_a_spacing_that_is_given_for_all_is_in_the_title():
+    heun = row(None, 10, 2.0, "karras", 9) | {"sampler": "heun"}
+    titles = [block.title for block in table.blocks([row(0.0, 10, 1.0, "karras"), heun])]
+    assert titles[0] == "FID ↓, karras τ"
+
+
+def test_csv_has_the_options_of_all_samplers():
+    unipc = row(None, 10, 3.0, "logsnr", 10) | {"sampler": "unipc", "order": 3, "variant": "bh1"}
+    lines = list(csv.DictReader(io.StringIO(table.to_csv([row(0.5, 10, 1.0), unipc]))))
+    assert [(line["order"], line["eta"], line["sampler_options"]) for line in lines] == [
+        ("", "0.5", "eta=0.5"),
+        ("3", "", "order=3,variant=bh1,corrector=on,end=first"),
+    ]
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.0123, "0.012"), (9.999, "10.00"), (0.9999, "1.000"), (41.07, "41.07")])
 def test_fid_has_the_papers_digits(value, text):
     assert table.blocks([row(0.0, 10, value)])[0].rows[0][1] == [text]

@@ -44,14 +44,11 @@ def swept(tmp_path_factory):
 
 def test_every_sampler_has_its_row_and_its_calls(swept):
     out, text = swept
-    blocks = text.split("\n\n")
-    linear, own = (
-        next(block for block in blocks if block.startswith(f"FID ↓, {s} τ")) for s in ("linear", "paper-linear")
-    )
-    assert [line[:14].strip() for line in linear.splitlines()[1:]] == ["S", "calls an image", "─" * 14, "DDIM η = 0.0"]
-    labels = [line.partition("  ")[0].strip() for line in own.splitlines()[1:]]
+    own = next(block for block in text.split("\n\n") if block.startswith("FID ↓\n")).splitlines()
+    labels = [line.partition("  ")[0].strip() for line in own[1:]]
     assert labels[:2] == ["S", "calls an image"]
-    assert labels[3:] == ["Toy order = 2", "Toy order = 1"]
+    assert labels[3:] == ["DDIM η = 0.0, linear", "Toy, paper-linear", "Toy order = 1, paper-linear"]
+    assert own[2].split()[-4:] == ["5", "9", "to", "10"]
     rows = json.loads((out / "metrics.json").read_text())
     assert [(row["sampler"], row.get("eta"), row.get("order"), row["steps"], row["nfe"]) for row in rows] == [
         *[("ddim", 0.0, None, steps, steps) for steps in (5, 10)],
@@ -59,7 +56,7 @@ def test_every_sampler_has_its_row_and_its_calls(swept):
         *[("toy", None, "1", steps, steps) for steps in (5, 10)],
     ]
     cells = [[f"{row['fid']:.2f}" for row in rows if row["sampler"] == "toy" and row["order"] == o] for o in ("2", "1")]
-    assert [line.split()[-2:] for line in own.splitlines()[4:]] == cells
+    assert [line.split()[2:] for line in own[5:]] == [[*cells[0], "(9)"], ["=", "1,", "paper-linear", *cells[1]]]
     table = list(csv.DictReader((out / "report" / "table.csv").open()))
     assert [(row["sampler"], row["eta"], row["order"]) for row in table][::2] == [
         ("ddim", "0.0", ""),
@@ -67,9 +64,10 @@ def test_every_sampler_has_its_row_and_its_calls(swept):
         ("toy", "", "1"),
     ]
     tex = (out / "report" / "table.tex").read_text()
-    assert "Toy order = 2 &" in tex
-    assert r"DDIM $\eta$ = 0.0 &" in tex
-    assert {f.name for f in (out / "report").glob("*.png")} == {"fid_vs_steps.png", "fid_vs_seconds.png", "samples.png"}
+    assert "Toy order = 1, paper-linear &" in tex
+    assert r"DDIM $\eta$ = 0.0, linear &" in tex
+    pictures = {"fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"}
+    assert {f.name for f in (out / "report").glob("*.png")} == pictures
 
 
 def test_first_order_is_ddim_to_the_pixel(swept, tmp_path):
@@ -89,9 +87,9 @@ def test_a_second_run_and_verify_know_it(swept):
     status, said, _ = run_here("verify", "--out", out)
     assert (status, "0 problems" in said) == (0, True), said
     status, said, _ = run_here("status", "--out", out)
-    assert (status, "toy-S10-order2-paper-linear" in said) == (0, True)
+    assert (status, "toy-S10-paper-linear" in said) == (0, True)
     status, said, err = run_here("sweep", *GRID, "--out", out, "--dry-run")
-    assert (status, "toy-S10-order2-paper-linear          9 calls an image, 2 of 2 shards found" in said) == (
+    assert (status, "toy-S10-paper-linear            9 calls an image, 2 of 2 shards found" in said) == (
         0,
         True,
     ), said
@@ -103,8 +101,8 @@ def test_it_is_refused_the_papers_numbers():
     assert cells == {
         "ddim-S10-eta0-quadratic": 13.36,
         "ddim-S20-eta0-quadratic": 6.84,
-        "toy-S10-order2-quadratic": None,
-        "toy-S20-order2-quadratic": None,
+        "toy-S10-quadratic": None,
+        "toy-S20-quadratic": None,
     }
 
 

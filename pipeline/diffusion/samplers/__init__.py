@@ -11,25 +11,52 @@ from pipeline import UserError
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.samplers.deis import DEIS
-from pipeline.diffusion.samplers.dpm_solver import DPMSolver
+from pipeline.diffusion.samplers.dpm_solver import DPMFast, DPMSolver
 from pipeline.diffusion.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M
 from pipeline.diffusion.samplers.heun import Heun
 from pipeline.diffusion.samplers.pndm import IPNDM, PNDM
 from pipeline.diffusion.samplers.unipc import UniPC
 
 SAMPLERS: dict[str, type[Sampler]] = {
-    sampler.name: sampler for sampler in (DDIM, DPMpp2M, DPMpp3M, UniPC, DPMSolver, DEIS, IPNDM, PNDM, DPMpp2MSDE, Heun)
+    sampler.name: sampler
+    for sampler in (DDIM, DPMpp2M, DPMpp3M, DPMpp2MSDE, UniPC, DPMSolver, DPMFast, DEIS, IPNDM, PNDM, Heun)
 }
+
+ALIASES = {
+    "euler": "ddim:eta=0",
+    "euler_a": "ddim:eta=1",
+    "dpm_2": "dpm_solver:order=2",
+    "dpm_solver:order=fast": "dpm_fast",
+    # k-diffusion, whose schedules end at sigma = 0
+    "sample_euler": "ddim:eta=0",
+    "sample_euler_ancestral": "ddim:eta=1",
+    "sample_heun": "heun",
+    "sample_dpm_2": "dpm_solver:order=2,end=zero",
+    "sample_dpm_fast": "dpm_fast",
+    "sample_dpmpp_2m": "dpmpp_2m:end=zero",
+    "sample_dpmpp_2m_sde": "dpmpp_2m_sde",
+    # diffusers, by the defaults of its schedulers
+    "DDIMScheduler": "ddim:eta=0",
+    "EulerDiscreteScheduler": "ddim:eta=0",
+    "EulerAncestralDiscreteScheduler": "ddim:eta=1",
+    "HeunDiscreteScheduler": "heun",
+    "DPMSolverMultistepScheduler": "dpmpp_2m:end=zero",
+    "UniPCMultistepScheduler": "unipc:order=2,end=zero",
+}
+"""Other names of the same arithmetic → ours. The grid of times is not part of it: that is `--spacing`."""
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
-    """Return the name and the given options of a text such as "ddim" or "ddim:eta=0.5".
+    """Return the name and the given options of a text such as "ddim", "ddim:eta=0.5" or an alias.
 
     Raises:
         ValueError: there is no such sampler, or it has no such option.
 
     """
-    name, _, rest = text.partition(":")
+    name, _, rest = ALIASES.get(text, text).partition(":")
+    if name in ALIASES:
+        name, given = parse(ALIASES[name])
+        return name, given | parse(f"{name}:{rest}")[1]
     known = option_names(name)
     options = dict(part.partition("=")[::2] for part in rest.split(",")) if rest else {}
     for option in options:
@@ -62,8 +89,8 @@ def option_names(name: str) -> list[str]:
 
     """
     if name not in SAMPLERS:
-        near = difflib.get_close_matches(name, SAMPLERS, n=1)
-        raise ValueError(f"unknown sampler {name!r}: use {near[0] if near else ', '.join(SAMPLERS)}")
+        near = difflib.get_close_matches(name, [*SAMPLERS, *ALIASES]) or [*SAMPLERS]
+        raise ValueError(f"unknown sampler {name!r}: use {', '.join(near)}")
     return [field.name for field in dataclasses.fields(SAMPLERS[name])]
 
 

@@ -18,9 +18,9 @@ Noise = Callable[[Node], Tensor]
 """noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""
 
 End = Literal["first", "zero"]
-"""Where a walk ends. `first`: at the first timestep, where a little noise is left. `zero`: at time 0. For this the network
-is called at the last node before it too, and its pred_x0 is the image; others call it denoise_to_zero, or a last sigma
-of 0."""
+"""Where a walk ends. `first`: at the first timestep, where a little noise is left. `zero`: at time 0, so the network is
+called at the node before it too, and the last pred_x0 is the image: others call it denoise_to_zero, or a last sigma of
+0."""
 
 
 class TooFewCallsError(ValueError):
@@ -55,8 +55,6 @@ class Sampler(ABC):
     """The name that the user types."""
     version: ClassVar[int] = 1
     """A number that must grow whenever the arithmetic changes, so that images of two versions are never mixed."""
-    spacing: ClassVar[str] = "linear"
-    """The spacing that is used if the user gives none."""
 
     @property
     @abstractmethod
@@ -68,10 +66,19 @@ class Sampler(ABC):
         """The options as plain values."""
         return dataclasses.asdict(self)
 
+    titled: ClassVar[tuple[str, ...]] = ()
+    """The options that the title has in it."""
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The options that differ from their defaults."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return {name: value for name, value in self.options.items() if value != defaults[name]}
+
     @property
     def options_label(self) -> str:
-        """The options for a reader, such as "order = 3"; empty if there are none."""
-        return ", ".join(f"{name} = {value}" for name, value in self.options.items())
+        """The chosen options that are not in the title, such as "end = zero"; empty if there are none."""
+        return ", ".join(f"{name} = {value}" for name, value in self.chosen.items() if name not in self.titled)
 
     @property
     def label(self) -> str:
@@ -80,13 +87,18 @@ class Sampler(ABC):
 
     @property
     def slug(self) -> str:
-        """The options in names of folders, such as "order3"; empty if there are none."""
-        return "-".join(f"{name}{value}" for name, value in self.options.items())
+        """The chosen options in names of folders, such as "order3"; empty if there are none."""
+        return "-".join(f"{name}{value}" for name, value in self.chosen.items())
 
     @property
     def clips(self) -> bool:
         """Whether the authors of the algorithm clip pred_x0."""
         return False
+
+    @property
+    def spacing(self) -> str:
+        """The spacing that is used if the user gives none."""
+        return "linear"
 
     @property
     def end(self) -> End:

@@ -33,7 +33,7 @@ class DEIS(Sampler):
     """
 
     name = "deis"
-    spacing = "time-quadratic"
+    titled = ("ab_order", "variant")
 
     ab_order: Annotated[int, Field(ge=0, le=3)] = 3
     variant: Literal["lam", "t"] = "lam"
@@ -43,6 +43,11 @@ class DEIS(Sampler):
     def title(self) -> str:
         """The authors' name of the method, with its order."""
         return f"DEIS {'t' if self.variant == 't' else 'λ'}AB{self.ab_order}"
+
+    @property
+    def spacing(self) -> str:
+        """The spacing in which the variant does best at few calls, by docs/samplers.md."""
+        return "time-quadratic" if self.variant == "t" else "logsnr"
 
     def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
         """Return the grid with the weights of each step; see `Sampler.nodes`."""

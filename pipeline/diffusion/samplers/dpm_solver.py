@@ -4,27 +4,29 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
+import numpy as np
+from pydantic import Field
 from torch import Tensor
 
 from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, TooFewCallsError, eps_step, phi
-from pipeline.diffusion.schedule import Grid, Node, Schedule
+from pipeline.diffusion.schedule import Grid, Schedule
 
 
 @dataclass(frozen=True)
 class DPMSolver(Sampler):
-    """DPM-Solver-2, -3 and -fast (algorithms 1 and 2, appendix D.3): a step of order k has k network calls.
+    """DPM-Solver-2 and -3 (algorithms 1 and 2): each step has as many network calls as its order, or one into time 0.
 
-    `fast` takes the whole budget: steps of order 3, and at the end those of order 2 and 1 that make up the rest. The
-    inner points of a step are even in lam, and are nodes of the grid. It differs from the authors' released code only
-    there: that code takes inner points of spacings other than logsnr from the spacing.
+    The inner points of a step are even in lam, and are nodes of the grid; the authors' released code takes them from
+    the spacing where that is not logsnr. diffusers' DPMSolverSinglestepScheduler rounds its times.
     """
 
     name = "dpm_solver"
+    titled = ("order",)
     spacing = "logsnr"
 
-    order: Literal["2", "3", "fast"] = "3"
+    order: Annotated[int, Field(ge=2, le=3)] = 3
     end: End = "first"
 
     @property
@@ -32,47 +34,55 @@ class DPMSolver(Sampler):
         """DPM-Solver with its order."""
         return f"DPM-Solver-{self.order}"
 
-    def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
-        """Return the grid with the inner points of each step; see `Sampler.nodes`."""
-        if self.order == "fast":
-            raise ValueError(f"{self.name}:order=fast chooses its number of steps: it cannot walk given timesteps")
-        outer = super().nodes(schedule, tau)
-        return self._with_inner(schedule, outer, [int(self.order)] * (len(outer) - 1 - self._last))
-
-    def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
-        """Return the largest grid within a budget; see `Sampler.grid`."""
-        if self.order != "fast":
-            return super().grid(schedule, spacing, budget)
-        for calls in range(min(budget, schedule.num_train_timesteps) - self._last, -self._last, -1):
-            orders = _fast(calls)
-            for count in (len(orders) + 1, len(orders) or 1):
-                outer = super().nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
-                if len(outer) - 1 - self._last == len(orders):
-                    return self._with_inner(schedule, outer, orders)
-        raise TooFewCallsError(f"{self.name}:order=fast finds no grid for {budget} network calls in spacing {spacing}")
-
     @property
     def _last(self) -> int:
-        """The number of steps into time 0; such a step is DDIM's."""
+        """The number of steps into time 0."""
         return int(self.end == "zero")
 
-    @staticmethod
-    def _with_inner(schedule: Schedule, outer: Grid, orders: Sequence[int]) -> Grid:
-        nodes: list[Node] = []
-        for (node, prev), order in zip(itertools.pairwise(outer), orders, strict=False):
-            h = prev.lam - node.lam
-            nodes += [node, *(schedule.node_at(node.lam + h * i / order) for i in range(1, order))]
-        return (*nodes, *outer[len(orders) :])
+    def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
+        """Return the grid with the inner points of each step; see `Sampler.nodes`."""
+        outer = super().nodes(schedule, tau)
+        return _with_inner(schedule, outer, [self.order] * (len(outer) - 1 - self._last))
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""
-        x_t = x_T
-        calls = len(grid) - 1 - self._last
-        orders = _fast(calls) if self.order == "fast" else [int(self.order)] * (calls // int(self.order))
-        starts = itertools.accumulate([*orders, *[1] * self._last], initial=0)
-        for start, end in itertools.pairwise(starts):
-            x_t, pred_x0 = _step(predict, x_t, grid[start : end + 1])
-            yield x_t, pred_x0
+        steps = (len(grid) - 1 - self._last) // self.order
+        return _walk(predict, x_T, grid, [self.order] * steps + [1] * self._last)
+
+
+@dataclass(frozen=True)
+class DPMFast(Sampler):
+    """DPM-Solver-fast (appendix D.3), which takes the whole budget of network calls.
+
+    It has steps of order 3, and at the end those of order 2 and 1 that make up the rest; k-diffusion's sample_dpm_fast
+    computes the same.
+    """
+
+    name = "dpm_fast"
+    title = "DPM-Solver-fast"
+    spacing = "logsnr"
+
+    end: End = "first"
+
+    def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
+        """Refuse times: only a budget says how many steps there are. Raises ValueError."""
+        raise ValueError(f"{self.name} finds its steps from a budget of calls: it cannot walk listed timesteps")
+
+    def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
+        """Return the largest grid within a budget; see `Sampler.grid`."""
+        total, last = schedule.num_train_timesteps, int(self.end == "zero")
+        for calls in range(min(budget, total) - last, -last, -1):
+            orders = _fast(calls)
+            for count in range(len(orders) + 1, max(len(orders) - 1, 0), -1):
+                outer = super().nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
+                if outer and len(outer) - 1 - last == len(orders):
+                    return _with_inner(schedule, outer, orders)
+        raise TooFewCallsError(f"{self.name} takes more than {budget} network calls")
+
+    def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walk the grid; see `Sampler.trajectory`."""
+        last = int(self.end == "zero")
+        return _walk(predict, x_T, grid, _fast(len(grid) - 1 - last) + [1] * last)
 
 
 def _fast(calls: int) -> list[int]:
@@ -80,6 +90,22 @@ def _fast(calls: int) -> list[int]:
     if calls == 0:
         return []
     return [3] * (calls // 3 - 1) + [2, 1] if calls % 3 == 0 else [3] * (calls // 3) + [calls % 3]
+
+
+def _with_inner(schedule: Schedule, outer: Grid, orders: Sequence[int]) -> Grid:
+    """Return the grid with the inner points of its first steps, which have these orders."""
+    steps = [*zip(itertools.pairwise(outer), orders, strict=False)]
+    lams = [node.lam + (prev.lam - node.lam) * i / order for (node, prev), order in steps for i in range(1, order)]
+    inner = map(schedule.node, schedule.times_at(np.array(lams)).tolist())
+    nodes = [at for (node, _), order in steps for at in (node, *itertools.islice(inner, order - 1))]
+    return (*nodes, *outer[len(orders) :])
+
+
+def _walk(predict: Predict, x_T: Tensor, grid: Grid, orders: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    x_t = x_T
+    for start, end in itertools.pairwise(itertools.accumulate(orders, initial=0)):
+        x_t, pred_x0 = _step(predict, x_t, grid[start : end + 1])
+        yield x_t, pred_x0
 
 
 def _step(predict: Predict, x_t: Tensor, nodes: Grid) -> tuple[Tensor, Tensor]:

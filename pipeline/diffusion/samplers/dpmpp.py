@@ -23,7 +23,7 @@ class DPMpp2M(Sampler):
 
     name = "dpmpp_2m"
     title = "DPM-Solver++ 2M"
-    spacing = "logsnr"
+    spacing = "time-quadratic"
 
     end: End = "first"
 
@@ -93,11 +93,17 @@ class DPMpp2MSDE(Sampler):
 
     name = "dpmpp_2m_sde"
     title = "DPM-Solver++ 2M SDE"
-    spacing = "logsnr"
+    spacing = "time-quadratic"
 
     eta: Annotated[float, Field(ge=0, le=1)] = 1.0
     order: Annotated[int, Field(ge=1, le=2)] = 2
     end: End = "zero"
+
+    @property
+    def options_label(self) -> str:
+        """The value of eta, as of DDIM, and the other options that are chosen."""
+        others = [f"{name} = {value}" for name, value in self.chosen.items() if name != "eta"]
+        return ", ".join([f"η = {self.eta!r}", *others])
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""

@@ -29,6 +29,7 @@ class IPNDM(Sampler):
     """
 
     name = "ipndm"
+    titled = ("order",)
 
     order: Annotated[int, Field(ge=1, le=4)] = 4
     end: End = "zero"
