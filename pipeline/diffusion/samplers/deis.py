@@ -29,7 +29,7 @@ class DEIS(Sampler):
 
     The polynomial is one in lam, or, for `variant=t`, one in time: this is tAB-DEIS, with which the authors' numbers
     were made. A step into time 0 is DDIM's, and so is every step for `ab_order` 0. diffusers' DEISMultistepScheduler
-    has polynomials in sigma / alpha.
+    computes the form in lam, with solver_order = `ab_order` + 1 up to 3.
     """
 
     name = "deis"

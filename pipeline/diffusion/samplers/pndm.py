@@ -54,8 +54,9 @@ class IPNDM(Sampler):
 class PNDM(Sampler):
     """F-PNDM (algorithm 2): three steps of Runge and Kutta's method, of four calls each, then `IPNDM` of order 4.
 
-    The network is shown the timestep whose noise level x_t has. The authors' released code shows it the one before,
-    and diffusers' PNDMScheduler (skip_prk_steps=False) has its own timesteps.
+    The network is shown the timestep whose noise level x_t has; the authors' released code shows it the one before.
+    diffusers' PNDMScheduler (skip_prk_steps=False, set_alpha_to_one=True) computes the same where the number of steps
+    divides T with an even quotient; elsewhere it rounds the middles of steps down.
     """
 
     name = "pndm"

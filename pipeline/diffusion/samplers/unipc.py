@@ -22,9 +22,9 @@ class UniPC(Sampler):
     """UniPC-p in pred_x0, as the authors' code (github.com/wl-zhao/UniPC) in its multistep form.
 
     A network call serves twice: it corrects the x_t that it was shown, and then predicts the next. The first steps have
-    lower orders. So have the last ones in that code, which costs UniPC-3 its order; here only a step into time 0 has,
-    as in diffusers' UniPCMultistepScheduler with lower_order_final=False. Without corrector it is UniP-p, which for
-    order 1 is DDIM, and for order 3 `dpmpp_3m`.
+    lower orders. So have the last ones in that code, which costs UniPC-3 its order; here only a step into time 0 has
+    one. diffusers' UniPCMultistepScheduler with lower_order_final=False computes the same, for `end=first`. Without
+    corrector it is UniP-p, which for order 1 is DDIM, and for order 3 `dpmpp_3m`.
     """
 
     name = "unipc"
