@@ -4,15 +4,17 @@ import math
 from typing import Any
 
 from torch import Tensor
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.defaults import DEFAULTS
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
+from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
+from pipeline.evaluation.uncertainty import Measured, inception_score_influence, kid_influence, recall_left_out
 
 
-def metric_options(num_images: int, num_reference: float) -> dict[str, int]:
+def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
     """Return torch-fidelity's options for this many images, under its own names.
 
     From 8,000 images on they are its defaults: a KID subset of 1,000, 10 IS splits, the third neighbour. With fewer
@@ -27,9 +29,11 @@ def metric_options(num_images: int, num_reference: float) -> dict[str, int]:
 
 
 def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Any]:
-    """Return fid, is_mean, is_std, kid_mean, kid_std, precision, recall and the options used.
+    """Return fid, is_mean, is_std, kid_mean, kid_std, precision, recall, their errors and the options used.
 
-    KID, precision and recall need the reference's features; they are None if it has only statistics.
+    KID, precision and recall need the reference's features; they are None if it has only statistics. `*_se` are
+    standard errors over seeds, for this reference: how far a run of other seeds may be. `fid_bias` is what FID has too
+    much because there are only N images, and `fid_inf` is FID without it. They are None with fewer than 40 images.
 
     Args:
         features: float32, (N, D), in the order of the seeds; N ≥ 2.
@@ -39,22 +43,31 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> d
     """
     num_reference = math.inf if reference.features is None else len(reference.features)
     options = metric_options(len(features), num_reference)
-    statistics = {"mu": reference.mu, "sigma": reference.sigma}
-    fid = fid_statistics_to_metric(fid_features_to_statistics(features), statistics, verbose=False)
+    distance = fid(features, reference)
     inception_score = isc_features_to_metric(logits, splits=options["isc_splits"])
+    is_mean = Measured(
+        inception_score[KEY_METRIC_ISC_MEAN], inception_score_influence(logits, options["isc_splits"]), None
+    )
+    method = "jackknife of 20 groups" if distance.influence is None else "influence function"
     return {
-        "fid": fid[KEY_METRIC_FID],
-        "is_mean": inception_score[KEY_METRIC_ISC_MEAN],
+        "fid": distance.value,
+        "fid_se": distance.se,
+        "fid_bias": distance.bias,
+        "fid_inf": None if distance.bias is None else distance.value - distance.bias,
+        "is_mean": is_mean.value,
         "is_std": inception_score[KEY_METRIC_ISC_STD],
+        "is_se": is_mean.se,
         **_by_features(features, reference.features, options),
-        "options": options,
+        "options": options | {"fid_se": method},
     }
 
 
 def _by_features(features: Tensor, reference: Tensor | None, options: dict[str, int]) -> dict[str, float | None]:
     if reference is None:
-        return dict.fromkeys(("kid_mean", "kid_std", "precision", "recall"))
+        names = ("kid_mean", "kid_std", "kid_se", "precision", "precision_se", "recall", "recall_se")
+        return dict.fromkeys(names)
     kid = kid_features_to_metric(features, reference, kid_subset_size=options["kid_subset_size"], verbose=False)
+    subsets = kid[KEY_METRIC_KID_STD] / math.sqrt(DEFAULTS["kid_subsets"])
     # The first argument is the generated side. For 50,000 images all distances at once would take 30 GB, and
     # batches of the default size 8 GB.
     precision_recall = prc_features_to_metric(
@@ -65,9 +78,14 @@ def _by_features(features: Tensor, reference: Tensor | None, options: dict[str, 
         save_cpu_ram=True,
         verbose=False,
     )
+    precision, recall = precision_recall[KEY_METRIC_PRECISION], precision_recall[KEY_METRIC_RECALL]
+    left_out = recall_left_out(features, reference, options["prc_neighborhood"])
     return {
         "kid_mean": kid[KEY_METRIC_KID_MEAN],
         "kid_std": kid[KEY_METRIC_KID_STD],
-        "precision": precision_recall[KEY_METRIC_PRECISION],
-        "recall": precision_recall[KEY_METRIC_RECALL],
+        "kid_se": Measured(kid[KEY_METRIC_KID_MEAN], kid_influence(features, reference), None, subsets).se,
+        "precision": precision,
+        "precision_se": math.sqrt(precision * (1 - precision) / len(features)),  # a share of the images
+        "recall": recall,
+        "recall_se": Measured(recall, None, left_out).se,
     }

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,13 @@ class Reference:
     features: Tensor | None
     provenance: dict[str, Any] = field(default_factory=dict)
     """Source, number of images, SHA-256 of their pixels or of the file, extractor and the digest of its weights."""
+
+    @cached_property
+    def root(self) -> Tensor:
+        """The symmetric square root of `sigma`, float64, (D, D)."""
+        eigenvalues, vectors = torch.linalg.eigh(torch.as_tensor(self.sigma).double())
+        root: Tensor = (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+        return root
 
     @classmethod
     def of(cls, features: Tensor, provenance: dict[str, Any] | None = None) -> "Reference":

@@ -1,0 +1,138 @@
+"""How a metric depends on the images that were drawn: standard errors and bias, of one side or of pairs."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_fidelity.defaults import DEFAULTS
+
+GROUPS = 20
+"""Groups of the jackknife; the relative error of its standard error is 1/√(2 (K - 1)), 16 %."""
+KID_IMAGES = 2000
+"""Images of a side from which the mean of KID's kernel is taken for each image."""
+_NEIGHBOURS = 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric of N images, and how it changes with them. A difference of two is that of pairs with the same seed."""
+
+    value: float
+    influence: Tensor | None
+    """The first-order change of the value by each image, times N: float64, (N,), with mean 0."""
+    left_out: Tensor | None
+    """The value without each of K groups of images: float64, (K,)."""
+    noise: float = 0.0
+    """The standard deviation that the value has besides, from random subsets in its computation."""
+
+    @property
+    def se(self) -> float | None:
+        """The standard error: by the influence function, else by the jackknife; None if the images are too few."""
+        if self.influence is not None:
+            return math.hypot(float(self.influence.std()) / math.sqrt(len(self.influence)), self.noise)
+        if self.left_out is None:
+            return None
+        k = len(self.left_out)
+        return math.hypot(math.sqrt((k - 1) ** 2 / k * float(self.left_out.var())), self.noise)
+
+    @property
+    def bias(self) -> float | None:
+        """The excess by the finite number of images, by the jackknife; None if the images are too few."""
+        if self.left_out is None:
+            return None
+        return (len(self.left_out) - 1) * (float(self.left_out.mean()) - self.value)
+
+    def __sub__(self, other: "Measured") -> "Measured":
+        """Return the difference to another side, whose image i has the seed of image i here."""
+        both = self.influence is not None and other.influence is not None
+        groups_too = self.left_out is not None and other.left_out is not None
+        return Measured(
+            self.value - other.value,
+            self.influence - other.influence if both else None,  # type: ignore[operator]
+            self.left_out - other.left_out if groups_too else None,  # type: ignore[operator]
+            math.hypot(self.noise, other.noise),
+        )
+
+
+def groups(num_images: int) -> list[slice]:
+    """Return the groups of the jackknife, runs of seeds; none if a group would have fewer than two images."""
+    if num_images < 2 * GROUPS:
+        return []
+    bounds = [i * num_images // GROUPS for i in range(GROUPS + 1)]
+    return [slice(first, end) for first, end in itertools.pairwise(bounds)]
+
+
+def inception_score_influence(logits: Tensor, splits: int) -> Tensor:
+    """Return the influence function of torch-fidelity's IS, for float32 logits (N, K): float64, (N,).
+
+    IS is the mean over splits of exp(E[log p - log q]) with q = E[p], and each split has its own images.
+    """
+    n = len(logits)
+    log_p = logits.double().log_softmax(dim=1)
+    order = np.random.RandomState(DEFAULTS["rng_seed"]).permutation(n)
+    influence = torch.zeros(n, dtype=torch.float64)
+    for i in range(splits):
+        of = torch.from_numpy(order[i * n // splits : (i + 1) * n // splits])
+        log = log_p[of]
+        p = log.exp()
+        divergence = (p * (log - p.mean(0).log())).sum(1)
+        influence[of] = divergence.mean().exp() * (divergence - divergence.mean()) * n / (splits * len(of))
+    return influence
+
+
+def kid_influence(features: Tensor, reference: Tensor) -> Tensor:
+    """Return the influence function of KID for float32 features (N, D) and (M, D): float64, (N,).
+
+    KID is E[k(x, x')] - 2 E[k(x, y)] + E[k(y, y')], so an image adds 2 (E[k(x, x')] - E[k(x, y)]) less the mean of it.
+    """
+    some, others = features[:KID_IMAGES], reference[:KID_IMAGES]
+    within = torch.cat([_kernel(part, some).sum(1) for part in features.split(KID_IMAGES)])
+    itself = _kernel_of_itself(some)
+    within[: len(some)] -= itself
+    count = torch.full((len(features),), float(len(some)), dtype=torch.float64)
+    count[: len(some)] -= 1
+    across = torch.cat([_kernel(part, others).mean(1) for part in features.split(KID_IMAGES)])
+    influence = 2 * (within / count - across)
+    return influence - influence.mean()
+
+
+def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> Tensor | None:
+    """Return torch-fidelity's recall without each of the groups of images: float64, (K,); None for too few images.
+
+    Recall is the share of reference images within the ball of an image, whose radius is the distance to its
+    `neighbourhood`-th neighbour among the images that are left.
+    """
+    n = len(features)
+    parts = groups(n)
+    if not parts:
+        return None
+    near, who = [], []
+    for part in features.split(KID_IMAGES):
+        found = torch.cdist(part, features).topk(min(n, _NEIGHBOURS), largest=False)
+        near.append(found.values)
+        who.append(found.indices)
+    distances, group = torch.cat(near), torch.empty(n, dtype=torch.long)
+    for k, part in enumerate(parts):
+        group[part] = k
+    of = group[torch.cat(who)]
+    radii = torch.empty(len(parts), n)
+    for k in range(len(parts)):
+        # an image is the first neighbour of itself; of 64 the fourth is never missing
+        place = ((of != k).cumsum(1) == neighbourhood + 1).int().argmax(1)
+        radii[k] = distances.gather(1, place[:, None])[:, 0].where(group != k, torch.tensor(-1.0))
+    covered = torch.zeros(len(parts), dtype=torch.float64)
+    for part in reference.split(KID_IMAGES):
+        distance = torch.cdist(part, features)
+        covered += torch.stack([(distance <= radius).any(1).sum() for radius in radii])
+    return covered / len(reference)
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return ((x @ y.T / x.shape[1] + 1) ** 3).double()
+
+
+def _kernel_of_itself(x: Tensor) -> Tensor:
+    return ((x.square().sum(1) / x.shape[1] + 1) ** 3).double()
