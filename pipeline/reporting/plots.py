@@ -91,8 +91,8 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[in
     together = one_spacing_each(rows)
     spacings = list(dict.fromkeys(row["spacing"] for row in rows))
     names = labels(rows)
-    for spacing in spacings:
-        for i, (sampler, name) in enumerate(names.items()):
+    for i, (sampler, name) in enumerate(names.items()):
+        for spacing in spacings:
             here = [row for row in rows if row["spacing"] == spacing and sampler_of(row) == sampler]
             if not here:
                 continue
