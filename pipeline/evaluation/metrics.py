@@ -11,7 +11,7 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
-from pipeline.evaluation.uncertainty import Measured, inception_score_influence, kid_influence, recall_left_out
+from pipeline.evaluation.uncertainty import GROUPS, Measured, inception_score_influence, kid_influence, recall_left_out
 
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
@@ -28,12 +28,8 @@ def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
     }
 
 
-def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Any]:
-    """Return fid, is_mean, is_std, kid_mean, kid_std, precision, recall, their errors and the options used.
-
-    KID, precision and recall need the reference's features; they are None if it has only statistics. `*_se` are
-    standard errors over seeds, for this reference: how far a run of other seeds may be. `fid_bias` is what FID has too
-    much because there are only N images, and `fid_inf` is FID without it. They are None with fewer than 40 images.
+def measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Measured]:
+    """Return fid, is and, if the reference has features, kid, with what says how they depend on the images.
 
     Args:
         features: float32, (N, D), in the order of the seeds; N ≥ 2.
@@ -41,33 +37,65 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> d
         reference: the reference that they are compared with.
 
     """
-    num_reference = math.inf if reference.features is None else len(reference.features)
-    options = metric_options(len(features), num_reference)
-    distance = fid(features, reference)
-    inception_score = isc_features_to_metric(logits, splits=options["isc_splits"])
-    is_mean = Measured(
-        inception_score[KEY_METRIC_ISC_MEAN], inception_score_influence(logits, options["isc_splits"]), None
-    )
-    method = "jackknife of 20 groups" if distance.influence is None else "influence function"
+    return {name: found for name, (found, _) in _measure(features, logits, reference).items()}
+
+
+def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Any]:
+    """Return fid, is_mean, is_std, kid_mean, kid_std, precision, recall, their errors and the options used.
+
+    KID, precision and recall need the reference's features; they are None if it has only statistics. `*_se` are
+    standard errors over seeds, for this reference: how far a run of other seeds may be. `fid_bias` is what FID has too
+    much because there are only N images, and `fid_inf` is FID without it. They are None with fewer than 40 images.
+    `jackknife` has FID without each of the groups of images, from which differences of settings get their errors.
+    See `measure` for the arguments.
+    """
+    options = _options(features, reference)
+    found = _measure(features, logits, reference)
+    (distance, _), (score, is_std) = found["fid"], found["is"]
+    method = f"jackknife of {GROUPS} groups" if distance.influence is None else "influence function"
     return {
         "fid": distance.value,
         "fid_se": distance.se,
         "fid_bias": distance.bias,
         "fid_inf": None if distance.bias is None else distance.value - distance.bias,
-        "is_mean": is_mean.value,
-        "is_std": inception_score[KEY_METRIC_ISC_STD],
-        "is_se": is_mean.se,
-        **_by_features(features, reference.features, options),
+        "is_mean": score.value,
+        "is_std": is_std,
+        "is_se": score.se,
+        **_by_neighbours(features, reference.features, options, found.get("kid")),
         "options": options | {"fid_se": method},
+        "jackknife": {"fid": None if distance.left_out is None else distance.left_out.tolist()},
     }
 
 
-def _by_features(features: Tensor, reference: Tensor | None, options: dict[str, int]) -> dict[str, float | None]:
-    if reference is None:
+def _options(features: Tensor, reference: Reference) -> dict[str, Any]:
+    return metric_options(len(features), math.inf if reference.features is None else len(reference.features))
+
+
+def _measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, tuple[Measured, float]]:
+    """Return metric → (what is measured, the spread over IS's splits or KID's subsets; 0 for FID)."""
+    options = _options(features, reference)
+    score = isc_features_to_metric(logits, splits=options["isc_splits"])
+    influence = inception_score_influence(logits, options["isc_splits"])
+    found = {
+        "fid": (fid(features, reference), 0.0),
+        "is": (Measured(score[KEY_METRIC_ISC_MEAN], influence, None), score[KEY_METRIC_ISC_STD]),
+    }
+    if reference.features is not None:
+        size = options["kid_subset_size"]
+        kid = kid_features_to_metric(features, reference.features, kid_subset_size=size, verbose=False)
+        std = kid[KEY_METRIC_KID_STD]
+        noise = std / math.sqrt(DEFAULTS["kid_subsets"])
+        of_kid = Measured(kid[KEY_METRIC_KID_MEAN], kid_influence(features, reference.features), None, noise)
+        found["kid"] = of_kid, std
+    return found
+
+
+def _by_neighbours(
+    features: Tensor, reference: Tensor | None, options: dict[str, Any], kid: tuple[Measured, float] | None
+) -> dict[str, float | None]:
+    if reference is None or kid is None:
         names = ("kid_mean", "kid_std", "kid_se", "precision", "precision_se", "recall", "recall_se")
         return dict.fromkeys(names)
-    kid = kid_features_to_metric(features, reference, kid_subset_size=options["kid_subset_size"], verbose=False)
-    subsets = kid[KEY_METRIC_KID_STD] / math.sqrt(DEFAULTS["kid_subsets"])
     # The first argument is the generated side. For 50,000 images all distances at once would take 30 GB, and
     # batches of the default size 8 GB.
     precision_recall = prc_features_to_metric(
@@ -81,9 +109,9 @@ def _by_features(features: Tensor, reference: Tensor | None, options: dict[str, 
     precision, recall = precision_recall[KEY_METRIC_PRECISION], precision_recall[KEY_METRIC_RECALL]
     left_out = recall_left_out(features, reference, options["prc_neighborhood"])
     return {
-        "kid_mean": kid[KEY_METRIC_KID_MEAN],
-        "kid_std": kid[KEY_METRIC_KID_STD],
-        "kid_se": Measured(kid[KEY_METRIC_KID_MEAN], kid_influence(features, reference), None, subsets).se,
+        "kid_mean": kid[0].value,
+        "kid_std": kid[1],
+        "kid_se": kid[0].se,
         "precision": precision,
         "precision_se": math.sqrt(precision * (1 - precision) / len(features)),  # a share of the images
         "recall": recall,

@@ -150,13 +150,13 @@ def test_npz_of_other_tools(tmp_path, extractor, digits, mu_dtype, extra):
 
 
 def test_fid_is_pytorch_fids_and_clean_fids(digits):
-    """Theirs is by scipy's sqrtm of the product in float64, ours by its eigenvalues; mu is float32 here."""
+    """Theirs is by scipy's sqrtm of the product in float64, ours by a symmetric root; mu is float32 here."""
     features = digits.features.roll(1, 0)[:900] * 1.1
     ours = compute_metrics(features, features, digits)["fid"]
     statistics = (features.numpy().mean(axis=0), np.cov(features.numpy(), rowvar=False), digits.mu, digits.sigma)
     # float64 by two roads to a root; they came to 4e-14 of each other
-    assert ours == pytest.approx(calculate_frechet_distance(*statistics), rel=1e-10)
-    assert ours == pytest.approx(frechet_distance(*statistics), rel=1e-10)
+    assert ours == pytest.approx(calculate_frechet_distance(*statistics), rel=1e-9)
+    assert ours == pytest.approx(frechet_distance(*statistics), rel=1e-9)
 
 
 def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):
