@@ -145,10 +145,11 @@ def test_kids_influence_uses_all_pairs_of_the_first_images_but_an_image_with_its
 
 
 def test_groups_are_all_images_once_and_none_where_they_are_too_few():
-    for n in (40, 41, 1999):
+    for n, count in ((10, 5), (39, 19), (41, GROUPS), (1999, GROUPS)):
         assert [i for part in groups(n) for i in range(n)[part]] == [*range(n)]
-        assert len(groups(n)) == GROUPS
-    assert groups(39) == []
+        assert len(groups(n)) == count
+        assert min(part.stop - part.start for part in groups(n)) >= 2
+    assert groups(9) == []
 
 
 def test_a_difference_is_that_of_pairs():

@@ -200,4 +200,4 @@ def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
 
 def test_gpus_are_for_networks_alone():
     on_gpu = {kind.name for kind in [*WORKS.values(), Verify, Compare] if kind.on_gpu}
-    assert on_gpu == {"first worker", "drawing", "features", "comparing"}
+    assert on_gpu == {"first worker", "drawing", "features"}
