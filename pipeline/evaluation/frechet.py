@@ -26,6 +26,13 @@ def frechet_distance(square: float, sigma: Tensor, reference: Reference) -> floa
     return _distance(square, sigma, reference, float(eigenvalues.sqrt().sum()))
 
 
+def fid_value(features: Tensor, reference: Reference) -> float:
+    """Return FID of images, float32 features (N, D); see `frechet_distance`."""
+    statistics = fid_features_to_statistics(features)
+    difference = statistics["mu"] - reference.mu
+    return frechet_distance(float(difference.dot(difference)), torch.as_tensor(statistics["sigma"]), reference)
+
+
 def fid(features: Tensor, reference: Reference) -> Measured:
     """Return FID of images, float32 features (N, D), with its influence function and without each group.
 

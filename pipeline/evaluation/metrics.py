@@ -11,7 +11,7 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
-from pipeline.evaluation.uncertainty import GROUPS, Measured, inception_score_influence, kid_influence, recall_left_out
+from pipeline.evaluation.uncertainty import Measured, groups, inception_score_influence, kid_influence, recall_left_out
 
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
@@ -45,14 +45,16 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> d
 
     KID, precision and recall need the reference's features; they are None if it has only statistics. `*_se` are
     standard errors over seeds, for this reference: how far a run of other seeds may be. `fid_bias` is what FID has too
-    much because there are only N images, and `fid_inf` is FID without it. They are None with fewer than 40 images.
+    much because there are only N images, and `fid_inf` is FID without it. They are None with fewer than 10 images.
     `jackknife` has FID without each of the groups of images, from which differences of settings get their errors.
     See `measure` for the arguments.
     """
     options = _options(features, reference)
     found = _measure(features, logits, reference)
     (distance, _), (score, is_std) = found["fid"], found["is"]
-    method = f"jackknife of {GROUPS} groups" if distance.influence is None else "influence function"
+    method = f"jackknife of {len(groups(len(features)))} groups"
+    if distance.influence is not None:
+        method = "influence function"
     return {
         "fid": distance.value,
         "fid_se": distance.se,

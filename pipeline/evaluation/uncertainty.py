@@ -11,6 +11,7 @@ from torch_fidelity.defaults import DEFAULTS
 
 GROUPS = 20
 """Groups of the jackknife; the relative error of its standard error is 1/√(2 (K - 1)), 16 %."""
+FEWEST_GROUPS = 5
 KID_IMAGES = 2000
 """Images of a side from which the mean of KID's kernel is taken for each image."""
 _NEIGHBOURS = 64
@@ -58,10 +59,11 @@ class Measured:
 
 
 def groups(num_images: int) -> list[slice]:
-    """Return the groups of the jackknife, runs of seeds; none if a group would have fewer than two images."""
-    if num_images < 2 * GROUPS:
+    """Return the groups of the jackknife, runs of seeds: `GROUPS`, or fewer with two images each; none below ten."""
+    count = min(GROUPS, num_images // 2)
+    if count < FEWEST_GROUPS:
         return []
-    bounds = [i * num_images // GROUPS for i in range(GROUPS + 1)]
+    bounds = [i * num_images // count for i in range(count + 1)]
     return [slice(first, end) for first, end in itertools.pairwise(bounds)]
 
 

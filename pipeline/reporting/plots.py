@@ -17,13 +17,18 @@ from pipeline.sweep.images import Pixels
 _STYLES = ("-", "--", ":", "-.")
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart, without yellow."""
+_Z = 1.96
+"""Standard errors to the end of a bar: 95 %."""
 _LEGEND_INSIDE = 6
 """Lines up to which the legend has room within the axes."""
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
 def fid_vs_calls(rows: list[Row]) -> bytes:
-    """Return a PNG of FID against network calls an image, both logarithmic, with one line per sampler and spacing."""
+    """Return a PNG of FID against network calls an image, both logarithmic, with one line per sampler and spacing.
+
+    Bars are 95 % intervals over seeds.
+    """
     ticks = sorted({row["steps"] for row in rows})
     return _curves(rows, lambda row: row["nfe"], "network calls an image", ticks)
 
@@ -96,11 +101,14 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[in
             here = [row for row in rows if row["spacing"] == spacing and sampler_of(row) == sampler]
             if not here:
                 continue
-            line = sorted((x(row), row["fid"]) for row in here)
+            line = sorted((x(row), row["fid"], _Z * (row.get("fid_se") or 0.0)) for row in here)
             style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)]
             color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
             title = in_latex(name) if len(spacings) == 1 else f"{in_latex(name)}, {spacing}"
-            axes.plot(*zip(*line, strict=True), style, color=color, marker=marker, markersize=5, label=title)
+            at, fids, errors = zip(*line, strict=True)
+            axes.plot(at, fids, style, color=color, marker=marker, markersize=5, label=title)
+            ends = [(max(fid - error, fid / 100), fid + error) for fid, error in zip(fids, errors, strict=True)]
+            axes.vlines(at, *zip(*ends, strict=True), color=color, alpha=0.5, linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")
     if ticks:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

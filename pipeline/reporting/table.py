@@ -154,10 +154,15 @@ def _range(values: list[int]) -> str:
 def _format(metric: str, row: Row) -> str:
     value = row[metric]
     if metric == "fid":
-        return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+        return _with_error(value, row.get("fid_se"), 2 if value >= 1 else 3)
     if metric == "is_mean":
-        return f"{value:.2f} ± {row['is_std']:.2f}"
+        return _with_error(value, row.get("is_se"), 2)
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def _with_error(value: float, error: float | None, digits: int) -> str:
+    """Return a value and its standard error, which rows of earlier releases do not have."""
+    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 def _width(text: str) -> int:

@@ -1,16 +1,16 @@
 """Compare: each setting of a run with the same setting of a baseline."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from pipeline.cluster.task import Task, Work
 from pipeline.evaluation.measurement import Measurement
-from pipeline.evaluation.reference import read_reference
+from pipeline.evaluation.reference import Reference, read_reference
 from pipeline.regression.baseline import Baseline, image_digests, open_baseline, read_entry, speed
 from pipeline.regression.comparison import Comparison, estimate
-from pipeline.regression.statistics import fid_statistic
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
@@ -38,12 +38,15 @@ class CompareWorker:
     """Compares settings of a run with those of a baseline."""
 
     def __init__(self, device: str, arguments: CompareArguments) -> None:
-        if device == "cpu":
-            torch.set_num_threads(1)
-        self.device = device
+        torch.set_num_threads(1)
         self.arguments = arguments
         self.storage = arguments.output.open()
         self.baseline = open_baseline(arguments.baseline, arguments.output.storage_options)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The reference as tonight's run extracted it; `write_baseline` refuses those without features."""
+        return read_reference(self.storage, Paths(self.arguments.measurement.prefix).reference)
 
     def do(self, setting: Setting) -> Comparison:
         """Compare one setting. Raises DamagedFileError."""
@@ -53,8 +56,6 @@ class CompareWorker:
         theirs, images = read_entry(self.baseline.storage, entry)
         shards = plan(setting, arguments.num_images, arguments.shard_size)
         parts, ours = read_setting(self.storage, arguments.measurement, shards)
-        reference = read_reference(self.storage, paths.reference).features
-        assert reference is not None  # `write_baseline` refuses references without features
         differing = []
         for shard, part, digest in zip(shards, parts, entry.digests, strict=True):
             if part.metadata["digest"] != digest:
@@ -62,14 +63,14 @@ class CompareWorker:
                 pairs = zip(image_digests(pixels), images[shard.first : shard.end], strict=True)
                 differing += [seed for seed, (here, there) in enumerate(pairs, shard.first) if here != there]
         rate, devices = speed(parts)
-        whole = torch.arange(arguments.num_images)[None]
+        estimates, baseline_fid = estimate(ours, theirs, self.reference)
         return Comparison(
             setting,
             self.storage.read_json(paths.row(setting.slug)),
             entry.row,
             differing,
-            *estimate(ours, theirs, reference, self.device),
-            float(fid_statistic(theirs.features, reference)(whole)),
+            *estimates,
+            baseline_fid,
             (entry.images_per_second, rate),
             (entry.devices, devices),
         )
@@ -79,7 +80,7 @@ class Compare(Work[CompareArguments, Setting, Comparison]):
     """Compares all settings of a run. The results go to the driver, which writes a night's pages."""
 
     name = "comparing"
-    on_gpu = True
+    on_gpu = False
     worker = CompareWorker
 
     def __init__(self, run: Run, baseline: Baseline) -> None:

@@ -23,13 +23,13 @@ calls an image      5
 σ̂               26.49
 
 IS ↑, linear τ
-S                         5
-calls an image            5
-───────────────────────────
-η = 0.0         2.51 ± 0.24
-σ̂               1.63 ± 0.21
+S                  5
+calls an image     5
+────────────────────
+η = 0.0         2.51
+σ̂               1.63
 """
-"""What the release that drew it printed."""
+"""What the release that drew it printed, but for the spread of IS over its splits, which is not its error."""
 TIMES = ("seconds", "images_per_second", "device")
 
 
@@ -67,10 +67,15 @@ def test_what_is_lost_of_it_is_made_again_as_it_was(out):
     (out / "images/setting=ddim-S5-eta0-linear/seeds-000000025-000000040.parquet").unlink()
     shutil.rmtree(out / "features")
     status, text, err = run_here("sweep", *GRID, "--out", out)
-    assert (status, text.startswith(TABLE)) == (0, True), text + err
+    assert status == 0, err
+    assert [line[:25].split(" ±")[0].split() for line in text.splitlines()[4:6]] == [
+        line.split() for line in TABLE.splitlines()[4:6]
+    ], text + err
     after = json.loads((out / "metrics.json").read_text())
     for old, new in zip(before, after, strict=True):
-        assert old.keys() == new.keys()
+        errors = {"fid_se", "fid_bias", "fid_inf", "is_se", "kid_se", "precision_se", "recall_se", "jackknife"}
+        assert new.keys() - old.keys() == errors  # which that release did not have
+        assert old.keys() <= new.keys()
         for name in old.keys() - {*TIMES, "reference", "options"}:
             # kernels of another processor move a feature's last bits, 2^-24 of it
             assert new[name] == (pytest.approx(old[name], rel=1e-5) if isinstance(old[name], float) else old[name]), (
@@ -98,7 +103,7 @@ def test_it_is_measured_again_elsewhere(out, tmp_path):
 
 def test_its_grid_grows(out):
     status, text, err = run_here("sweep", *GRID, "--steps", "5", "6", "--out", out)
-    assert (status, "S                   5      6" in text) == (0, True), text + err
+    assert (status, text.splitlines()[1].split()) == (0, ["S", "5", "6"]), text + err
     assert_well(out)
 
 

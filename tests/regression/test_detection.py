@@ -17,10 +17,9 @@ from pipeline.diffusion.schedule import TIME_0
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import Features, extract
 from pipeline.evaluation.real_images import digits_images
-from pipeline.regression import comparison
+from pipeline.evaluation.reference import Reference
 from pipeline.regression.comparison import Comparison, estimate
 from pipeline.regression.gate import Limits, judge
-from pipeline.regression.statistics import fid_statistic
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.run import open_run
@@ -47,7 +46,7 @@ def measure():
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         return pixels, Features(list(range(n)), *extract(extractor, images, "cpu", 250), {})
 
-    draw_images.reference = extract(extractor, digits_images(), "cpu", 250)[0]
+    draw_images.reference = Reference.of(extract(extractor, digits_images(), "cpu", 250)[0])
     return draw_images
 
 
@@ -55,9 +54,7 @@ def compare(setting, ours, theirs, reference):
     """A comparison of what `measure` returned twice, as `Comparer` makes it of files."""
     (pixels, mine), (before, yours) = ours, theirs
     differing = np.flatnonzero((pixels != before).any(axis=(1, 2, 3))).tolist()
-    whole = torch.arange(len(pixels))[None]
-    fid = float(fid_statistic(yours.features, reference)(whole))
-    estimates = estimate(mine, yours, reference)
+    estimates, fid = estimate(mine, yours, reference)
     row = {"fid": fid + estimates[0].delta}
     return Comparison(setting, row, {"fid": fid}, differing, *estimates, fid, (1.0, 1.0), (["here"], ["here"]))
 
@@ -179,7 +176,6 @@ def test_100_fresh_seeds_without_a_defect(monkeypatch, tmp_path, measure):
     most that many raise an alarm, and half of it is expected. The count to either side is held to what a share of 5 %
     gives in all but one of 1,000 such experiments.
     """
-    monkeypatch.setattr(comparison, "RESAMPLES", 200)
     grid = settings(SweepConfig(steps=(5,), eta=(0.0, "hat")), SCHEDULE)
     n = 200
     worker = make_worker(tmp_path, n)

@@ -20,6 +20,7 @@ def row(eta, steps, fid, spacing="linear", nfe=None):
         "fid": fid,
         "is_mean": 6.123,
         "is_std": 0.1,
+        "is_se": 0.05,
         "images_per_second": 1234.5,
         "options": {"isc_splits": 10},
     }
@@ -37,7 +38,12 @@ def test_text_has_eta_down_and_steps_across():
     assert lines[5].split() == ["η", "=", "0.25", "0.123", "0.123"]
     assert lines[6].split() == ["σ̂", "367.43", "367.43"]
     assert len({len(line.replace("\u0302", "")) for line in lines[1:7]}) == 1
-    assert "6.12 ± 0.10" in table.to_text(ROWS)
+    assert "6.12 ± 0.05" in table.to_text(ROWS)
+
+
+def test_fid_has_its_error_where_it_is_known():
+    rows = [row(0.0, 10, 4.04) | {"fid_se": 0.1234}, row(0.0, 20, 0.5) | {"fid_se": 0.0678}, row(0.0, 30, 0.4)]
+    assert table.blocks(rows)[0].rows == [("η = 0.0", ["4.04 ± 0.12", "0.500 ± 0.068", "0.400"])]
 
 
 def test_markdown_is_a_table_on_github():
