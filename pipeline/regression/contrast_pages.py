@@ -115,8 +115,8 @@ def _notes(besides: Sequence[Beside]) -> list[str]:
     percent = f"{1 - ALPHA:.0%}".replace("%", " %")
     together = f"; those of ΔFID hold for all {count} settings together (Holm)" if count > 1 else ""
     lines = [
-        f"Δ is the setting's minus the baseline's, with intervals of {percent}{together}. ΔFID is without the excess that "
-        "few images give. Better are a lower FID and KID and a higher IS."
+        f"Δ is the setting's minus the baseline's, with intervals of {percent}{together}. ΔFID is without the excess "
+        "that few images give. Better are a lower FID and KID and a higher IS."
     ]
     if any("num images" in beside.differing for beside in besides):
         lines.append("IS depends on the number of images too, and its difference is as measured.")

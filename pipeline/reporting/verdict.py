@@ -117,8 +117,8 @@ class Verdict:
 def verdict(rows: list[Row]) -> Verdict:
     """Return the verdict on the rows of metrics.json: settings of one run, whose images have the same seeds.
 
-    FID with each of 20 groups of seeds left out gives the error of the paired difference to the best and its bias; the
-    interval is Student's, with 19 degrees of freedom, and Holm corrects for the number of settings.
+    FID with each of K groups of seeds left out gives the error of the paired difference to the best and its bias; the
+    interval is Student's, with K - 1 degrees of freedom, and Holm corrects for the number of settings.
     """
     if len(rows) < 2:
         return Verdict("it takes two settings")
@@ -126,7 +126,7 @@ def verdict(rows: list[Row]) -> Verdict:
     known = [one for one in measured if one is not None]
     if len(known) < len(rows):
         text = f"{len(rows) - len(known)} of {len(rows)} settings have no FID without groups of their images"
-        return Verdict(f"{text} (fewer than 40 images, or measured by an earlier release)")
+        return Verdict(f"{text} (fewer than 10 images, or measured by an earlier release)")
     best = min(range(len(rows)), key=lambda i: (rows[i]["fid"], rows[i]["nfe"]))
     differences = [NOTHING if i == best else paired(one, known[best]) for i, one in enumerate(known)]
     others = [i for i in range(len(rows)) if i != best]
