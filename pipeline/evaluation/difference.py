@@ -43,10 +43,6 @@ class Difference:
         return self.value - t * self.se, self.value + t * self.se
 
 
-NOTHING = Difference(0.0, 0.0, math.inf)
-"""The difference of two sides that are the same."""
-
-
 def paired(one: Measured, other: Measured) -> Difference:
     """Return the difference of a metric over pairs: image i of both sides has the same seed and noise.
 

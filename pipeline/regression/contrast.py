@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pipeline.evaluation.difference import NOTHING, Difference, holm, paired, unpaired
+from pipeline.evaluation.difference import Difference, holm, paired, unpaired
 from pipeline.evaluation.features import Features
 from pipeline.evaluation.metrics import measure
 from pipeline.evaluation.reference import Reference
@@ -148,9 +148,7 @@ def _contrast(theirs: _Content, ours: _Content, in_pairs: bool) -> Contrast:
 
     def compared(name: str) -> Compared:
         there, here = theirs.measured[name], ours.measured[name]
-        # KID's random subsets leave a doubt between equal features, too
-        difference = NOTHING if same else paired(here, there) if in_pairs else unpaired(here, there)
-        return Compared(there.value, here.value, difference)
+        return Compared(there.value, here.value, paired(here, there) if in_pairs else unpaired(here, there))
 
     return Contrast(
         (theirs.setting.slug, ours.setting.slug),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pipeline.evaluation.difference import NOTHING, holm, paired
+from pipeline.evaluation.difference import holm, paired
 from pipeline.evaluation.uncertainty import Measured
 from pipeline.reporting.labels import Row, sampler_of
 
@@ -128,7 +128,7 @@ def verdict(rows: list[Row]) -> Verdict:
         text = f"{len(rows) - len(known)} of {len(rows)} settings have no FID without groups of their images"
         return Verdict(f"{text} (fewer than 10 images, or measured by an earlier release)")
     best = min(range(len(rows)), key=lambda i: (rows[i]["fid"], rows[i]["nfe"]))
-    differences = [NOTHING if i == best else paired(one, known[best]) for i, one in enumerate(known)]
+    differences = [paired(one, known[best]) for one in known]
     others = [i for i in range(len(rows)) if i != best]
     _, levels = holm([differences[i].p_value for i in others], ALPHA)
     level_of = dict(zip(others, levels, strict=True)) | {best: ALPHA}

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 from scipy import stats
+from torch_fidelity.metric_kid import kid_features_to_metric
 
-from pipeline.evaluation.difference import NOTHING, Difference, holm, paired, unpaired
+from pipeline.evaluation.difference import Difference, holm, paired, unpaired
 from pipeline.evaluation.frechet import fid
-from pipeline.evaluation.metrics import measure
+from pipeline.evaluation.metrics import kid_subsets, measure
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured
 from pipeline.regression.statistics import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
@@ -41,7 +42,7 @@ def test_intervals_and_p_values_are_students(degrees, level):
 
 def test_no_error_gives_no_interval_and_the_same_side_no_doubt():
     assert (Difference(1.0, None, math.inf).p_value, Difference(1.0, None, math.inf).interval(0.05)) == (1.0, None)
-    assert (NOTHING.p_value, NOTHING.interval(0.05)) == (1.0, (0.0, 0.0))
+    assert (Difference(0.0, 0.0, 19).p_value, Difference(0.0, 0.0, 19).interval(0.05)) == (1.0, (0.0, 0.0))
     assert Difference(1e-9, 0.0, 19).p_value == 0.0
     one = measured(FEATURES)["fid"]
     assert (paired(one, one).value, paired(one, one).se) == (0.0, 0.0)
@@ -81,7 +82,29 @@ def test_is_and_kid_have_the_bootstraps_error_too():
     kid = paired_bootstrap(kid_statistic(shifted, REFERENCE), kid_statistic(FEATURES, REFERENCE), 800, 400)
     without_subsets = [Measured(side["kid"].value, side["kid"].influence, None) for side in (one, other)]
     assert paired(*without_subsets).se == pytest.approx(kid.std, rel=0.15)
-    assert paired(one["kid"], other["kid"]).se >= paired(*without_subsets).se  # its 100 subsets are noise besides
+
+
+def test_kids_subsets_are_torch_fidelitys():
+    theirs = kid_features_to_metric(FEATURES, REFERENCE, kid_subset_size=100, verbose=False)
+    ours = kid_subsets(FEATURES, REFERENCE, 100)
+    assert len(ours) == 100
+    assert ours.mean().item() == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-12)
+    assert ours.std(correction=0).item() == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-12)
+
+
+def test_pairs_have_the_same_subsets_of_kid():
+    """Drawn anew many times, their difference varies as its noise says, and each side as its own: far more."""
+    one, other = measured(SIMILAR)["kid"], measured(FEATURES)["kid"]
+    size, subsets = 100, 2000
+    sides = [
+        kid_features_to_metric(x, REFERENCE, kid_subsets=subsets, kid_subset_size=size, rng_seed=7, verbose=False)
+        for x in (SIMILAR, FEATURES)
+    ]
+    anew = sides[0]["kernel_inception_distance_mean"] - sides[1]["kernel_inception_distance_mean"]
+    assert (one - other).value == pytest.approx(anew, abs=4 * (one - other).noise)
+    assert (one - other).noise < 0.2 * math.hypot(one.noise, other.noise)
+    assert paired(one, one).se == 0
+    assert unpaired(one, other).se > math.hypot(one.noise, other.noise)
 
 
 def test_pairs_are_far_tighter_than_independent_images():
@@ -98,7 +121,7 @@ def test_sides_may_have_other_numbers_of_images():
     free = torch.tensor([unpaired(few, many).value for few, many in pairs])
     assert plain.mean() > 0.2
     assert free.mean().abs() < 0.2 * plain.mean()
-    too_few = fid(normal(9, 30, 8), reference)
+    too_few = fid(normal(9, 9, 8), reference)
     assert unpaired(too_few, pairs[0][1]).se is None
 
 

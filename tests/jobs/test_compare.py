@@ -1,4 +1,4 @@
-"""compare: outputs and single settings beside a baseline, in pairs and not, and every input that it refuses."""
+"""compare: outputs and single settings beside a baseline, in pairs of the same noise and not."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from here import run_here
 from places import draw_and_measure
 
 from pipeline.evaluation.features import read_features, write_features
-from pipeline.evaluation.reference import Reference, read_reference, write_reference
+from pipeline.evaluation.reference import read_reference
 from pipeline.regression.statistics import fid_statistic, is_statistic, paired_bootstrap
 from pipeline.sweep.layout import folder
 from pipeline.sweep.measured import read_setting
@@ -200,86 +200,6 @@ def test_too_few_images_have_no_interval(drawn, tmp_path):
     fid = json.loads((tmp_path / "c.json").read_text())["outputs"][0]["settings"][0]["fid"]
     assert (fid["se"], fid["interval"], fid["p_value"]) == (None, None, None)
     assert math.isfinite(fid["difference"])
-
-
-def resealed(out, change):
-    """Change sweep.json as a hand that knows its digest."""
-    storage = saved_run(str(out)).storage
-    saved = storage.read_json("sweep.json")
-    change(saved)
-    storage.write_json("sweep.json", saved)
-
-
-def another_content(place):
-    run = saved_run(place.url)
-    reference = read_reference(run.storage, run.paths.reference)
-    provenance = reference.provenance | {"digest": "another"}
-    write_reference(run.storage, run.paths.reference, Reference.of(reference.features + 1, provenance))
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda saved: saved["evaluation"]["identity"].update(reference="sha256:0"), "reference digits and sha256:0"),
-        (
-            lambda saved: saved["evaluation"]["identity"].update(extractor="vgg16"),
-            "extractor digits-classifier and vgg16",
-        ),
-        (lambda saved: saved.update(format=99), "has format 99"),
-        (None, "content of the reference"),
-    ],
-)
-def test_other_measurements_cannot_be_compared(finished, place, change, says, tmp_path):
-    if change is None:
-        another_content(place)
-    else:
-        resealed(place.url, change)
-    status, text, err = run_here("compare", finished / "out", place.url, "--json", tmp_path / "c.json")
-    assert (status, text, len(err.splitlines()), says in err) == (2, "", 1, True), err
-    assert not (tmp_path / "c.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["out"], "give two outputs or more"),
-        (["out", "none"], "none holds no sweep.json"),
-        (["out", "to"], "to holds no sweep.json"),
-        (["out/metrics.json", "out"], "it is a file"),
-        (["out", "close#ddim-S7-eta0-linear"], f"no setting 'ddim-S7-eta0-linear'; it has {ETA0}, {HAT}"),
-        (["out#", "close"], f"no setting ''; it has {ETA0}, {HAT}"),
-        (["others", f"close#{ETA0}"], f"no setting '{ETA0}'; it has ddim-S5-eta0.5-linear"),
-        (["out", "others"], "have no setting in common"),
-        (["out", "close", "--markdown", "none/c.md"], "--markdown none/c.md must be a file"),
-        (["out", "close", "--json", "/"], "--json / must be a file"),
-        (["out", "close", "--storage-options", "x"], "--storage-options is not JSON"),
-        (["out", "close", "--json="], "its value is empty"),
-    ],
-)
-def test_bad_input_is_one_line_and_writes_nothing(drawn, tmp_path, arguments, says):
-    (drawn / "to").mkdir(exist_ok=True)
-    names = {"out", "none", "to", "out/metrics.json", "others", "close"}
-    given = [drawn / text if text.partition("#")[0] in names else text for text in arguments]
-    status, text, err = run_here("compare", "--json", tmp_path / "c.json", *given)
-    assert (status, text, len(err.splitlines()), says in err) == (2, "", 1, True), err
-    assert "--out" not in err
-    assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize("harm", ["gone", "damaged", "of another run"])
-def test_damaged_features_are_one_line_and_write_nothing(finished, place, harm, tmp_path):
-    name = saved_run(place.url).shards()[3].path("features")
-    file = tmp_path / "out" / name
-    whole = file.read_bytes()
-    if harm == "damaged":
-        file.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
-    elif harm == "gone":
-        file.unlink()
-    else:
-        shutil.copy(finished / "other" / name, file)
-    status, text, err = run_here("compare", finished / "out", place.url, "--markdown", tmp_path / "c.md")
-    assert (status, text, len(err.splitlines()), name in err) == (1, "", 1, True), err
-    assert not (tmp_path / "c.md").exists()
 
 
 def test_it_writes_into_no_output(drawn):
