@@ -1,5 +1,6 @@
 """Schedule and tau, against golden values of the authors' code and the paper's formulas."""
 
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,15 @@ from diffusers import DDIMScheduler
 from schedules import SCHEDULE, schedule
 
 from pipeline.diffusion.noise import FRACTIONAL, X_T_STEP, step_of
-from pipeline.diffusion.schedule import SPACINGS, TIME_0, alphas_cumprod, linear_betas, make_tau, parse_spacing
+from pipeline.diffusion.schedule import (
+    REAL_SPACINGS,
+    SPACINGS,
+    TIME_0,
+    alphas_cumprod,
+    linear_betas,
+    make_tau,
+    parse_spacing,
+)
 
 
 def test_alphas_cumprod_in_float64_against_a_product_of_exact_terms():
@@ -65,7 +74,7 @@ def test_paper_quadratic_is_its_formula_where_that_is_a_subsequence(steps):
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 10, 100, 500, 1000])
 def test_every_tau_ascends_within_the_model(spacing, steps):
-    tau = make_tau(spacing, steps)
+    tau = SCHEDULE.tau(spacing, steps)
     assert tau == sorted(tau)
     assert 0 <= tau[0] <= tau[-1] < 1000
     if spacing.startswith("paper"):
@@ -120,6 +129,32 @@ def test_logsnr_times_are_dpm_solvers():
     lams = [ends[0] + i * (ends[1] - ends[0]) / 10 for i in range(10)]
     times = [round(SCHEDULE.node_at(lam).t, 2) for lam in lams]
     assert times == [999, 898.29, 784.82, 652.59, 492.11, 302.31, 138.04, 51.72, 16.80, 3.95]
+
+
+def test_the_real_valued_grids_are_their_formulas():
+    first, last = SCHEDULE.node(0).lam, SCHEDULE.node(999).lam
+    for spacing, even in {
+        "logsnr": lambda node: node.lam,
+        "karras": lambda node: math.exp(-node.lam / 7),
+        "time-linear": lambda node: node.t,
+        "time-quadratic": lambda node: math.sqrt(node.t + 1),
+    }.items():
+        nodes = [SCHEDULE.node(t) for t in SCHEDULE.tau(spacing, 11)]
+        assert (nodes[0].t, nodes[-1].t) == (0, 999)
+        assert (nodes[0].lam, nodes[-1].lam) == (first, last)
+        values = [even(node) for node in nodes]
+        steps = [b - a for a, b in itertools.pairwise(values)]
+        # times are rounded to 2^-21, and lam falls by at most 0.35 a timestep at the first ones
+        assert max(steps) - min(steps) < 1e-5, spacing
+
+
+def test_one_time_is_the_last():
+    for spacing in REAL_SPACINGS:
+        assert SCHEDULE.tau(spacing, 1) == [999]
+        assert SCHEDULE.tau(spacing, 2) == [0, 999]
+        with pytest.raises(ValueError, match="from 1 to 1000"):
+            SCHEDULE.tau(spacing, 1001)
+    assert SCHEDULE.tau("linear", 3) == make_tau("linear", 3)
 
 
 @pytest.mark.parametrize("steps", [1000, 500, 1024, 4000])

@@ -94,6 +94,10 @@ def test_the_fingerprint_follows_the_pixels_and_not_the_grid():
         ({"sampler": ["ddim"], "eta": ["0.5", "hat"]}, ["eta0.5", "etahat"]),
         ({"sampler": ["ddim:eta=1"]}, ["eta1"]),
         ({"sampler": ["ddim:eta=1", "ddim"], "eta": ["0", "1"]}, ["eta1", "eta0"]),
+        ({"sampler": ["ddim", "dpmpp_2m_sde"]}, ["eta0", ""]),  # each its own default
+        ({"sampler": ["ddim", "dpmpp_2m_sde", "heun"], "eta": ["0.5"]}, ["eta0.5", "eta0.5", ""]),
+        ({"sampler": ["euler_a", "euler", "DDIMScheduler"]}, ["eta1", "eta0"]),
+        ({"sampler": ["unipc", "unipc:order=2", "unipc:order=3,end=zero"]}, ["", "order3-endzero"]),
     ],
 )
 def test_samplers_have_their_own_options_or_the_grids(overrides, slugs):

@@ -5,7 +5,7 @@ from schedules import SCHEDULE, schedule
 
 from pipeline import UserError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import settings
+from pipeline.sweep.grid import notes, settings
 
 
 def test_the_default_grid_is_the_papers_rows_and_columns():
@@ -34,6 +34,36 @@ def test_the_true_number_of_calls_is_recorded():
     (setting,) = settings(SweepConfig(steps=(30,), eta=(0.0,)), SCHEDULE)
     assert (setting.steps, setting.nfe) == (30, 31)
     assert [setting.describe()[name] for name in ("steps", "nfe")] == [30, 31]
+
+
+def test_each_sampler_has_its_own_spacing_unless_one_is_given_for_all():
+    texts = ("ddim", "dpmpp_2m", "unipc:order=3", "heun")
+    own = settings(SweepConfig(sampler=texts, eta=None, steps=(10,)), SCHEDULE)
+    assert [s.spacing for s in own] == ["linear", "time-quadratic", "logsnr", "karras"]
+    preset = settings(SweepConfig(preset="cifar10", sampler=texts[:2], eta=None, steps=(10,)), SCHEDULE)
+    assert [s.spacing for s in preset] == ["quadratic", "time-quadratic"]
+    given = settings(SweepConfig(sampler=texts, eta=None, steps=(10,), spacing=("karras", "linear")), SCHEDULE)
+    assert [(s.sampler.name, s.spacing) for s in given][3:6] == [
+        ("heun", "karras"),
+        ("ddim", "linear"),
+        ("dpmpp_2m", "linear"),
+    ]
+    assert not any(s.clip for s in own + given)
+
+
+def test_cells_below_a_samplers_least_are_empty_and_said_with_the_least():
+    config = SweepConfig(sampler=("euler_a", "pndm", "dpm_solver"), steps=(2, 13, 20), eta=None)
+    assert [(s.sampler.name, s.steps, s.nfe) for s in settings(config, SCHEDULE)] == [
+        *(("ddim", 2, 2), ("ddim", 13, 14), ("ddim", 20, 20)),
+        *(("pndm", 13, 13), ("pndm", 20, 19)),
+        *(("dpm_solver", 13, 12), ("dpm_solver", 20, 18)),
+    ]
+    assert notes(config, SCHEDULE) == [
+        "euler_a is ddim:eta=1",
+        "pndm takes 13 network calls at least, not 2, in spacing linear: no cell at S = 2",
+        "dpm_solver takes 3 network calls at least, not 2, in spacing logsnr: no cell at S = 2",
+    ]
+    assert notes(SweepConfig(), SCHEDULE) == []
 
 
 def test_what_does_not_fit_the_model_is_named():

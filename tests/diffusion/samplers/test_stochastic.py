@@ -25,14 +25,14 @@ def noise(node):
     return normals(1 + round(node.t * 1000))
 
 
-def law(grid, eta, order):
+def law(grid, eta, order, std=STD):
     """(mean, variance) of the result: moments of (x_t, the pred_x0 before), carried along by the paper's eq. 14 and 18.
 
     pred_x0 is linear in x_t for Gaussian data, so a step is an affine map of the pair, and noise that is added.
     """
     mean, cov, before = np.array([0.0, 0.0]), np.diag([1.0, 0.0]), None
     for node, prev in itertools.pairwise(grid):
-        gain = node.alpha * STD**2 / (node.alpha**2 * STD**2 + node.sigma**2)
+        gain = node.alpha * std**2 / (node.alpha**2 * std**2 + node.sigma**2)
         of_x, shift = gain, MEAN - gain * node.alpha * MEAN  # pred_x0 = of_x · x_t + shift
         if prev.sigma == 0:
             return of_x * mean[0] + shift, of_x**2 * cov[0, 0]
@@ -59,6 +59,30 @@ def test_mean_and_variance_are_those_of_the_closed_form(eta, order, end, steps):
     # four standard errors: a right sampler fails once in 16,000, and the seeds are fixed
     assert x.mean().item() == pytest.approx(mean, abs=4 * math.sqrt(variance / N))
     assert x.var().item() == pytest.approx(variance, rel=4 * math.sqrt(2 / N))
+
+
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_the_covariance_of_correlated_data_is_that_of_the_closed_form(eta):
+    """Two pixels with standard deviations 0.6 and 0.2 along axes that are turned: each axis has its own law."""
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=torch.float64)
+    axes = [Mixture(std, (1.0, MEAN)) for std in (STD, 0.2)]
+
+    def predict(x_t, node):
+        along = x_t @ turn
+        both = [axis.predict(along[:, i], node) for i, axis in enumerate(axes)]
+        eps, pred_x0 = (torch.stack(parts, 1) @ turn.T for parts in zip(*both, strict=True))
+        return eps, pred_x0
+
+    sampler = DPMpp2MSDE(eta=eta)
+    grid = sampler.nodes(SCHEDULE, SCHEDULE.tau("logsnr", 10))
+    pixels = [lambda node, i=i: normals(7 * i + 1 + round(node.t * 1000)) for i in range(2)]
+    x_T = torch.stack([normals(0), normals(5)], 1)
+    x = sampler.sample(predict, x_T, grid, lambda node: torch.stack([draw(node) for draw in pixels], 1))
+    variances = torch.tensor([law(grid, eta, 2, std)[1] for std in (STD, 0.2)], dtype=torch.float64)
+    expected = turn @ variances.diag() @ turn.T
+    # four standard errors of a covariance: √((σ_i² σ_j² + σ_ij²) / N)
+    error = (expected.diag().outer(expected.diag()) + expected**2).sqrt() / math.sqrt(N)
+    assert ((torch.cov(x.T) - expected).abs() < 4 * error).all()
 
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
