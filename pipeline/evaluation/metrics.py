@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch_fidelity.defaults import DEFAULTS
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+from torch_fidelity.metric_kid import kernel_mmd
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from pipeline.evaluation.frechet import fid
@@ -69,6 +71,24 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> d
     }
 
 
+def kid_subsets(features: Tensor, reference: Tensor, size: int) -> Tensor:
+    """Return KID of each of torch-fidelity's random subsets, whose mean it returns: float64, (100,).
+
+    Args:
+        features: float32, (N, D).
+        reference: float32, (M, D).
+        size: images of each side in a subset.
+
+    """
+    random = np.random.RandomState(DEFAULTS["rng_seed"])
+    sides = features.numpy(), reference.numpy()
+    values = []
+    for _ in range(DEFAULTS["kid_subsets"]):
+        x, y = (side[random.choice(len(side), size, replace=False)] for side in sides)
+        values.append(float(kernel_mmd(x, y)))
+    return torch.tensor(values, dtype=torch.float64)
+
+
 def _options(features: Tensor, reference: Reference) -> dict[str, Any]:
     return metric_options(len(features), math.inf if reference.features is None else len(reference.features))
 
@@ -84,11 +104,9 @@ def _measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str
     }
     if reference.features is not None:
         size = options["kid_subset_size"]
-        kid = kid_features_to_metric(features, reference.features, kid_subset_size=size, verbose=False)
-        std = kid[KEY_METRIC_KID_STD]
-        noise = std / math.sqrt(DEFAULTS["kid_subsets"])
-        of_kid = Measured(kid[KEY_METRIC_KID_MEAN], kid_influence(features, reference.features), None, noise)
-        found["kid"] = of_kid, std
+        subsets = kid_subsets(features, reference.features, size)
+        influence = kid_influence(features, reference.features)
+        found["kid"] = Measured(float(subsets.mean()), influence, None, subsets), float(subsets.std(correction=0))
     return found
 
 

@@ -26,8 +26,13 @@ class Measured:
     """The first-order change of the value by each image, times N: float64, (N,), with mean 0."""
     left_out: Tensor | None
     """The value without each of K groups of images: float64, (K,)."""
-    noise: float = 0.0
-    """The standard deviation that the value has besides, from random subsets in its computation."""
+    subsets: Tensor | None = None
+    """The values of the random subsets whose mean the value is: float64, (B,). Both sides of a pair have the same."""
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation that the value has besides, from random subsets in its computation."""
+        return 0.0 if self.subsets is None else float(self.subsets.std(correction=0)) / math.sqrt(len(self.subsets))
 
     @property
     def se(self) -> float | None:
@@ -48,14 +53,16 @@ class Measured:
 
     def __sub__(self, other: "Measured") -> "Measured":
         """Return the difference to another side, whose image i has the seed of image i here."""
-        both = self.influence is not None and other.influence is not None
-        groups_too = self.left_out is not None and other.left_out is not None
         return Measured(
             self.value - other.value,
-            self.influence - other.influence if both else None,  # type: ignore[operator]
-            self.left_out - other.left_out if groups_too else None,  # type: ignore[operator]
-            math.hypot(self.noise, other.noise),
+            _minus(self.influence, other.influence),
+            _minus(self.left_out, other.left_out),
+            _minus(self.subsets, other.subsets),
         )
+
+
+def _minus(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return None if one is None or other is None else one - other
 
 
 def groups(num_images: int) -> list[slice]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline import UserError
+from pipeline.evaluation.difference import holm
 from pipeline.regression.comparison import Comparison
-from pipeline.regression.statistics import holm
 
 ALPHA = 0.05
 """The chance that a night without any change has a setting beyond noise; half of it is on the worse side."""

@@ -1,8 +1,8 @@
-"""FID, IS and KID of resampled images, the paired bootstrap of their differences, and Holm's correction."""
+"""FID, IS and KID of resampled images, and the paired bootstrap of their differences."""
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -167,26 +167,6 @@ def paired_bootstrap(
         differences.append(candidate(index) - baseline(index))
     spread = torch.cat(differences)
     return Estimate(delta, float(spread.mean()) - delta, float(spread.std()))
-
-
-def holm(p_values: Sequence[float], alpha: float) -> tuple[list[bool], list[float]]:
-    """Return which hypotheses are rejected, and the level of each one's interval (Holm, 1979).
-
-    The chance that any true hypothesis is rejected is at most alpha. The k-th smallest p-value is tested at
-    alpha/(m − k + 1) until one is not rejected. That one and all later ones have its level, so that an interval at its
-    own level excludes 0 exactly if the hypothesis is rejected.
-    """
-    m = len(p_values)
-    rejected, levels = [False] * m, [alpha / max(1, m)] * m
-    for k, i in enumerate(sorted(range(m), key=p_values.__getitem__)):
-        level = alpha / (m - k)
-        if p_values[i] >= level:
-            for j in range(m):
-                if not rejected[j]:
-                    levels[j] = level
-            break
-        rejected[i], levels[i] = True, level
-    return rejected, levels
 
 
 def _counts(index: Tensor, n: int) -> Tensor:

@@ -7,6 +7,7 @@ from pipeline.reporting import plots, table
 from pipeline.reporting.labels import Row, in_latex, labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.published import later_samplers, published_fid
+from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import Pixels, read_images
 from pipeline.sweep.run import Run
@@ -25,8 +26,10 @@ def publish(run: Run) -> str:
     comparable = run.config.preset in EXPERIMENTS and not differences(run, measured)
     rows = [row | _beside(run, row) for row in measured] if comparable else measured
     lines = caption(run, measured)
+    found = to_lines(verdict(measured))
     later = later_samplers() if comparable and run.config.preset == "cifar10" else ""
-    run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + later).encode())
+    beneath = "\n" + "\n\n".join(found) + "\n" + later
+    run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + beneath).encode())
     run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
     run.storage.write(run.paths.report("table.csv"), table.to_csv(rows).encode())
     run.storage.write(run.paths.report("fid_vs_calls.png"), plots.fid_vs_calls(rows))
@@ -35,7 +38,8 @@ def publish(run: Run) -> str:
     run.storage.write(run.paths.report("samples.png"), plots.samples(_every_setting(run, pictures)))
     run.storage.write(run.paths.report("same_seeds.png"), plots.same_seeds(_same_seeds(run, pictures)))
     out, paths = run.config.out.rstrip("/"), run.paths
-    return f"{table.to_text(rows)}\n\n" + "\n".join(lines) + f"\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
+    below = "\n\n".join(["\n".join(found), "\n".join(lines)])
+    return f"{table.to_text(rows)}\n\n{below}\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
 
 
 def caption(run: Run, rows: list[Row]) -> list[str]:

@@ -21,10 +21,11 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate", "export", "nightly"])
+@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate", "export", "nightly", "compare"])
 def test_bad_options_are_one_line_that_does_not_repeat_them(tmp_path, job, text):
     more = ["--setting", "x", "--png", tmp_path / "png"] if job == "export" else []
-    arguments = ["--out", tmp_path / "out", *more, "--storage-options", text]
+    where = [tmp_path, tmp_path] if job == "compare" else ["--out", tmp_path / "out"]
+    arguments = [*where, *more, "--storage-options", text]
     status, out, err = run_here(job, *arguments)
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert f"error: --storage-options {TEXTS[text]}" in err

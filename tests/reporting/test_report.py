@@ -3,26 +3,31 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pipeline.reporting.report import publish
+from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.sweep.images import ImageFile, pixel_digest, write_images
-from pipeline.sweep.run import open_run
+from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.shards import plan
 from pipeline.work.claim import claim
 
 
-def publish_random(config, **reference):
+def publish_random(config, groups=False, **reference):
     """Publish a run of random pixels and made-up metrics: (text, storage)."""
     run = open_run(config)
     claim(run)
+    left_out = {"jackknife": {"fid": [2.0 + 0.01 * (k % 2) for k in range(20)]}, "fid_se": 0.1} if groups else {}
     numbers = {"fid": 2.0, "is_mean": 3.0, "is_std": 0.1, "kid_mean": 0.1, "images_per_second": 20.0, "num_images": 90}
     for setting in run.settings:
         shard = plan(setting, 90, 25)[0]
         pixels = np.random.default_rng(0).integers(0, 256, (25, 8, 8, 1), dtype=np.uint8)
         info = ImageFile(setting.fingerprint(run.identity), 25, pixel_digest(pixels), 1.0, "cpu", "2")
         write_images(run.storage, shard, pixels, info, [0])
-        run.storage.write_json(run.paths.row(setting.slug), setting.describe() | numbers | {"reference": reference})
+        run.storage.write_json(
+            run.paths.row(setting.slug), setting.describe() | numbers | left_out | {"reference": reference}
+        )
     return publish(run), run.storage
 
 
@@ -46,3 +51,14 @@ def test_every_file_is_written(small):
     assert line in storage.read("report/table.md").decode()
     assert f"% {line}" in storage.read("report/table.tex").decode()
     assert "paper" not in text
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_the_verdict_is_under_the_tables(small, groups):
+    text, storage = publish_random(small, groups, num_images=1797)
+    lines = to_lines(verdict([*saved_run(small.out).metrics().values()]))
+    assert lines[0].startswith("The best FID (DDIM η = 0.0 at 5 calls: 2 ± 0.1)" if groups else "No verdict")
+    assert "\n".join(["", *lines, ""]) in text
+    page = storage.read("report/table.md").decode()
+    assert "\n\n" + "\n\n".join(lines) + "\n" in page
+    assert page.index("| network calls an image |") < page.index(lines[0])

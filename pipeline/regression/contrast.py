@@ -1,0 +1,169 @@
+"""Contrast: settings of outputs beside those of a baseline output, by the features that are stored in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from pipeline.evaluation.difference import Difference, holm, paired, unpaired
+from pipeline.evaluation.features import Features
+from pipeline.evaluation.metrics import measure
+from pipeline.evaluation.reference import Reference
+from pipeline.evaluation.uncertainty import Measured
+from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.measured import read_setting
+from pipeline.sweep.shards import plan
+
+ALPHA = 0.05
+"""1 - confidence of the intervals."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A metric of two settings."""
+
+    baseline: float
+    other: float
+    difference: Difference
+    """The other minus the baseline."""
+    level: float = ALPHA
+    """1 - confidence of the interval; for FID by Holm, so that those of all comparisons hold together."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval of the difference; None if there are too few images for one."""
+        return self.difference.interval(self.level)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A setting beside one of the baseline. Pairs of values are (the baseline's, the other's)."""
+
+    slugs: tuple[str, str]
+    same: bool
+    """Whether the images are pairs, and all their features are equal."""
+    fid: Compared
+    inception_score: Compared
+    kid: Compared | None
+    """None if the reference has no features."""
+    images_per_second: tuple[float, float]
+    nfe: tuple[int, int]
+    """Network calls an image."""
+    devices: tuple[str, str]
+    """The devices that drew the images."""
+    releases: tuple[str, str]
+    """The releases of torch that drew them."""
+
+    @property
+    def quality(self) -> str:
+        """By FID's interval "noise", "better" or "worse"; "unknown" if there is none, "same" for equal features."""
+        if self.same:
+            return "same"
+        if self.fid.interval is None:
+            return "unknown"
+        low, high = self.fid.interval
+        return "worse" if low > 0 else "better" if high < 0 else "noise"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A side beside the baseline."""
+
+    baseline: Side
+    other: Side
+    paired: bool
+    """Whether image i of both has the same noise."""
+    contrasts: list[Contrast]
+
+    @property
+    def differing(self) -> dict[str, tuple[str, str]]:
+        """The conditions that differ: name → (the baseline's, the other's)."""
+        drawn_by = {
+            "device": [contrast.devices for contrast in self.contrasts],
+            "torch": [contrast.releases for contrast in self.contrasts],
+        }
+        found = differing(self.baseline, self.other)
+        for name, names in drawn_by.items():
+            there, here = ("/".join(sorted(set(of_side))) for of_side in zip(*names, strict=True))
+            if there != here:
+                found[name] = there, here
+        return found
+
+
+def contrast(sides: Sequence[Side]) -> list[Beside]:
+    """Return each side but the first beside the first, the baseline. Nothing is written.
+
+    Raises:
+        UserError: the sides have no setting in common, or were measured by another extractor or reference.
+        DamagedFileError: features or a reference are missing or damaged.
+
+    """
+    baseline, *others = sides
+    tasks = [(i, one, two) for i, of_other in enumerate(pairs(baseline, others)) for one, two in of_other]
+    reference = common_reference(sides)
+    # by the baseline's settings, each of which is then read once, and its features need not be kept
+    tasks.sort(key=lambda task: baseline.run.settings.index(task[1]))
+    found: list[list[Contrast]] = [[] for _ in others]
+    theirs = None
+    for i, one, two in tasks:
+        if theirs is None or theirs.setting != one:
+            theirs = _read(baseline, one, reference)
+        found[i].append(_contrast(theirs, _read(others[i], two, reference), same_noise(baseline, others[i])))
+    known = [one.fid.difference.p_value for of_other in found for one in of_other if one.fid.difference.se is not None]
+    levels = iter(holm(known, ALPHA)[1])
+    return [
+        Beside(baseline, other, same_noise(baseline, other), [_at_level(one, levels) for one in of_other])
+        for other, of_other in zip(others, found, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Content:
+    setting: Setting
+    parts: list[Features]
+    whole: Features
+    measured: dict[str, Measured]
+
+    @property
+    def images_per_second(self) -> float:
+        """The rate of one worker, as in metrics.json."""
+        return float(len(self.whole.seeds) / sum(part.metadata["seconds"] for part in self.parts))
+
+    def names(self, key: str) -> str:
+        """Return the distinct values of the files' metadata as text."""
+        return "/".join(sorted({str(part.metadata[key]) for part in self.parts}))
+
+
+def _read(side: Side, setting: Setting, reference: Reference) -> _Content:
+    config = side.run.config
+    shards = plan(setting, config.num_images, config.shard_size)
+    parts, whole = read_setting(side.run.storage, side.run.measurement, shards)
+    return _Content(setting, parts, whole, measure(whole.features, whole.logits, reference))
+
+
+def _contrast(theirs: _Content, ours: _Content, in_pairs: bool) -> Contrast:
+    names = ("features", "logits")
+    same = in_pairs and all(torch.equal(getattr(theirs.whole, name), getattr(ours.whole, name)) for name in names)
+
+    def compared(name: str) -> Compared:
+        there, here = theirs.measured[name], ours.measured[name]
+        return Compared(there.value, here.value, paired(here, there) if in_pairs else unpaired(here, there))
+
+    return Contrast(
+        (theirs.setting.slug, ours.setting.slug),
+        same,
+        compared("fid"),
+        compared("is"),
+        compared("kid") if "kid" in theirs.measured else None,
+        (theirs.images_per_second, ours.images_per_second),
+        (theirs.setting.nfe, ours.setting.nfe),
+        (theirs.names("device"), ours.names("device")),
+        (theirs.names("torch"), ours.names("torch")),
+    )
+
+
+def _at_level(one: Contrast, levels: Iterator[float]) -> Contrast:
+    if one.fid.difference.se is None:
+        return one
+    return replace(one, fid=replace(one.fid, level=next(levels)))

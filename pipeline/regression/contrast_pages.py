@@ -1,0 +1,127 @@
+"""A contrast as text for a terminal, as Markdown and as JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.regression.contrast import ALPHA, Beside, Compared, Contrast
+
+_QUALITY = {
+    "same": "same images",
+    "noise": "within noise",
+    "better": "better",
+    "worse": "worse",
+    "unknown": "too few images",
+}
+_HEAD = ["setting", "FID", "ΔFID", "", "ΔIS", "ΔKID", "images/s", "calls"]
+_LEFT = (0, 3)
+"""Columns of words, which begin at the left."""
+
+
+def to_text(besides: Sequence[Beside]) -> str:
+    """Return the comparisons for a terminal: what differs first, then a line a setting."""
+    parts = [f"baseline: {besides[0].baseline.text}"]
+    for beside in besides:
+        lines = [_HEAD, *map(_cells, beside.contrasts)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
+        table = ["  ".join(_pad(cell, widths[i], i in _LEFT) for i, cell in enumerate(line)).rstrip() for line in lines]
+        parts.append("\n".join([f"{beside.other.text}", *(f"  {line}" for line in _conditions(beside)), *table]))
+    return "\n\n".join([*parts, "\n".join(_notes(besides))])
+
+
+def to_markdown(besides: Sequence[Beside]) -> str:
+    """Return the comparisons as GitHub's Markdown."""
+    parts = [f"Baseline: `{besides[0].baseline.text}`"]
+    for beside in besides:
+        rule = "|" + "|".join(":--" if i in _LEFT else "--:" for i in range(len(_HEAD))) + "|"
+        table = ["| " + " | ".join(line) + " |" for line in (_HEAD, *map(_cells, beside.contrasts))]
+        parts.append("\n".join([f"### `{beside.other.text}`", "", *(f"- {line}" for line in _conditions(beside))]))
+        parts.append("\n".join([table[0], rule, *table[1:]]))
+    return "\n\n".join([*parts, *_notes(besides)]) + "\n"
+
+
+def to_json(besides: Sequence[Beside]) -> dict[str, Any]:
+    """Return the comparisons as plain values at full precision. Pairs are [the baseline's, the other's]."""
+    return {
+        "baseline": besides[0].baseline.text,
+        "outputs": [
+            {
+                "output": beside.other.text,
+                "paired": beside.paired,
+                "differing": {name: list(values) for name, values in beside.differing.items()},
+                "settings": [_values(one) for one in beside.contrasts],
+            }
+            for beside in besides
+        ],
+    }
+
+
+def _values(one: Contrast) -> dict[str, Any]:
+    return {
+        "settings": list(one.slugs),
+        "quality": one.quality,
+        "fid": _numbers(one.fid),
+        "is": _numbers(one.inception_score),
+        "kid": None if one.kid is None else _numbers(one.kid),
+        "images_per_second": list(one.images_per_second),
+        "nfe": list(one.nfe),
+        "devices": list(one.devices),
+        "torch": list(one.releases),
+    }
+
+
+def _numbers(metric: Compared) -> dict[str, Any]:
+    return {
+        "values": [metric.baseline, metric.other],
+        "difference": metric.difference.value,
+        "se": metric.difference.se,
+        "interval": None if metric.interval is None else list(metric.interval),
+        "confidence": 1 - metric.level,
+        "p_value": None if metric.difference.se is None else metric.difference.p_value,
+    }
+
+
+def _conditions(beside: Beside) -> list[str]:
+    config = beside.other.run.config
+    if beside.paired:
+        noise = f"pairs of images with the same noise: seed {config.seed}, {config.num_images:,} images"
+    else:
+        noise = "not pairs: the images have other noise or another number, so small differences are hidden"
+    return [noise, *(f"other {name}: {there} → {here}" for name, (there, here) in beside.differing.items())]
+
+
+def _cells(one: Contrast) -> list[str]:
+    there, here = one.slugs
+    before, after = one.images_per_second
+    calls, calls_here = one.nfe
+    return [
+        here if there == here else f"{there} → {here}",
+        f"{one.fid.baseline:.4g} → {one.fid.other:.4g}",
+        _difference(one.fid),
+        _QUALITY[one.quality],
+        _difference(one.inception_score),
+        "–" if one.kid is None else _difference(one.kid),
+        f"{before:,.4g} → {after:,.4g} ({after / before:.2f}×)",
+        f"{calls} → {calls_here} ({calls_here / calls:.2f}×)",
+    ]
+
+
+def _difference(metric: Compared) -> str:
+    text = f"{metric.difference.value:+.3g}"
+    return text if metric.interval is None else f"{text} [{metric.interval[0]:+.3g}, {metric.interval[1]:+.3g}]"
+
+
+def _notes(besides: Sequence[Beside]) -> list[str]:
+    count = sum(len(beside.contrasts) for beside in besides)
+    percent = f"{1 - ALPHA:.0%}".replace("%", " %")
+    together = f"; those of ΔFID hold for all {count} settings together (Holm)" if count > 1 else ""
+    lines = [
+        f"Δ is the setting's minus the baseline's, with intervals of {percent}{together}. ΔFID is without the excess "
+        "that few images give. Better are a lower FID and KID and a higher IS."
+    ]
+    if any("num images" in beside.differing for beside in besides):
+        lines.append("IS depends on the number of images too, and its difference is as measured.")
+    return lines
+
+
+def _pad(text: str, width: int, left: bool) -> str:
+    return text.ljust(width) if left else text.rjust(width)

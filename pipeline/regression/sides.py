@@ -1,0 +1,121 @@
+"""Sides: outputs, or single settings of them, that are to be compared, and whether they can be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import UserError
+from pipeline.evaluation.reference import Reference, read_reference
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.run import Run, saved_run
+
+_SAME_NOISE = ("seed", "num_images", "noise")
+_CONDITIONS = ("model", "dtype", *_SAME_NOISE, "batch_size")
+_MEASURED_BY = ("extractor", "extractor_weights", "reference")
+
+
+@dataclass(frozen=True)
+class Side:
+    """An output of a sweep, or one setting of it."""
+
+    text: str
+    """As the user gave it: URL, or URL#slug."""
+    run: Run
+    setting: Setting | None = None
+    """The one setting that is compared; None for all."""
+
+    def find(self, slug: str) -> Setting:
+        """Return the setting of this name. Raises UserError, with the names that there are."""
+        by_slug = {setting.slug: setting for setting in self.run.settings}
+        if slug not in by_slug:
+            raise UserError(f"{self.text} has no setting {slug!r}; it has {', '.join(by_slug)}")
+        return by_slug[slug]
+
+
+def open_side(text: str, storage_options: dict[str, Any] | None) -> Side:
+    """Return the side that a user names as URL or URL#slug.
+
+    Raises:
+        UserError: it is no output of a sweep, or has no such setting.
+        DamagedFileError: its sweep.json is broken.
+
+    """
+    url, mark, slug = text.partition("#")
+    try:
+        side = Side(url, saved_run(url, storage_options))
+    except UserError as error:
+        raise UserError(str(error).removeprefix("--out ")) from error
+    return Side(text, side.run, side.find(slug)) if mark else side
+
+
+def pairs(baseline: Side, others: Sequence[Side]) -> list[list[tuple[Setting, Setting]]]:
+    """Return, for each other side, the settings to compare: (the baseline's, the other's).
+
+    Whole outputs are compared in the settings that all of them have, in the baseline's order; beside one setting of an
+    output, in that setting.
+
+    Raises:
+        UserError: whole outputs have no setting in common, or one lacks a setting that the other side names.
+
+    """
+    whole = [side for side in (baseline, *others) if side.setting is None]
+    slugs = [{setting.slug for setting in side.run.settings} for side in whole]
+    common = set.intersection(*slugs) if slugs else set()
+    found = []
+    for other in others:
+        if other.setting is not None:
+            found.append([(baseline.setting or baseline.find(other.setting.slug), other.setting)])
+        elif baseline.setting is not None:
+            found.append([(baseline.setting, other.find(baseline.setting.slug))])
+        elif common:
+            found.append([(one, other.find(one.slug)) for one in baseline.run.settings if one.slug in common])
+        else:
+            raise UserError(f"{', '.join(side.text for side in whole)} have no setting in common")
+    return found
+
+
+def same_noise(one: Side, other: Side) -> bool:
+    """Return whether image i of both sides began with the same noise, and both have as many images."""
+    there, here = one.run, other.run
+    alike = all(there.identity.get(name) == here.identity.get(name) for name in _SAME_NOISE)
+    return alike and there.model.image_shape == here.model.image_shape
+
+
+def differing(one: Side, other: Side) -> dict[str, tuple[str, str]]:
+    """Return the conditions of drawing that differ: name → (one's, the other's); digests are shortened."""
+    there, here = one.run.identity, other.run.identity
+    return {
+        name.replace("_", " "): (_short(there.get(name)), _short(here.get(name)))
+        for name in _CONDITIONS
+        if there.get(name) != here.get(name)
+    }
+
+
+def common_reference(sides: Sequence[Side]) -> Reference:
+    """Return the reference that all sides were measured with, and by the same extractor.
+
+    Raises:
+        UserError: they were not.
+        DamagedFileError: a reference is missing or damaged.
+
+    """
+    first = sides[0]
+    found = [{name: side.run.measurement.identity.get(name) for name in _MEASURED_BY} for side in sides]
+    for side, identity in zip(sides, found, strict=True):
+        if identity != found[0]:
+            _refuse(first, side, found[0], identity)
+    references = [read_reference(side.run.storage, side.run.paths.reference) for side in sides]
+    digests = [{"content of the reference": reference.provenance.get("digest")} for reference in references]
+    for side, digest in zip(sides, digests, strict=True):
+        if digest != digests[0]:
+            _refuse(first, side, digests[0], digest)
+    return references[0]
+
+
+def _refuse(one: Side, other: Side, there: dict[str, Any], here: dict[str, Any]) -> None:
+    texts = [f"{name.replace('_', ' ')} {there[name]} and {here[name]}" for name in there if there[name] != here[name]]
+    raise UserError(f"{one.text} and {other.text} cannot be compared: {'; '.join(texts)}")
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)

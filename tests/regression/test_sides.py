@@ -1,0 +1,90 @@
+"""What of two outputs differs, when their images are pairs, and which settings are compared."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline import UserError
+from pipeline.evaluation.difference import Difference
+from pipeline.regression.contrast import Beside, Compared, Contrast
+from pipeline.regression.sides import Side, differing, pairs, same_noise
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.run import open_run
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sides") / "out"
+    config = SweepConfig(out=str(out), steps=(5, 10), eta=(0.0, 1.0), num_images=90, batch_size=10, shard_size=30)
+    return Side("out", open_run(config))
+
+
+def with_identity(side, **changes):
+    return Side("other", replace(side.run, identity=side.run.identity | changes))
+
+
+def of_steps(side, *steps):
+    return Side(str(steps), replace(side.run, config=side.run.config.model_copy(update={"steps": steps})))
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "are_pairs"),
+    [
+        ({}, {}, True),
+        ({"model": "b" * 64}, {"model": ("7014003a4d9b", "bbbbbbbbbbbb")}, True),
+        ({"dtype": "bfloat16", "batch_size": 30}, {"dtype": ("float32", "bfloat16"), "batch size": ("10", "30")}, True),
+        ({"shard_size": 90}, {}, True),
+        ({"seed": 7}, {"seed": ("0", "7")}, False),
+        ({"num_images": 30}, {"num images": ("90", "30")}, False),
+        ({"noise": "another/2"}, {"noise": ("philox4x32-10/box-muller/1", "another/2")}, False),
+    ],
+)
+def test_conditions_that_differ(side, changes, shown, are_pairs):
+    other = with_identity(side, **changes)
+    assert (differing(side, other), same_noise(side, other)) == (shown, are_pairs)
+
+
+def test_images_of_another_shape_are_no_pairs(side):
+    model = replace(side.run.model, image_shape=(3, 8, 8))
+    assert not same_noise(side, Side("rgb", replace(side.run, model=model)))
+
+
+@pytest.mark.parametrize(
+    ("devices", "releases", "shown"),
+    [
+        ([("A", "A"), ("A", "A")], [("2.9", "2.9")] * 2, {}),
+        ([("A", "B"), ("A", "A")], [("2.9", "2.10")] * 2, {"device": ("A", "A/B"), "torch": ("2.9", "2.10")}),
+    ],
+)
+def test_devices_and_releases_are_those_of_the_files(side, devices, releases, shown):
+    metric = Compared(1.0, 1.0, Difference(0.0, 0.0, 19))
+    contrasts = [
+        Contrast(("a", "a"), False, metric, metric, None, (1.0, 1.0), (5, 5), *names)
+        for names in zip(devices, releases, strict=True)
+    ]
+    assert Beside(side, side, True, contrasts).differing == shown
+
+
+def test_settings_that_all_have_in_the_baselines_order(side):
+    both, ten = of_steps(side, 10, 5), of_steps(side, 10)
+    slugs = [[(one.slug, two.slug) for one, two in of_other] for of_other in pairs(both, [side, ten])]
+    expected = [(slug, slug) for slug in ("ddim-S10-eta0-linear", "ddim-S10-eta1-linear")]
+    assert slugs == [expected, expected]
+    assert len(pairs(both, [side])[0]) == 4
+    with pytest.raises(UserError, match=r"\(5,\), \(10,\) have no setting in common"):
+        pairs(of_steps(side, 5), [ten])
+
+
+@pytest.mark.parametrize(
+    ("value", "se", "same", "quality"),
+    [
+        (0.6, 0.2, False, "worse"),
+        (-0.6, 0.2, False, "better"),
+        (0.6, 0.4, False, "noise"),
+        (0.6, None, False, "unknown"),
+        (0.0, 0.0, True, "same"),
+    ],
+)
+def test_a_lower_fid_is_better(value, se, same, quality):
+    metric = Compared(1.0, 1.0 + value, Difference(value, se, 19))
+    assert Contrast(("a", "a"), same, metric, metric, None, (1, 1), (5, 5), ("", ""), ("", "")).quality == quality
