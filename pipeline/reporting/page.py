@@ -10,7 +10,7 @@ from jinja2 import Environment
 from pipeline.reporting import account, charts
 from pipeline.reporting.charts import Axis, Point
 from pipeline.reporting.part import Part, picture_grid, public
-from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, best_set, duration, line, ordered, shown
+from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, line, ordered, shown
 from pipeline.reporting.table import PUBLISHED
 
 
@@ -50,7 +50,11 @@ def _group(parts: Sequence[Part], several: bool) -> dict[str, Any]:
     """Return the charts and the table of outputs that are measured alike."""
     rows = [row for part in parts for row in part.measured.values()]
     best = best_set(rows)
-    lines, legend, by_time, by_calls, by_quality = [], {}, [], [], []
+    lines: list[Line] = []
+    legend: dict[str, int] = {}
+    by_time: list[Point] = []
+    by_calls: list[Point] = []
+    by_quality: list[Point] = []
     position = 0
     for part in parts:
         output = part.output if several else ""

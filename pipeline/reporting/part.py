@@ -82,7 +82,7 @@ def picture_grid(part: Part) -> list[tuple[str, dict[int, dict[str, Any]]]]:
         rows.setdefault(label, {})[setting.steps] = {
             "alt": f"{label}, S = {setting.steps}: images of {seeds}",
             "calls": setting.nfe,
-            "seconds": f"{duration(1 / speed)} an image" if speed else NOT_MEASURED,
+            "seconds": duration(1 / speed) if speed else NOT_MEASURED,
             "fid": shown("fid", row, "fid_se") if row else "",
             "png": base64.b64encode(_png(pixels[:count])).decode(),
             "small": width < 64,
@@ -91,12 +91,15 @@ def picture_grid(part: Part) -> list[tuple[str, dict[int, dict[str, Any]]]]:
 
 
 def _png(pixels: Pixels) -> bytes:
-    """Return a PNG of images, shape (N, H, W, C), in a square of them."""
-    across = math.ceil(math.sqrt(len(pixels)))
-    blank = np.zeros_like(pixels[:1]).repeat(-len(pixels) % across, axis=0)
-    tiles = np.concatenate([pixels, blank])
-    strips = [np.concatenate([*tiles[i : i + across]], axis=1) for i in range(0, len(tiles), across)]
-    picture = np.concatenate(strips, axis=0)
+    """Return a PNG of images, shape (N, H, W, C), in a square of them, with nothing between them."""
+    count, height, width, _ = pixels.shape
+    across, gap = math.ceil(math.sqrt(count)), max(1, height // 16) if count > 1 else 0
+    down = -(-count // across)
+    picture = np.zeros((down * (height + gap) - gap, across * (width + gap) - gap, 4), np.uint8)  # transparent
+    for i, image in enumerate(pixels):
+        y, x = i // across * (height + gap), i % across * (width + gap)
+        picture[y : y + height, x : x + width, :3] = image  # a gray one goes to all three
+        picture[y : y + height, x : x + width, 3] = 255
     buffer = io.BytesIO()
-    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(buffer, "PNG")
+    Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()

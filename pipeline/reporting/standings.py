@@ -84,8 +84,8 @@ def best_set(rows: Sequence[Row]) -> set[int]:
     lowest = min(finite, key=lambda i: rows[i]["fid"])
     best, found = rows[lowest], {lowest}
     for i in finite:
-        errors = [row.get("fid_se") for row in (rows[i], best)]
-        if None not in errors and rows[i]["fid"] - best["fid"] < TWO_SIDED * math.hypot(*errors):
+        one, other = rows[i].get("fid_se"), best.get("fid_se")
+        if None not in (one, other) and rows[i]["fid"] - best["fid"] < TWO_SIDED * math.hypot(one or 0.0, other or 0.0):
             found.add(i)
     return found
 
