@@ -90,6 +90,7 @@ def _group(parts: Sequence[Part], several: bool) -> dict[str, Any]:
         "title": ", ".join(part.output for part in parts),
         "lines": ordered(lines),
         "several": len(parts) > 1,
+        "any": bool(rows),
         "has_errors": any(row.get("fid_se") is not None for row in rows),
         "devices": sorted({row["device"] for row in rows if row.get("device")}),
         "legend": legend,

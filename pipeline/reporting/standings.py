@@ -28,13 +28,13 @@ class Column:
 COLUMNS = (
     Column("steps", "S"),
     Column("nfe", "calls"),
-    Column("fid", "FID ↓", "fid_se"),
-    Column("fid_inf", "FID − bias ↓"),
-    Column("is_mean", "IS ↑", "is_se", falling=True),
-    Column("kid_mean", "KID ↓", "kid_se"),
-    Column("precision", "precision ↑", "precision_se", falling=True),
-    Column("recall", "recall ↑", "recall_se", falling=True),
-    Column("images_per_second", "images/s ↑", falling=True),
+    Column("fid", "FID", "fid_se"),
+    Column("fid_inf", "FID − bias"),
+    Column("is_mean", "IS", "is_se", falling=True),
+    Column("kid_mean", "KID", "kid_se"),
+    Column("precision", "precision", "precision_se", falling=True),
+    Column("recall", "recall", "recall_se", falling=True),
+    Column("images_per_second", "images/s", falling=True),
 )
 
 
