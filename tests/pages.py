@@ -1,4 +1,6 @@
-"""Outputs to make pages of: made-up numbers and pictures, without a network."""
+"""Outputs to make pages of, with made-up numbers and pictures, and a reader of pages."""
+
+from html.parser import HTMLParser
 
 import numpy as np
 
@@ -8,8 +10,48 @@ from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import plan
 from pipeline.work.claim import claim
 
+VOID = {"meta", "link", "img", "br"}
 NUM_IMAGES = 40
 ERRORS = ("fid_se", "is_se", "kid_se", "precision_se", "recall_se")
+
+
+class Page(HTMLParser):
+    """What is in a page: (tag, attributes) of every element, the text of every section, and tables as rows of text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.sections, self.rows, self.open = [], {}, [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        names = [attributes.get("aria-labelledby") for tag, attributes in self.open if tag == "section"]
+        for name in names:
+            self.sections[name] = self.sections.get(name, "") + data
+        if any(tag in ("td", "th") for tag, _ in self.open):
+            self.rows[-1][-1] += data
+
+    def all(self, tag, **wanted):
+        return [a for name, a in self.elements if name == tag and wanted.items() <= a.items()]
+
+    def settings(self):
+        """The rows of the tables of numbers, without the heads."""
+        return [row for row in self.rows if len(row) >= 11 and row[0] != "sampler"]
 
 
 def numbers(i):
@@ -59,3 +101,7 @@ def output(out, *, measured=None, without=(), changes=None, **config):
         row = setting.describe() | {k: v for k, v in numbers(i).items() if k not in without} | (changes or {})
         run.storage.write_json(run.paths.row(setting.slug), row)
     return run
+
+
+def read(run):
+    return Page(run.storage.read(run.paths.report("index.html")).decode())
