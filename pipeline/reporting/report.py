@@ -1,18 +1,23 @@
-"""metrics.json and the files of report/: tables, plots and the picture of samples."""
+"""metrics.json and the files of report/: tables, plots, the picture of samples and the page."""
 
+import contextlib
 import json
 from typing import Any
 
-from pipeline.reporting import plots, table
+from pipeline.reporting import page, plots, table
 from pipeline.reporting.labels import Row, in_latex, labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
+from pipeline.reporting.part import Part
 from pipeline.reporting.published import later_samplers, published_fid
 from pipeline.reporting.verdict import to_lines, verdict
+from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import Pixels, read_images
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 
+PAGE = "index.html"
+"""The file of report/ that `page` writes."""
 SAMPLES_A_ROW = 16
 SEEDS_WIDTH = 32
 """Pixels to which a cell of the picture with the same seeds may grow, before it has one image."""
@@ -23,11 +28,9 @@ def publish(run: Run) -> str:
     """Write metrics.json and report/ of a measured run, and return the text for the terminal."""
     measured = list(run.metrics().values())
     run.storage.write(run.paths.metrics, (json.dumps(measured, indent=2) + "\n").encode())
-    comparable = run.config.preset in EXPERIMENTS and not differences(run, measured)
-    rows = [row | _beside(run, row) for row in measured] if comparable else measured
-    lines = caption(run, measured)
+    rows, lines = _compared(run, measured), caption(run, measured)
     found = to_lines(verdict(measured))
-    later = later_samplers() if comparable and run.config.preset == "cifar10" else ""
+    later = later_samplers() if rows is not measured and run.config.preset == "cifar10" else ""
     beneath = "\n" + "\n\n".join(found) + "\n" + later
     run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + beneath).encode())
     run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
@@ -37,9 +40,35 @@ def publish(run: Run) -> str:
     pictures = _pictures(run)
     run.storage.write(run.paths.report("samples.png"), plots.samples(_every_setting(run, pictures)))
     run.storage.write(run.paths.report("same_seeds.png"), plots.same_seeds(_same_seeds(run, pictures)))
+    run.storage.write(run.paths.report(PAGE), page.to_html([Part(run, rows, lines, pictures)], found))
     out, paths = run.config.out.rstrip("/"), run.paths
     below = "\n\n".join(["\n".join(found), "\n".join(lines)])
     return f"{table.to_text(rows)}\n\n{below}\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
+
+
+def write_page(runs: list[Run], price_per_hour: float | None = None) -> str:
+    """Write the page of one or several outputs, whole or half done, into the first, and return its URL.
+
+    Args:
+        runs: the outputs, as `saved_run` reads them.
+        price_per_hour: see `page.to_html`.
+
+    """
+    parts, found = [], []
+    for run in runs:
+        measured = run.metrics()
+        pictures = {}
+        for setting in run.settings:
+            # what is not drawn yet, or damaged, is a blank cell; jobs/verify.py says why
+            with contextlib.suppress(DamagedFileError):
+                pictures[setting] = _first_images(run, setting)
+        rows = [*measured.values()]
+        parts.append(Part(run, _compared(run, rows), caption(run, rows) if rows else [], pictures))
+        name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""
+        found += [name + text for text in to_lines(verdict(rows))]
+    first = runs[0]
+    first.storage.write(first.paths.report(PAGE), page.to_html(parts, found, price_per_hour))
+    return f"{first.config.out.rstrip('/')}/{first.paths.report(PAGE)}"
 
 
 def caption(run: Run, rows: list[Row]) -> list[str]:
@@ -68,6 +97,13 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
     return lines
 
 
+def _compared(run: Run, rows: list[Row]) -> list[Row]:
+    """Return the rows with the published numbers beside them if these may be compared; else the same list."""
+    if not rows or run.config.preset not in EXPERIMENTS or differences(run, rows):
+        return rows
+    return [row | _beside(run, row) for row in rows]
+
+
 def _beside(run: Run, row: Row) -> dict[str, Any]:
     beside = {"fid_paper": paper_fid(EXPERIMENTS[run.config.preset], row)}
     return beside | ({"fid_published": published_fid(row)} if run.config.preset == "cifar10" else {})
@@ -75,12 +111,14 @@ def _beside(run: Run, row: Row) -> dict[str, Any]:
 
 def _pictures(run: Run) -> dict[Setting, Pixels]:
     """Return setting → its first images."""
+    return {setting: _first_images(run, setting) for setting in run.settings}
+
+
+def _first_images(run: Run, setting: Setting) -> Pixels:
+    """Return a setting's first images. Raises DamagedFileError if its first file is missing or damaged."""
     end = min(run.config.shard_size, run.config.num_images)
-    found = {}
-    for setting in run.settings:
-        pixels, _ = read_images(run.storage, Shard(setting, 0, end), setting.fingerprint(run.identity))
-        found[setting] = pixels[:SAMPLES_A_ROW]
-    return found
+    pixels, _ = read_images(run.storage, Shard(setting, 0, end), setting.fingerprint(run.identity))
+    return pixels[:SAMPLES_A_ROW]
 
 
 def _names(run: Run) -> dict[Setting, str]:

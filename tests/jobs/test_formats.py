@@ -112,7 +112,7 @@ def test_a_baseline_is_made_of_it(out, tmp_path):
     assert (status, "2 settings × 40 images" in text) == (0, True), err
 
 
-@pytest.mark.parametrize("job", ["sweep", "verify", "status", "evaluate"])
+@pytest.mark.parametrize("job", ["sweep", "verify", "status", "evaluate", "report"])
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -21,7 +21,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate", "export", "nightly", "compare"])
+@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate", "export", "report", "nightly", "compare"])
 def test_bad_options_are_one_line_that_does_not_repeat_them(tmp_path, job, text):
     more = ["--setting", "x", "--png", tmp_path / "png"] if job == "export" else []
     where = [tmp_path, tmp_path] if job == "compare" else ["--out", tmp_path / "out"]

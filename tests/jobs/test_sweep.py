@@ -65,7 +65,7 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypa
     assert re.search(r"drawing 100%  900 of 900 images", err)
     report = {file.name for file in (out / "report").iterdir()}
     assert report == {
-        *("table.md", "table.tex", "table.csv"),
+        *("table.md", "table.tex", "table.csv", "index.html"),
         *("fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"),
     }
     rows = json.loads((out / "metrics.json").read_text())

@@ -173,7 +173,7 @@ def spoil(out, change):
     storage.write_json("sweep.json", content)
 
 
-@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate"])
+@pytest.mark.parametrize("job", ["sweep", "status", "verify", "evaluate", "report"])
 def test_the_output_of_another_release_or_of_nothing_is_one_line(tmp_path, job):
     def refused(out):
         status, text, err = run_here(job, "--out", out)

@@ -35,7 +35,7 @@ def test_every_file_is_written(small):
     text, storage = publish_random(small, num_images=1797)
     files = storage.ls("report")
     assert set(files) == {
-        *("table.md", "table.tex", "table.csv"),
+        *("table.md", "table.tex", "table.csv", "index.html"),
         *("fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"),
     }
     for name in files:

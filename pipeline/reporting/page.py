@@ -1,0 +1,128 @@
+"""The page of a sweep, report/index.html: one HTML file with its charts, table and pictures, that loads nothing."""
+
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment
+
+from pipeline.reporting import account, charts
+from pipeline.reporting.charts import Axis, Point
+from pipeline.reporting.part import Part, picture_grid, public
+from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, line, ordered, shown
+from pipeline.reporting.table import PUBLISHED
+from pipeline.reporting.verdict import verdict as verdict_of
+
+
+def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float | None = None) -> bytes:
+    """Return the page, in UTF-8, for the report's folder of the first part's output.
+
+    Args:
+        parts: the outputs, at least one. Those measured alike share charts and table, others have their own.
+        verdict: lines of text to begin with; no verdict if there are none.
+        price_per_hour: price of a GPU hour, or of a CPU core hour for an output without GPUs; None to leave out money.
+
+    """
+    alike: dict[str, list[Part]] = {}
+    for part in parts:
+        # what the numbers depend on, besides the images themselves
+        measured_by = {
+            k: v for k, v in part.run.measurement.identity.items() if k.startswith(("extractor", "reference"))
+        }
+        alike.setdefault(f"{part.run.config.num_images} {measured_by}", []).append(part)
+    several = len(parts) > 1
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text())
+    return template.render(
+        models=list(dict.fromkeys(public(part.run.config.model) for part in parts)),
+        verdict=verdict,
+        groups=[_group(group, several) for group in alike.values()],
+        parts=[_part(part, parts[0], price_per_hour) for part in parts],
+        columns=COLUMNS,
+        marks=charts.MARKS,
+        cross=charts.PUBLISHED,
+        colors=charts.COLORS,
+        not_measured=NOT_MEASURED,
+    ).encode()
+
+
+def _group(parts: Sequence[Part], several: bool) -> dict[str, Any]:
+    """Return the charts and the table of outputs that are measured alike."""
+    rows = [row for part in parts for row in part.measured.values()]
+    # pairs of one seed are those of one output; between outputs numbers count as independent
+    paired = verdict_of(rows) if len(parts) == 1 else None
+    by_verdict = paired is not None and not paired.reason
+    best = (
+        {i for i, one in enumerate(paired.standings) if one.within_noise} if by_verdict and paired else best_set(rows)
+    )
+    lines: list[Line] = []
+    legend: dict[str, int] = {}
+    by_time: list[Point] = []
+    by_calls: list[Point] = []
+    by_quality: list[Point] = []
+    position = 0
+    for part in parts:
+        output = part.output if several else ""
+        for setting in part.settings:
+            row = part.measured.get(setting)
+            label = part.labels[setting.sampler]
+            lines.append(
+                line(label, setting.spacing, output, row or setting.describe(), row is not None and position in best)
+            )
+            if row is None:
+                continue
+            position += 1
+            name = part.line_label(setting) + (f", {output}" if several else "")
+            series = legend.setdefault(name, len(legend))
+            named = f"{name}, S = {setting.steps}"
+            seconds = 1 / row["images_per_second"]
+            fid, fid_se = row["fid"], row.get("fid_se")
+            says = f"{named}: FID {shown('fid', row, 'fid_se')}, {row['nfe']:,} calls, {duration(seconds)} an image"
+            by_time.append(Point(seconds, fid, series, says, y_se=fid_se))
+            by_calls.append(Point(row["nfe"], fid, series, says, y_se=fid_se))
+            for key, title in PUBLISHED.items():
+                if row.get(key):
+                    other = f"{named}: {title.strip()} FID {row[key]:.2f}, {row['nfe']:,} calls"
+                    by_calls.append(Point(row["nfe"], row[key], series, other, published=True))
+            if row.get("precision") is not None and row.get("recall") is not None:
+                both = ", ".join(f"{key} {shown(key, row, f'{key}_se')}" for key in ("precision", "recall"))
+                errors = row.get("recall_se"), row.get("precision_se")
+                by_quality.append(Point(row["recall"], row["precision"], series, f"{named}: {both}", *errors))
+    unbeaten = charts.frontier([p for p in by_time if p.y > 0 and math.isfinite(p.y)])
+    ticks = tuple(sorted({float(setting.steps) for part in parts for setting in part.settings}))
+    fid_axis = Axis("FID", log=True)
+    return {
+        "title": ", ".join(part.output for part in parts),
+        "lines": ordered(lines),
+        "several": len(parts) > 1,
+        "any": bool(rows),
+        "by_verdict": by_verdict,
+        "has_errors": any(row.get("fid_se") is not None for row in rows),
+        "devices": sorted({row["device"] for row in rows if row.get("device")}),
+        "legend": legend,
+        "published": any(point.published for point in by_calls),
+        "frontier": [point.name for point in unbeaten],
+        "time": charts.draw(by_time, Axis("seconds an image, one worker", log=True), fid_axis, best=unbeaten),
+        "calls": charts.draw(by_calls, Axis("network calls an image", log=True, wanted=ticks), fid_axis, lines=True),
+        "quality": charts.draw(by_quality, Axis("recall", log=False), Axis("precision", log=False)),
+    }
+
+
+def _part(part: Part, first: Part, price_per_hour: float | None) -> dict[str, Any]:
+    """Return the pictures, costs, protocol and files of an output."""
+    config = part.run.config
+    return {
+        "output": part.output,
+        "preset": config.preset,
+        "done": len(part.measured),
+        "settings": len(part.settings),
+        "num_images": config.num_images,
+        "columns": sorted({setting.steps for setting in part.pictures}),
+        "pictures": picture_grid(part),
+        "cost": account.cost(part, price_per_hour),
+        "protocol": account.protocol(part),
+        "caption": [public(text) for text in part.caption],
+        "commands": account.commands(part),
+        "links": account.links(part, first.run),
+    }

@@ -1,0 +1,107 @@
+"""Outputs to make pages of, with made-up numbers and pictures, and a reader of pages."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.images import ImageFile, pixel_digest, write_images
+from pipeline.sweep.run import open_run
+from pipeline.sweep.shards import plan
+from pipeline.work.claim import claim
+
+VOID = {"meta", "link", "img", "br"}
+NUM_IMAGES = 40
+ERRORS = ("fid_se", "is_se", "kid_se", "precision_se", "recall_se")
+
+
+class Page(HTMLParser):
+    """What is in a page: (tag, attributes) of every element, the text of every section, and tables as rows of text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.sections, self.rows, self.open = [], {}, [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        names = [attributes.get("aria-labelledby") for tag, attributes in self.open if tag == "section"]
+        for name in names:
+            self.sections[name] = self.sections.get(name, "") + data
+        if any(tag in ("td", "th") for tag, _ in self.open):
+            self.rows[-1][-1] += data
+
+    def all(self, tag, **wanted):
+        return [a for name, a in self.elements if name == tag and wanted.items() <= a.items()]
+
+    def settings(self):
+        """The rows of the tables of numbers, without the heads."""
+        return [row for row in self.rows if len(row) >= 11 and row[0] != "sampler"]
+
+
+def numbers(i):
+    """Metrics of the i-th setting; the lower i, the better, and all different at the precision that is shown."""
+    return {
+        "fid": 0.5 + 1.37 * i,
+        "fid_se": 0.31 + 0.01 * i,
+        "fid_bias": 0.02,
+        "fid_inf": 0.48 + 1.37 * i,
+        "is_mean": 6.5 - 0.21 * i,
+        "is_std": 0.1,
+        "is_se": 0.05 + 0.01 * i,
+        "kid_mean": -0.0123 + 0.1117 * i,
+        "kid_std": 0.2,
+        "kid_se": 0.0417 + 0.003 * i,
+        "precision": 0.9 - 0.031 * i,
+        "precision_se": 0.007 + 0.001 * i,
+        "recall": 0.4 + 0.023 * i,
+        "recall_se": 0.011 + 0.001 * i,
+        "seconds": 2.0,
+        "images_per_second": 1234.5 / (1 + i),
+        "num_images": NUM_IMAGES,
+        "reference": {"source": "digits", "num_images": 1797},
+        "device": "a device",
+    }
+
+
+def output(out, *, measured=None, without=(), changes=None, **config):
+    """An output with pictures and rows of its first `measured` settings, all by default: its run.
+
+    Args:
+        out: its folder.
+        measured: number of settings that are measured.
+        without: names that the rows lack, as those of earlier releases.
+        changes: values that every row has instead.
+        config: fields of the config.
+
+    """
+    given = {"sampler": ("ddim", "unipc", "heun"), "steps": (5, 10, 20), "eta": None, "num_images": NUM_IMAGES}
+    run = open_run(SweepConfig(out=str(out), **given | config))
+    claim(run)
+    for i, setting in enumerate(run.settings[:measured]):
+        shard = plan(setting, NUM_IMAGES, run.config.shard_size)[0]
+        pixels = np.random.default_rng(i).integers(0, 256, (shard.rows, 8, 8, 1), dtype=np.uint8)
+        info = ImageFile(setting.fingerprint(run.identity), shard.rows, pixel_digest(pixels), 1.0, "cpu", "2")
+        write_images(run.storage, shard, pixels, info, [0])
+        row = setting.describe() | {k: v for k, v in numbers(i).items() if k not in without} | (changes or {})
+        run.storage.write_json(run.paths.row(setting.slug), row)
+    return run
+
+
+def read(run):
+    return Page(run.storage.read(run.paths.report("index.html")).decode())
