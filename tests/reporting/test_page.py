@@ -87,7 +87,7 @@ def test_the_best_set(fids, errors, best):
 
 def test_it_has_its_sections_in_order_and_names_for_its_charts(published):
     page = read(published)
-    assert [*page.sections] == ["time", "calls", "numbers", "pictures", "quality", "cost", "protocol", "again"]
+    assert [*page.sections] == ["verdict", "time", "calls", "numbers", "pictures", "quality", "cost", "protocol", "again"]
     charts_of = [a for a in page.all("svg") if "aria-hidden" not in a]
     assert len(charts_of) == 6
     assert all(a["role"] == "img" and a["aria-label"] for a in charts_of)
