@@ -22,6 +22,7 @@ WIDE, NARROW = (860, 430), (344, 340)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 26, 42
 _LETTER = 7.0
 """Width of a digit in a label of a tick, in CSS pixels."""
+_MOST_TICKS = 12
 _MARGIN = 0.05
 """Room beyond the outermost marks, as a part of the axis."""
 
@@ -122,7 +123,7 @@ class _Scale:
         for values in [wanted] if wanted else self._round():
             inside = [value for value in values if self.low <= self._of(value) <= self.high]
             found = [Tick(self.at(value), f"{value:g}") for value in inside]
-            if len(found) > 1 and all(_apart(one, other, across) for one, other in pairwise(found)):
+            if 1 < len(found) <= _MOST_TICKS and all(_apart(one, other, across) for one, other in pairwise(found)):
                 return found
         kept = found[:1]
         for tick in found[1:]:

@@ -31,13 +31,16 @@ def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float
             k: v for k, v in part.run.measurement.identity.items() if k.startswith(("extractor", "reference"))
         }
         alike.setdefault(f"{part.run.config.num_images} {measured_by}", []).append(part)
-    several = len(parts) > 1
+    # outputs are told apart by the last names of their folders, if these differ
+    outputs = [part.output for part in parts]
+    short = [output.rpartition("/")[2] for output in outputs]
+    told = dict(zip(outputs, short if len(set(short)) == len(parts) else outputs, strict=True))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text())
     return template.render(
         models=list(dict.fromkeys(public(part.run.config.model) for part in parts)),
         verdict=verdict,
-        groups=[_group(group, several) for group in alike.values()],
+        groups=[_group(group, told if len(parts) > 1 else {}) for group in alike.values()],
         parts=[_part(part, parts[0], price_per_hour) for part in parts],
         columns=COLUMNS,
         marks=charts.MARKS,
@@ -47,8 +50,8 @@ def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float
     ).encode()
 
 
-def _group(parts: Sequence[Part], several: bool) -> dict[str, Any]:
-    """Return the charts and the table of outputs that are measured alike."""
+def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
+    """Return the charts and the table of outputs that are measured alike; `told` names them, if there are others."""
     rows = [row for part in parts for row in part.measured.values()]
     # pairs of one seed are those of one output; between outputs numbers count as independent
     paired = verdict_of(rows) if len(parts) == 1 else None
@@ -63,7 +66,7 @@ def _group(parts: Sequence[Part], several: bool) -> dict[str, Any]:
     by_quality: list[Point] = []
     position = 0
     for part in parts:
-        output = part.output if several else ""
+        output = told.get(part.output, "")
         for setting in part.settings:
             row = part.measured.get(setting)
             label = part.labels[setting.sampler]
@@ -73,7 +76,7 @@ def _group(parts: Sequence[Part], several: bool) -> dict[str, Any]:
             if row is None:
                 continue
             position += 1
-            name = part.line_label(setting) + (f", {output}" if several else "")
+            name = part.line_label(setting) + (f", {output}" if output else "")
             series = legend.setdefault(name, len(legend))
             named = f"{name}, S = {setting.steps}"
             seconds = 1 / row["images_per_second"]
