@@ -8,6 +8,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from pipeline.sweep.config import SweepConfig
 
+torch.set_num_threads(1)  # two processes of tests share the cores
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):

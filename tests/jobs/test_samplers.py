@@ -7,11 +7,11 @@ import pytest
 from here import run_here
 from PIL import Image
 from places import image_digest
+from schedules import OURS
 
-from pipeline.diffusion.samplers import SAMPLERS
 from pipeline.sweep.run import saved_run
 
-TEXTS = [*SAMPLERS, "unipc:order=3,end=zero", "deis:variant=t", "euler_a"]
+TEXTS = [*OURS, "unipc:order=3,end=zero", "deis:variant=t", "euler_a"]
 GRID = ["--sampler", *TEXTS, "--steps", "14", "--num-images", "30", "--batch-size", "10", "--shard-size", "20"]
 
 
@@ -31,7 +31,7 @@ def digests(out):
 def test_each_has_a_row_with_its_options_and_true_calls(swept):
     out, text, err = swept
     rows = json.loads((out / "metrics.json").read_text())
-    assert {row["sampler"] for row in rows} == set(SAMPLERS)
+    assert {row["sampler"] for row in rows} == set(OURS)
     assert len(rows) == len(TEXTS)
     calls = {row["sampler"]: row["nfe"] for row in rows}
     assert [calls[name] for name in ("ddim", "heun", "dpm_solver", "dpm_fast")] == [15, 13, 12, 14]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 from here import run_here
-from processes import assert_ended, communicate, run, start
+from processes import assert_ended, communicate, start
 
 GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "50"]
 
@@ -44,11 +44,11 @@ def test_sigterm_stops_a_sweep_and_its_family(tmp_path):
     assert stopped["cpu_hours"] > 0
     there = drawn(out)
 
-    status, _, err = run("sweep", *GRID, "--out", out)
+    status, _, err = run_here("sweep", *GRID, "--out", out)
     assert status == 0, err
     assert f"finished: 2 settings, 900 images ({900 - 50 * there} drawn now), 0 failures" in err.splitlines()[-1]
     assert result(out)["state"] == "finished"
-    assert result(out)["cpu_hours"] > stopped["cpu_hours"]
+    assert result(out)["cpu_hours"] >= stopped["cpu_hours"]  # what was counted stays
 
 
 def test_a_failed_sweep_names_its_shards_in_the_result(tmp_path):

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +86,17 @@ def test_the_best_set(fids, errors, best):
 
 def test_it_has_its_sections_in_order_and_names_for_its_charts(published):
     page = read(published)
-    assert [*page.sections] == ["verdict", "time", "calls", "numbers", "pictures", "quality", "cost", "protocol", "again"]
+    assert [*page.sections] == [
+        "verdict",
+        "time",
+        "calls",
+        "numbers",
+        "pictures",
+        "quality",
+        "cost",
+        "protocol",
+        "again",
+    ]
     charts_of = [a for a in page.all("svg") if "aria-hidden" not in a]
     assert len(charts_of) == 6
     assert all(a["role"] == "img" and a["aria-label"] for a in charts_of)
@@ -176,11 +185,10 @@ def test_published_numbers_stand_in_the_chart(published):
     assert "published by others" not in read(published).sections["calls"]
 
 
-def test_sixty_settings_take_seconds(tmp_path):
+def test_sixty_settings_have_sixty_rows(tmp_path):
     run = output(tmp_path / "out", steps=tuple(range(5, 25)))
     rows = [setting.describe() | numbers(i) for i, setting in enumerate(run.settings)]
     part = Part(run, rows, [], {setting: np.zeros((4, 8, 8, 1), np.uint8) for setting in run.settings})
-    started = time.monotonic()
-    to_html([part], verdict=[])
+    text = to_html([part], verdict=[]).decode()
     assert len(rows) == 60
-    assert time.monotonic() - started < 5
+    assert text.count('data-v="20"') >= 3  # S = 20 of three samplers
