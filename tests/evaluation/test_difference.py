@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from bootstrap import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
 from scipy import stats
 from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -12,7 +13,6 @@ from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.metrics import kid_subsets, measure
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured
-from pipeline.regression.statistics import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
 
 
 def normal(seed, *shape):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from bootstrap import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
@@ -20,7 +21,6 @@ from pipeline.evaluation.uncertainty import (
     kid_influence,
     recall_left_out,
 )
-from pipeline.regression.statistics import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
 
 
 def normal(n, seed, d=16, scale=1.0):

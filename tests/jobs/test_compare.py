@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 import torch
+from bootstrap import fid_statistic, is_statistic, paired_bootstrap
 from here import run_here
 from places import draw_and_measure
 
 from pipeline.evaluation.features import read_features, write_features
 from pipeline.evaluation.reference import read_reference
-from pipeline.regression.statistics import fid_statistic, is_statistic, paired_bootstrap
 from pipeline.sweep.layout import folder
 from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import saved_run

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from bootstrap import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -12,13 +13,7 @@ from pipeline.evaluation.difference import holm
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.reference import Reference
 from pipeline.regression import statistics
-from pipeline.regression.statistics import (
-    Estimate,
-    fid_statistic,
-    is_statistic,
-    kid_statistic,
-    paired_bootstrap,
-)
+from pipeline.regression.statistics import Estimate
 
 
 def normal(seed, *shape):

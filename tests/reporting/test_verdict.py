@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from bootstrap import fid_statistic, paired_bootstrap
 from scipy import stats
 
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
-from pipeline.regression.statistics import fid_statistic, paired_bootstrap
 from pipeline.reporting.verdict import to_lines, verdict
 
 K = 20
