@@ -2,6 +2,7 @@
 
 import math
 
+import bootstrap
 import pytest
 import torch
 from bootstrap import fid_statistic, is_statistic, kid_statistic, paired_bootstrap
@@ -12,7 +13,6 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from pipeline.evaluation.difference import holm
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.reference import Reference
-from pipeline.regression import statistics
 from pipeline.regression.statistics import Estimate
 
 
@@ -41,7 +41,7 @@ def test_without_resampling_they_are_the_numbers_of_metrics_json():
 
 
 def test_resampled_they_are_torch_fidelitys_of_the_repeated_rows(monkeypatch):
-    monkeypatch.setattr(statistics, "_ELEMENTS_AT_ONCE", 5000)  # several parts
+    monkeypatch.setattr(bootstrap, "_ELEMENTS_AT_ONCE", 5000)  # several parts
     index = resamples(203, 7)
     fids, scores = fid_statistic(FEATURES, REFERENCE)(index), is_statistic(LOGITS, 10)(index)
     reference = fid_features_to_statistics(REFERENCE)
@@ -62,7 +62,7 @@ def test_kid_is_what_torch_fidelitys_subsets_average_to():
 
 
 def test_kid_of_many_images_compares_them_within_blocks(monkeypatch):
-    monkeypatch.setattr(statistics, "KID_BLOCK", 50)
+    monkeypatch.setattr(bootstrap, "KID_BLOCK", 50)
     x, y = FEATURES.double(), REFERENCE.double()
     pairs = [(i, j) for i in range(203) for j in range(203) if i != j and i // 50 == j // 50]
     within = sum(((x[i] @ x[j]) / 8 + 1) ** 3 for i, j in pairs) / len(pairs)
