@@ -17,7 +17,8 @@ def start(job, *arguments, **environment):
     command = [sys.executable, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a shell's background job ignores it
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, preexec_fn=listen, **pipes)
 
 
 def run(job, *arguments, **environment):

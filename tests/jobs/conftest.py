@@ -3,8 +3,12 @@
 import shutil
 
 import pytest
+from drawn import CONFIG
 from here import run_here
 from places import GRID, Place, draw_and_measure
+
+from pipeline.sweep.run import open_run
+from pipeline.work.draw import Draw, DrawWorker
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +26,11 @@ def finished(tmp_path_factory):
 def place(finished, tmp_path):
     shutil.copytree(finished / "out", tmp_path / "out")
     return Place(str(tmp_path / "out"))
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The digests that one plain worker draws, without Ray, last shard first."""
+    opened = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))
+    worker = DrawWorker("cpu", Draw(opened).arguments)
+    return {shard.path("images"): worker.do(shard).digest for shard in reversed(opened.shards())}
