@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -129,15 +130,21 @@ class Sampler(ABC):
             ValueError: the spacing does not fit the schedule or the sampler.
 
         """
-        total = schedule.num_train_timesteps
+        counts = range(1, schedule.num_train_timesteps + 1)
+        top = min(budget + 1, len(counts))
 
         def of(count: int) -> Grid:
             return self.nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
 
-        for count in range(min(budget + 1, total), 0, -1):
-            if (grid := of(count)) and self.nfe(grid) <= budget:
-                return grid
-        least = next(self.nfe(grid) for count in range(1, total + 1) if (grid := of(count)))
+        def calls(count: int) -> int:
+            grid = of(count)
+            return self.nfe(grid) if grid else 0
+
+        # more times never take fewer calls; for most samplers the most that can be are the answer
+        count = top if calls(top) <= budget else bisect_right(counts[:top], budget, key=calls)
+        if count and (grid := of(count)):
+            return grid
+        least = next(filter(None, map(calls, counts)))
         raise TooFewCallsError(f"{self.name} takes {least} network calls at least, not {budget}")
 
     @abstractmethod
