@@ -80,7 +80,7 @@ def links(part: Part, first: Run) -> list[tuple[str, str]]:
     run, found = part.run, []
     for path in (run.paths.metrics, run.paths.report("table.md"), run.paths.report("table.csv"), SWEEP):
         folder, name = posixpath.split(path)
-        address = _relative(_address(run, path), posixpath.dirname(_address(first, first.paths.report("index.html"))))
+        address = _relative(_address(run, path), posixpath.dirname(_address(first, first.paths.report())))
         if address and name in run.storage.ls(folder):
             found.append((name, address))
     return found

@@ -142,15 +142,6 @@ class _Scale:
                 yield [round(step * i, 12) for i in range(first, last + 1)]
 
 
-def frontier(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other beats in both coordinates, from left to right: less is better in both."""
-    found: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.x, point.y)):
-        if not found or point.y < found[-1].y:
-            found.append(point)
-    return found
-
-
 def draw(
     points: Sequence[Point], x: Axis, y: Axis, *, lines: bool = False, best: Sequence[Point] = ()
 ) -> list[Drawing]:

@@ -21,6 +21,14 @@ def labels(rows: list[Row]) -> dict[Sampler, str]:
     return {sampler: sampler.options_label if alone else sampler.label for sampler in found}
 
 
+def line_labels(rows: list[Row]) -> dict[tuple[Sampler, str], str]:
+    """Return a label for each sampler and spacing of the rows, with the spacing in it if there are several."""
+    lines = dict.fromkeys((sampler_of(row), row["spacing"]) for row in rows)
+    several = len({spacing for _, spacing in lines}) > 1
+    names = labels(rows)
+    return {line: names[line[0]] + (f", {line[1]}" if several else "") for line in lines}
+
+
 def one_spacing_each(rows: list[Row]) -> bool:
     """Return whether there are several spacings and every sampler has one of its own."""
     pairs = {(sampler_of(row), row["spacing"]) for row in rows}

@@ -10,7 +10,7 @@ from jinja2 import Environment
 from pipeline.reporting import account, charts
 from pipeline.reporting.charts import Axis, Point
 from pipeline.reporting.part import Part, picture_grid, public
-from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, line, ordered, shown
+from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, frontier, line, ordered, shown
 from pipeline.reporting.table import PUBLISHED
 from pipeline.reporting.verdict import verdict as verdict_of
 
@@ -92,7 +92,7 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
                 both = ", ".join(f"{key} {shown(key, row, f'{key}_se')}" for key in ("precision", "recall"))
                 errors = row.get("recall_se"), row.get("precision_se")
                 by_quality.append(Point(row["recall"], row["precision"], series, f"{named}: {both}", *errors))
-    unbeaten = charts.frontier([p for p in by_time if p.y > 0 and math.isfinite(p.y)])
+    unbeaten = frontier([p for p in by_time if p.y > 0 and math.isfinite(p.y)], lambda point: (point.x, point.y))
     ticks = tuple(sorted({float(setting.steps) for part in parts for setting in part.settings}))
     fid_axis = Axis("FID", log=True)
     return {

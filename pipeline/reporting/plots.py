@@ -9,16 +9,16 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.reporting.labels import Row, in_latex, labels, one_spacing_each, sampler_of
+from pipeline.reporting.labels import Row, in_latex, line_labels, one_spacing_each, sampler_of
+from pipeline.reporting.standings import TWO_SIDED
 from pipeline.sweep.images import Pixels
 
 _STYLES = ("-", "--", ":", "-.")
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which colour-blind readers can tell apart, without yellow."""
-_Z = 1.96
-"""Standard errors to the end of a bar: 95 %."""
 _LEGEND_INSIDE = 6
 """Lines up to which the legend has room within the axes."""
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -49,13 +49,9 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
     height = rows[0][1].shape[1] + 2 * gap
     columns = len(rows[0][1])
     cell = 0.32
-    figure, axes = plt.subplots(figsize=(cell * columns, cell * len(rows)))
-    axes.set_position((0, 0, 1, 1))  # labels are outside; the saved picture is cropped to what is drawn
-    axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
+    figure, axes = _picture(picture, (cell * columns, cell * len(rows)))
     axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
     axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     return _png(figure)
 
 
@@ -78,35 +74,43 @@ def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> bytes:
                 strip = np.concatenate(list(cells[s]), axis=1)
                 picture[i * step_y : i * step_y + height, j * step_x : j * step_x + count * width] = strip
     scale = 0.36 / height
-    figure, axes = plt.subplots(figsize=(scale * picture.shape[1], scale * picture.shape[0]))
-    axes.set_position((0, 0, 1, 1))
-    axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
+    figure, axes = _picture(picture, (scale * picture.shape[1], scale * picture.shape[0]))
     axes.set_yticks([i * step_y + height / 2 - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
     axes.set_xticks(
         [j * step_x + (step_x - gap) / 2 - 0.5 for j in range(len(columns))], [*map(str, columns)], fontsize=8
     )
     axes.set_title("calls an image (S), the same seeds in every cell", fontsize=8)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
+    axes.tick_params(labeltop=True, labelbottom=False)
     return _png(figure)
+
+
+def _picture(picture: Pixels, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return a figure of a size in inches that shows pixels, with room for labels and without a frame."""
+    figure, axes = plt.subplots(figsize=size)
+    axes.set_position((0, 0, 1, 1))  # labels are outside; the saved picture is cropped to what is drawn
+    axes.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="equal")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure, axes
 
 
 def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[int] | None = None) -> bytes:
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     together = one_spacing_each(rows)
     spacings = list(dict.fromkeys(row["spacing"] for row in rows))
-    names = labels(rows)
-    for i, (sampler, name) in enumerate(names.items()):
+    names = line_labels(rows)
+    for i, sampler in enumerate(dict.fromkeys(sampler for sampler, _ in names)):
         for spacing in spacings:
             here = [row for row in rows if row["spacing"] == spacing and sampler_of(row) == sampler]
             if not here:
                 continue
-            line = sorted((x(row), row["fid"], _Z * (row.get("fid_se") or 0.0)) for row in here)
+            line = sorted((x(row), row["fid"], TWO_SIDED * (row.get("fid_se") or 0.0)) for row in here)
             style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)]
             color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
-            title = in_latex(name) if len(spacings) == 1 else f"{in_latex(name)}, {spacing}"
             at, fids, errors = zip(*line, strict=True)
-            axes.plot(at, fids, style, color=color, marker=marker, markersize=5, label=title)
+            axes.plot(
+                at, fids, style, color=color, marker=marker, markersize=5, label=in_latex(names[sampler, spacing])
+            )
             ends = [(max(fid - error, fid / 100), fid + error) for fid, error in zip(fids, errors, strict=True)]
             axes.vlines(at, *zip(*ends, strict=True), color=color, alpha=0.5, linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")

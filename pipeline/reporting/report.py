@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from pipeline.reporting import page, plots, table
-from pipeline.reporting.labels import Row, in_latex, labels
+from pipeline.reporting.labels import Row, in_latex, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.part import Part
 from pipeline.reporting.published import later_samplers, published_fid
@@ -123,12 +123,8 @@ def _first_images(run: Run, setting: Setting) -> Pixels:
 
 def _names(run: Run) -> dict[Setting, str]:
     """Return setting → label of its sampler, with the spacing if there are several."""
-    names = labels([setting.describe() for setting in run.settings])
-    several = len({setting.spacing for setting in run.settings}) > 1
-    return {
-        setting: in_latex(names[setting.sampler]) + (f", {setting.spacing}" if several else "")
-        for setting in run.settings
-    }
+    names = line_labels([setting.describe() for setting in run.settings])
+    return {setting: in_latex(names[setting.sampler, setting.spacing]) for setting in run.settings}
 
 
 def _every_setting(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str, Pixels]]:

@@ -1,11 +1,13 @@
 """The table of the page: every setting with its numbers and their errors, and which are as good as the best."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.reporting.labels import Row
+
+T = TypeVar("T")
 
 TWO_SIDED = 1.96
 """Standard errors to either side of a normal variable's mean that hold 95 % of it."""
@@ -87,6 +89,15 @@ def best_set(rows: Sequence[Row]) -> set[int]:
         one, other = rows[i].get("fid_se"), best.get("fid_se")
         if None not in (one, other) and rows[i]["fid"] - best["fid"] < TWO_SIDED * math.hypot(one or 0.0, other or 0.0):
             found.add(i)
+    return found
+
+
+def frontier(items: Iterable[T], of: Callable[[T], tuple[float, float]]) -> list[T]:
+    """Return the items that no other beats in both numbers of `of`, by the first: less is better in both."""
+    found: list[T] = []
+    for item in sorted(items, key=of):
+        if not found or of(item)[1] < of(found[-1])[1]:
+            found.append(item)
     return found
 
 

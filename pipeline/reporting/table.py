@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.diffusion.samplers.base import Sampler
-from pipeline.reporting.labels import Row, in_latex, labels, one_spacing_each, sampler_of
+from pipeline.reporting.labels import Row, in_latex, labels, line_labels, one_spacing_each, sampler_of
+from pipeline.reporting.standings import shown
 
 PUBLISHED = {"fid_paper": "  paper", "fid_published": "  published, second-hand"}
 """Key of a row → label of the line below its sampler."""
 
 _METRICS = (
-    ("FID ↓", "FID $\\downarrow$", "fid"),
-    ("IS ↑", "IS $\\uparrow$", "is_mean"),
-    ("images/s per worker", "images/s per worker", "images_per_second"),
+    ("FID ↓", "FID $\\downarrow$", "fid", "fid_se"),
+    ("IS ↑", "IS $\\uparrow$", "is_mean", "is_se"),
+    ("images/s per worker", "images/s per worker", "images_per_second", None),
 )
+"""(title, title in LaTeX, key of a row, key of its standard error)."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +44,23 @@ def blocks(rows: list[Row]) -> list[Block]:
     together = one_spacing_each(rows)
     for spacing in [None] if together else _distinct(row["spacing"] for row in rows):
         here = [row for row in rows if spacing in (None, row["spacing"])]
-        names = labels(rows)
-        if together:
-            own = {sampler_of(row): row["spacing"] for row in rows}
-            names = {sampler: f"{name}, {own[sampler]}" for sampler, name in names.items()}
-        for title, latex_title, metric in _METRICS:
+        names = {sampler: name for (sampler, _), name in line_labels(rows).items()} if together else labels(rows)
+        for title, latex_title, metric, se in _METRICS:
             suffix, in_tex = ("", "") if spacing is None else (f", {spacing} τ", f", {spacing} $\\tau$")
-            result.append(_block(title + suffix, latex_title + in_tex, metric, here, names))
+            result.append(_block(title + suffix, latex_title + in_tex, metric, se, here, names))
     return result
 
 
-def _block(title: str, latex_title: str, metric: str, rows: list[Row], names: dict[Sampler, str]) -> Block:
+def _block(
+    title: str, latex_title: str, metric: str, se: str | None, rows: list[Row], names: dict[Sampler, str]
+) -> Block:
     cells = {(sampler_of(row), row["steps"]): row for row in rows}
     steps = sorted({s for _, s in cells})
     calls = {s: [row["nfe"] for (_, here), row in cells.items() if here == s] for s in steps}
     lines = []
     for sampler in _distinct(sampler for sampler, _ in cells):
         drawn = [cells.get((sampler, s)) for s in steps]
-        texts = [_format(metric, row) if row else "" for row in drawn]
+        texts = [shown(metric, row, se) if row else "" for row in drawn]
         for i, row in enumerate(drawn):
             if row and row["nfe"] != row["steps"] and len(set(calls[row["steps"]])) > 1:
                 texts[i] += f" ({row['nfe']})"
@@ -149,20 +150,6 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _format(metric: str, row: Row) -> str:
-    value = row[metric]
-    if metric == "fid":
-        return _with_error(value, row.get("fid_se"), 2 if value >= 1 else 3)
-    if metric == "is_mean":
-        return _with_error(value, row.get("is_se"), 2)
-    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
-
-
-def _with_error(value: float, error: float | None, digits: int) -> str:
-    """Return a value and its standard error, which rows of earlier releases do not have."""
-    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 def _width(text: str) -> int:

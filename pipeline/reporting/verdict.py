@@ -9,6 +9,7 @@ import torch
 from pipeline.evaluation.difference import holm, paired
 from pipeline.evaluation.uncertainty import Measured
 from pipeline.reporting.labels import Row, sampler_of
+from pipeline.reporting.standings import frontier
 
 ALPHA = 0.05
 """The chance that a setting as good as the best counts as worse, over all settings together."""
@@ -100,11 +101,7 @@ class Verdict:
     @property
     def frontier(self) -> list[Standing]:
         """The settings that no other beats in both calls and FID, from few calls to many."""
-        found: list[Standing] = []
-        for one in sorted(self.standings, key=lambda one: (one.nfe, one.fid)):
-            if not found or one.fid < found[-1].fid:
-                found.append(one)
-        return found
+        return frontier(self.standings, lambda one: (one.nfe, one.fid))
 
     @property
     def first_within(self) -> dict[str, Standing | None]:
