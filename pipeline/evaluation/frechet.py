@@ -28,9 +28,8 @@ def frechet_distance(square: float, sigma: Tensor, reference: Reference) -> floa
 
 def fid_value(features: Tensor, reference: Reference) -> float:
     """Return FID of images, float32 features (N, D); see `frechet_distance`."""
-    statistics = fid_features_to_statistics(features)
-    difference = statistics["mu"] - reference.mu
-    return frechet_distance(float(difference.dot(difference)), torch.as_tensor(statistics["sigma"]), reference)
+    _, sigma, _, square = _moments(features, reference)
+    return frechet_distance(square, sigma, reference)
 
 
 def fid(features: Tensor, reference: Reference) -> Measured:
@@ -40,10 +39,7 @@ def fid(features: Tensor, reference: Reference) -> Measured:
     2 (x - μ)·(μ - μ_r) + (x - μ)ᵀ G (x - μ) - tr(G Σ), with G = I - R (R Σ R)^(-1/2) R. It is left out where there are
     fewer than `INFLUENCE_FROM` images a feature.
     """
-    statistics = fid_features_to_statistics(features)
-    mu, sigma = (torch.as_tensor(statistics[name]).double() for name in ("mu", "sigma"))
-    difference = statistics["mu"] - reference.mu  # in float32, and so is its square, as torch-fidelity's
-    square, shift = float(difference.dot(difference)), torch.as_tensor(difference).double()
+    mu, sigma, shift, square = _moments(features, reference)
     n, d = features.shape
     if n < INFLUENCE_FROM * d:
         value, influence = frechet_distance(square, sigma, reference), None
@@ -62,6 +58,14 @@ def fid(features: Tensor, reference: Reference) -> Measured:
         influence = torch.cat(parts)
         influence = influence - influence.mean()
     return Measured(value, influence, _left_out(features, mu, shift, sigma, reference))
+
+
+def _moments(features: Tensor, reference: Reference) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Return μ and Σ of the images, μ - μ_r, all float64, and |μ - μ_r|²."""
+    statistics = fid_features_to_statistics(features)
+    mu, sigma = (torch.as_tensor(statistics[name]).double() for name in ("mu", "sigma"))
+    difference = statistics["mu"] - reference.mu  # in float32, and so is its square, as torch-fidelity's
+    return mu, sigma, torch.as_tensor(difference).double(), float(difference.dot(difference))
 
 
 def _left_out(features: Tensor, mu: Tensor, shift: Tensor, sigma: Tensor, reference: Reference) -> Tensor | None:

@@ -54,9 +54,8 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> d
     options = _options(features, reference)
     found = _measure(features, logits, reference)
     (distance, _), (score, is_std) = found["fid"], found["is"]
-    method = f"jackknife of {len(groups(len(features)))} groups"
-    if distance.influence is not None:
-        method = "influence function"
+    by_groups = f"jackknife of {len(groups(len(features)))} groups"
+    method = by_groups if distance.influence is None else "influence function"
     return {
         "fid": distance.value,
         "fid_se": distance.se,

@@ -90,7 +90,7 @@ def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[
         clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
         small: dict[int, TooFewCallsError] = {}
         try:
-            budgets = (_calls(sampler, listed, schedule),) if listed else config.steps
+            budgets = (_calls(sampler, spacing, schedule),) if listed else config.steps
             for steps in budgets:
                 try:
                     setting = _setting(sampler, steps, spacing, clip, schedule)
@@ -123,9 +123,10 @@ def _setting(sampler: Sampler, steps: int, spacing: str, clip: bool, schedule: S
     return Setting(sampler, steps, spacing, clip, sampler.nfe(sampler.grid(schedule, spacing, steps)))
 
 
-def _calls(sampler: Sampler, tau: tuple[int, ...], schedule: Schedule) -> int:
+def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:
     """Return the network calls for listed timesteps. Raises ValueError if they do not fit the schedule or sampler."""
-    grid = sampler.nodes(schedule, schedule.tau(",".join(map(str, tau)), 1))
+    tau = schedule.tau(spacing, 1)
+    grid = sampler.nodes(schedule, tau)
     if not grid:
-        raise ValueError(f"{sampler.name} needs more timesteps than the {len(tau)} of {','.join(map(str, tau))}")
+        raise ValueError(f"{sampler.name} needs more timesteps than the {len(tau)} of {spacing}")
     return sampler.nfe(grid)

@@ -40,18 +40,18 @@ class CompareWorker:
     def __init__(self, device: str, arguments: CompareArguments) -> None:
         torch.set_num_threads(1)
         self.arguments = arguments
+        self.paths = Paths(arguments.measurement.prefix)
         self.storage = arguments.output.open()
         self.baseline = open_baseline(arguments.baseline, arguments.output.storage_options)
 
     @cached_property
     def reference(self) -> Reference:
         """The reference as tonight's run extracted it; `write_baseline` refuses those without features."""
-        return read_reference(self.storage, Paths(self.arguments.measurement.prefix).reference)
+        return read_reference(self.storage, self.paths.reference)
 
     def do(self, setting: Setting) -> Comparison:
         """Compare one setting. Raises DamagedFileError."""
         arguments = self.arguments
-        paths = Paths(arguments.measurement.prefix)
         entry = self.baseline.entries[setting.slug]
         theirs, images = read_entry(self.baseline.storage, entry)
         shards = plan(setting, arguments.num_images, arguments.shard_size)
@@ -66,7 +66,7 @@ class CompareWorker:
         estimates, baseline_fid = estimate(ours, theirs, self.reference)
         return Comparison(
             setting,
-            self.storage.read_json(paths.row(setting.slug)),
+            self.storage.read_json(self.paths.row(setting.slug)),
             entry.row,
             differing,
             *estimates,
