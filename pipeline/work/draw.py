@@ -16,7 +16,7 @@ from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import Precision, UNet, set_tf32
 from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
-from pipeline.diffusion.schedule import Node, Schedule
+from pipeline.diffusion.schedule import Grid, Node
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
@@ -90,7 +90,7 @@ class DrawWorker:
         seconds = time.perf_counter() - start
         digest, fingerprint = pixel_digest(pixels), shard.setting.fingerprint(self.arguments.identity)
         info = ImageFile(fingerprint, shard.rows, digest, seconds, device_name(self.device), torch.__version__)
-        write_images(self.storage, shard, pixels, info, tau_of(shard.setting, self.schedule))
+        write_images(self.storage, shard, pixels, info, tau_of(self.grid_of(shard.setting)))
         return Drawn(shard.rows, seconds, digest)
 
     @torch.inference_mode()
@@ -146,9 +146,9 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
             yield File(shard.path("images"), partial(_check_images, shard, fingerprint), shard=shard)
 
 
-def tau_of(setting: Setting, schedule: Schedule) -> list[float]:
-    """Return the ascending timesteps that the network gets; whole ones are integers."""
-    return [int(node.t) if node.t.is_integer() else node.t for node in reversed(setting.grid(schedule)[:-1])]
+def tau_of(grid: Grid) -> list[float]:
+    """Return the ascending timesteps that a walk leaves on its grid; whole ones are integers."""
+    return [int(node.t) if node.t.is_integer() else node.t for node in reversed(grid[:-1])]
 
 
 def _check_images(shard: Shard, fingerprint: str, storage: Storage) -> Claims:

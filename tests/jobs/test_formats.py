@@ -1,6 +1,7 @@
 """Outputs of other releases and of other machines: read as they are, or refused in one line."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -40,6 +41,11 @@ def out(tmp_path):
     return tmp_path / "moved"
 
 
+def plain(text):
+    """A table without the errors of this release, and without the width of its columns."""
+    return re.sub("[ ─]+", " ", re.sub(r" ± [\d.]+", "", text))
+
+
 def assert_well(out):
     status, text, err = run_here("verify", "--out", out)
     assert (status, "0 problems" in text) == (0, True), text + err
@@ -68,9 +74,7 @@ def test_what_is_lost_of_it_is_made_again_as_it_was(out):
     shutil.rmtree(out / "features")
     status, text, err = run_here("sweep", *GRID, "--out", out)
     assert status == 0, err
-    assert [line[:25].split(" ±")[0].split() for line in text.splitlines()[4:6]] == [
-        line.split() for line in TABLE.splitlines()[4:6]
-    ], text + err
+    assert plain(text).startswith(plain(TABLE)), text + err
     after = json.loads((out / "metrics.json").read_text())
     for old, new in zip(before, after, strict=True):
         errors = {"fid_se", "fid_bias", "fid_inf", "is_se", "kid_se", "precision_se", "recall_se", "jackknife"}
