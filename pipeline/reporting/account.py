@@ -78,10 +78,12 @@ def commands(part: Part) -> list[str]:
 def links(part: Part, first: Run) -> list[tuple[str, str]]:
     """Return (name, relative address) of an output's files that are there, from the page of the run `first`."""
     run, found = part.run, []
-    for path in (run.paths.metrics, run.paths.report("table.md"), run.paths.report("table.csv"), SWEEP):
+    paths = (run.paths.metrics, run.paths.report("table.md"), run.paths.report("table.csv"), SWEEP)
+    there = {folder: run.storage.ls(folder) for folder in {posixpath.dirname(path) for path in paths}}
+    for path in paths:
         folder, name = posixpath.split(path)
         address = _relative(_address(run, path), posixpath.dirname(_address(first, first.paths.report())))
-        if address and name in run.storage.ls(folder):
+        if address and name in there[folder]:
             found.append((name, address))
     return found
 
