@@ -20,9 +20,9 @@ class InProcess:
     def pool(self, on_gpu):
         return self
 
-    def run(self, work, tasks, watcher, first=False):
+    def run(self, work, tasks, watcher, follow=lambda task, result: (), first=False):
         self.worker, self.events = work.worker("cpu", work.arguments), []
-        return run(self, tasks, watcher)
+        return run(self, tasks, watcher, follow=follow)
 
     def start(self):
         self.events.append(Event("here", "ready"))

@@ -1,12 +1,11 @@
 """Which worker gets which task: the most expensive first, one at a time, with bounded failures. Does not use Ray."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from pipeline import RunFailedError
+from pipeline.cluster.backlog import Backlog, Costly
 
 
 @dataclass(frozen=True)
@@ -18,14 +17,6 @@ class Event:
     """"ready", "done", "failed" (the task raised, the worker lives) or "died"."""
     value: Any = None
     """The result of a task, or the error."""
-
-
-class Costly(Protocol):
-    """A task, as far as `run` needs to know it."""
-
-    @property
-    def cost(self) -> float:
-        """The cost, in any unit."""
 
 
 class Pool(Protocol):
@@ -84,52 +75,6 @@ class PoolBrokenError(RunFailedError):
     """Workers cannot be started, so nothing more can be done."""
 
 
-class _Queue:
-    """Tasks by falling cost: new ones as an order over the sequence, those to be retried as a list.
-
-    It takes 16 bytes per task, since the sequence may create its tasks when they are accessed.
-    """
-
-    def __init__(self, tasks: Sequence[Costly]) -> None:
-        self.costs = np.fromiter((task.cost for task in tasks), float, len(tasks))
-        self.order = np.argsort(-self.costs, kind="stable")
-        self.given = 0
-        self.again: list[tuple[float, int]] = []
-        self.attempts: dict[int, int] = {}
-        self.failed_by: dict[int, set[Hashable]] = {}
-
-    def __len__(self) -> int:
-        return len(self.order) - self.given + len(self.again)
-
-    def pop(self, worker: Hashable, workers: set[Hashable], proven: set[Hashable]) -> int | None:
-        """Return the index of the next task for a worker; None if the remaining tasks are for other workers.
-
-        A broken worker quickly fails every task. So while there are new tasks, a failed task is given only to a worker
-        in `proven`, which has done a task before. A task goes back to a worker that failed it only if there is no other
-        task for that worker and all of `workers` have failed it.
-        """
-        fresh = self.given < len(self.order)
-        again = min((entry for entry in self.again if worker not in self.failed_by[entry[1]]), default=None)
-        if fresh and (again is None or worker not in proven or -again[0] < self.costs[self.order[self.given]]):
-            self.given += 1
-            return int(self.order[self.given - 1])
-        if again is None:
-            again = min((entry for entry in self.again if workers <= self.failed_by[entry[1]]), default=None)
-        if again is None:
-            return None
-        self.again.remove(again)
-        return again[1]
-
-    def attempt_failed(self, index: int, worker: Hashable, max_attempts: int) -> bool:
-        """Queue the task again, or return True if this was its last attempt."""
-        self.attempts[index] = self.attempts.get(index, 0) + 1
-        self.failed_by.setdefault(index, set()).add(worker)
-        if self.attempts[index] < max_attempts:
-            self.again.append((-self.costs[index], index))
-            return False
-        return True
-
-
 def run(
     pool: Pool,
     tasks: Sequence[Costly],
@@ -138,6 +83,7 @@ def run(
     max_start_failures: int = 3,
     backoff: float = 1.0,
     start_timeout: float = 1800.0,
+    follow: Callable[[Any, Any], Sequence[Costly]] = lambda task, result: (),
 ) -> list[Failure]:
     """Do all tasks and return those that failed `max_attempts` times, each with its last error.
 
@@ -153,12 +99,13 @@ def run(
         max_start_failures: how many workers in a row may die before they are ready while no other is ready.
         backoff: base in seconds of the pause before a replacement; doubles per failed start, at most 30-fold.
         start_timeout: seconds that may pass without any worker, at the start or after the last one died.
+        follow: returns the tasks that a finished task, with its result, has made possible.
 
     Raises:
         PoolBrokenError: workers die at their start, with the last error; or none is ready within `start_timeout`.
 
     """
-    queue = _Queue(tasks)
+    queue = Backlog(tasks)
     failures: list[Failure] = []
     running: dict[Hashable, tuple[int, Costly, float]] = {}
     idle: list[Hashable] = []
@@ -181,7 +128,7 @@ def run(
             if index is None:
                 continue
             idle.remove(worker)
-            task = tasks[index]
+            task = queue[index]
             running[worker] = (index, task, pool.now())
             pool.submit(worker, task)
             watcher.started(task)
@@ -197,10 +144,12 @@ def run(
             elif event.kind in ("done", "failed"):
                 idle.append(event.worker)
                 if event.kind == "done":
-                    _, task, since = running.pop(event.worker)
+                    index, task, since = running.pop(event.worker)
+                    queue.done(index)
                     proven.add(event.worker)
                     in_a_row.pop(event.worker, None)
                     watcher.done(task, event.value, pool.now() - since)
+                    queue.add(follow(task, event.value))
                     continue
                 attempt_failed(event.worker, event.value)
                 in_a_row[event.worker] = in_a_row.get(event.worker, 0) + 1

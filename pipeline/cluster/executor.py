@@ -53,27 +53,30 @@ def cluster(request: Request = Request()) -> Iterator["Cluster"]:  # noqa: B008 
 
 
 class Cluster:
-    """A cluster that a job has joined or started. It has one pool of workers at a time, all with the same resources."""
+    """A cluster that a job has joined or started, with a pool of workers on GPUs, if any are used, and one on CPUs."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self._pool: ActorPool | None = None
+        self._pools: list[ActorPool] = []
 
     def pool(self, on_gpu: bool) -> "ActorPool":
-        """Return the workers for a work. Those with other resources are ended: while idle they would hold machines.
-
-        If no GPU is used, or there is nothing but GPUs, one pool does all works.
-        """
+        """Return the workers for a work. If no GPU is used, or there is nothing but GPUs, one pool does all works."""
         wanted = self.resources if on_gpu else self.resources.on_cpus(_nodes())
-        if self._pool is None or self._pool.resources != wanted:
-            self.close()
-            self._pool = ActorPool(wanted)
-        return self._pool
+        found = next((pool for pool in self._pools if pool.resources == wanted), None)
+        if found is None:
+            found = ActorPool(wanted)
+            self._pools.append(found)
+        return found
+
+    def release(self, pool: "ActorPool") -> None:
+        """End the workers of a pool: while idle they would hold their machines."""
+        pool.close()
+        self._pools.remove(pool)
 
     def close(self) -> None:
         """End all workers."""
-        if self._pool is not None:
-            self._pool.close()
+        for pool in [*self._pools]:
+            self.release(pool)
 
 
 def _connect() -> None:
@@ -119,11 +122,7 @@ def _nodes() -> list[dict[str, float]]:
 def metric(kind: str, name: str, description: str) -> Callable[[float, dict[str, str]], None]:
     """Return a function of (value, tags) that feeds a metric of Ray. Prometheus puts `ray_` before its name.
 
-    Args:
-        kind: "counter", "gauge" or "histogram" (of seconds).
-        name: the metric's name.
-        description: the metric's description.
-
+    The kind is "counter", "gauge" or "histogram" (of seconds).
     """
     tags = ("stage", "setting")
     if kind == "counter":
@@ -161,23 +160,23 @@ class ActorPool:
         return min(self._limit or self._slots + ahead, self._slots + ahead)
 
     def run(
-        self, work: Work[Arguments, Item, Any], tasks: Sequence[Task[Item]], watcher: Watcher, first: bool = False
+        self,
+        work: Work[Arguments, Item, Any],
+        tasks: Sequence[Task[Item]],
+        watcher: Watcher,
+        follow: Callable[[Any, Any], Sequence[Task[Item]]] = lambda task, result: (),
+        first: bool = False,
     ) -> list[Failure]:
-        """Do the tasks of a work; see `dispatch.run`.
+        """Do tasks of a work; see `dispatch.run`.
 
-        Args:
-            work: the work, which has a name, a worker class and arguments.
-            tasks: tasks of the work.
-            watcher: receives what happens.
-            first: one worker is to write the output's first file, so nodes are not yet checked for seeing it.
-
+        If `first`, one worker is to write the output's first file, so nodes are not yet checked for seeing it.
         """
         self._limit = 1 if first else self.resources.num_workers
         witness = None if first else self.resources.witness
         self._work = (work.name, work.worker, ray.put(work.arguments), self.resources.device, witness)
         self._pending.clear()  # calls to actors that never became ready
         self._spare = sorted(self._workers, key=lambda worker: self._workers[worker] is not None)
-        return run(self, tasks, watcher, start_timeout=self.resources.start_timeout)
+        return run(self, tasks, watcher, start_timeout=self.resources.start_timeout, follow=follow)
 
     def start(self) -> None:
         """Take an actor of the work before, or request one from Ray. A pending actor makes the autoscaler add nodes."""

@@ -139,6 +139,11 @@ class Monitor(Patience):
             self._say_states()
             self.publish()
 
+    @property
+    def finished(self) -> bool:
+        """Whether all tasks are done."""
+        return self.progress.spent >= self.progress.cost
+
     def summary(self) -> dict[str, dict[str, int]]:
         """Return setting → numbers of images to do and done, and of shards in flight and failed."""
         return {

@@ -1,9 +1,11 @@
 """Task and Work: everything that `pipeline.cluster` knows of what it does."""
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar, overload
+from itertools import accumulate, chain
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 Arguments = TypeVar("Arguments")
 Item = TypeVar("Item")
@@ -30,7 +32,7 @@ class Task(Generic[Item]):
 class Tasks(Sequence[Task[Item]], Generic[Item]):
     """Tasks that are created when they are accessed, so that a million of them take little memory."""
 
-    def __init__(self, items: Sequence[Item], make: Callable[[Item], Task[Item]]) -> None:
+    def __init__(self, items: Sequence[Any], make: Callable[[Any], Task[Item]]) -> None:
         self.items, self.make = items, make
 
     def __len__(self) -> int:
@@ -47,6 +49,32 @@ class Tasks(Sequence[Task[Item]], Generic[Item]):
 
     def __iter__(self) -> Iterator[Task[Item]]:
         return map(self.make, self.items)
+
+
+class Joined(Sequence[Item], Generic[Item]):
+    """Several sequences as one, without a copy."""
+
+    def __init__(self, parts: Sequence[Sequence[Item]]) -> None:
+        self.parts = parts
+        self._ends = [*accumulate(map(len, parts))]
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = bisect_right(self._ends, index)
+        return self.parts[part][index - self._ends[part] + len(self.parts[part])]
+
+    def __iter__(self) -> Iterator[Item]:
+        return chain.from_iterable(self.parts)
 
 
 class Worker(Protocol[Taken, Given]):

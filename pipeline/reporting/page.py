@@ -13,6 +13,7 @@ from pipeline.reporting.part import Part, picture_grid, public
 from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, frontier, line, ordered, shown
 from pipeline.reporting.table import PUBLISHED
 from pipeline.reporting.verdict import verdict as verdict_of
+from pipeline.sweep.result import now
 
 
 def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float | None = None) -> bytes:
@@ -38,6 +39,7 @@ def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text())
     return template.render(
+        now=now(),
         models=list(dict.fromkeys(public(part.run.config.model) for part in parts)),
         verdict=verdict,
         groups=[_group(group, told if len(parts) > 1 else {}) for group in alike.values()],

@@ -46,22 +46,25 @@ def publish(run: Run) -> str:
     return f"{table.to_text(rows)}\n\n{below}\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
 
 
-def write_page(runs: list[Run], price_per_hour: float | None = None) -> str:
+def write_page(runs: list[Run], price_per_hour: float | None = None, seen: dict[str, Pixels] | None = None) -> str:
     """Write the page of one or several outputs, whole or half done, into the first, and return its URL.
 
     Args:
         runs: the outputs, as `saved_run` reads them.
         price_per_hour: see `page.to_html`.
+        seen: slug of a setting → its first images, for the page of one output that is written again and again: those
+            that are in it are not read again, and others are added.
 
     """
     parts, found = [], []
     for run in runs:
         measured = run.metrics()
-        pictures = {}
+        known = {} if seen is None else seen
         for setting in run.settings:
             # what is not drawn yet, or damaged, is a blank cell; jobs/verify.py says why
             with contextlib.suppress(DamagedFileError):
-                pictures[setting] = _first_images(run, setting)
+                known[setting.slug] = known[setting.slug] if setting.slug in known else _first_images(run, setting)
+        pictures = {setting: known[setting.slug] for setting in run.settings if setting.slug in known}
         rows = [*measured.values()]
         parts.append(Part(run, _compared(run, rows), caption(run, rows) if rows else [], pictures))
         name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""

@@ -58,18 +58,19 @@ class Result:
             raise
         self._end(FINISHED)
 
-    def note(self, work: str, states: dict[str, dict[str, int]], worker_seconds: float, gpus: float) -> None:
-        """Record what a work has done and what it has cost.
+    def note(self, work: str, states: dict[str, dict[str, int]]) -> None:
+        """Record what a work has done: setting → counts, see `Monitor.summary`."""
+        self.content["stages"][work] = states
+        self.content["images_drawn"] = sum(s["done"] for s in self.content["stages"].get("drawing", {}).values())
+
+    def spend(self, worker_seconds: float, gpus: float) -> None:
+        """Record what workers have cost since the last call.
 
         Args:
-            work: the name of the work.
-            states: setting → counts, see `Monitor.summary`.
-            worker_seconds: seconds of all workers together since the last call.
+            worker_seconds: seconds of all workers of a pool together.
             gpus: GPUs per worker; 0 for a CPU core.
 
         """
-        self.content["stages"][work] = states
-        self.content["images_drawn"] = sum(s["done"] for s in self.content["stages"].get("drawing", {}).values())
         self.content["gpu_hours" if gpus else "cpu_hours"] += worker_seconds * (gpus or 1) / 3600
 
     def write(self) -> None:

@@ -4,29 +4,28 @@ import sys
 from dataclasses import replace
 
 from pipeline import UserError
-from pipeline.cluster.executor import Cluster, cluster
+from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.reporting.report import publish
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.layout import EVALUATIONS
-from pipeline.sweep.result import Result
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
 from pipeline.work.claim import claim, claim_evaluation, claimed
 from pipeline.work.draw import Draw
-from pipeline.work.extract import Extract
-from pipeline.work.measure import Measure
-from pipeline.work.perform import perform
+from pipeline.work.flow import flow
+from pipeline.work.growing import growing_page
 
 
 def complete(run: Run, request: Request) -> None:
     """Draw and measure what is missing from a sweep, write its report and print the tables.
 
-    If nothing is missing, Ray is not started. Meanwhile result.json has the state of the sweep.
+    If nothing is missing, Ray is not started. Meanwhile result.json has the state of the sweep, and the page in report/
+    what is measured.
 
     Raises:
-        IncompleteError: all attempts at a task failed; all other tasks of its work are done.
+        IncompleteError: all attempts at a task failed; all tasks that do not need it are done.
 
     """
     for note in run.notes:
@@ -39,25 +38,9 @@ def complete(run: Run, request: Request) -> None:
             print(publish(run))
         return
     with claimed(run, request) as joined, run.result.recorded(*grid):
-        draw_and_measure(run, joined, run.result)
+        with growing_page(run) as write:
+            flow(run, joined, run.result, on_minute=write)
         print(publish(run))
-
-
-def draw_and_measure(run: Run, joined: Cluster, result: Result | None = None) -> None:
-    """Draw and measure what is missing from a run; `result` records it.
-
-    Raises:
-        IncompleteError: all attempts at a task failed; all other tasks of its work are done.
-
-    """
-    perform(Draw(run), joined, result)
-    measure(run, joined, result)
-
-
-def measure(run: Run, joined: Cluster, result: Result | None = None) -> None:
-    """Measure what is missing from a run; see `draw_and_measure`."""
-    perform(Extract(run), joined, result)
-    perform(Measure(run), joined, result)
 
 
 def print_plan(run: Run) -> None:
@@ -97,7 +80,7 @@ def measure_again(
 
     Raises:
         UserError: images are missing, the extractor or reference cannot be used, or the output cannot be written.
-        IncompleteError: all attempts at a task failed; all other tasks of its work are done.
+        IncompleteError: all attempts at a task failed; all tasks that do not need it are done.
 
     """
     if missing := pending(run.storage, "images", run.shards()):
@@ -106,7 +89,7 @@ def measure_again(
     if len(run.metrics()) < len(run.settings):
         with cluster(request) as joined:
             claim_evaluation(run)
-            measure(run, joined)
+            flow(run, joined)
     else:
         print("nothing to measure: every setting is", file=sys.stderr)
     print(publish(run))

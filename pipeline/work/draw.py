@@ -21,7 +21,7 @@ from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
 from pipeline.sweep.model import model_folder
-from pipeline.sweep.shards import Shard, pending, plan_all
+from pipeline.sweep.shards import Shard, Shards, pending, plan_all
 from pipeline.work.kind import Claims, File, Output, RunWork
 
 
@@ -132,12 +132,17 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
         of_config = config.model, config.dtype, config.seed, config.batch_size
         return DrawArguments(Output.of(self.run), self.run.identity, *of_config)
 
+    def missing(self) -> Shards:
+        """Return the shards without an image file."""
+        return pending(self.run.storage, "images", self.run.shards())
+
     def tasks(self) -> Tasks[Shard]:
         """Return one task per shard without an image file."""
-        return Tasks(
-            pending(self.run.storage, "images", self.run.shards()),
-            lambda shard: Task(shard, shard.full_name, shard.setting.slug, shard.rows, shard.cost),
-        )
+        return Tasks(self.missing(), self.task)
+
+    def task(self, shard: Shard) -> Task[Shard]:
+        """Return the task of a shard."""
+        return Task(shard, shard.full_name, shard.setting.slug, shard.rows, shard.cost)
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
         """Return the image files."""

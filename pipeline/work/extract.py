@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.cluster.task import Task, Tasks
+from pipeline.cluster.task import Joined, Task, Tasks
 from pipeline.diffusion.network import set_tf32
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import extract, write_features
@@ -19,7 +19,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import read_planned
-from pipeline.sweep.shards import Shard, pending, plan_all
+from pipeline.sweep.shards import Shard, Shards, pending, plan_all
 from pipeline.work.kind import Claims, File, Output, RunWork
 
 THE_REFERENCE = "the reference"
@@ -82,21 +82,25 @@ class Extract(RunWork[ExtractArguments, Source, int]):
         run = self.run
         return ExtractArguments(Output.of(run), run.measurement, run.config.batch_size, run.identity)
 
-    def tasks(self) -> Tasks[Source]:
+    def missing(self) -> Shards:
+        """Return the shards without a feature file."""
+        return pending(self.run.storage, "features", self.run.shards(), self.run.measurement.prefix)
+
+    def lacks_reference(self) -> bool:
+        """Return whether the reference is missing."""
+        folder, _, name = self.run.paths.reference.rpartition("/")
+        return not self.run.storage.ls(folder).get(name)
+
+    def tasks(self) -> Sequence[Task[Source]]:
         """Return one task per shard without a feature file, and one for the reference if it is missing."""
-        run = self.run
-        prefix, reference = run.measurement.prefix, run.paths.reference
-        missing: list[Source] = [*pending(run.storage, "features", run.shards(), prefix)]
-        folder, _, name = reference.rpartition("/")
-        if not run.storage.ls(folder).get(name):
-            missing.append(THE_REFERENCE)
+        reference = [self.task(THE_REFERENCE)] if self.lacks_reference() else []
+        return Joined([Tasks(self.missing(), self.task), reference])
 
-        def task(source: Source) -> Task[Source]:
-            if isinstance(source, str):
-                return Task(source, source, None, 0, run.config.num_images)
-            return Task(source, source.full_name, source.setting.slug, source.rows, source.rows)
-
-        return Tasks(missing, task)
+    def task(self, source: Source) -> Task[Source]:
+        """Return the task of a shard or of the reference."""
+        if isinstance(source, str):
+            return Task(source, source, None, 0, self.run.config.num_images)
+        return Task(source, source.full_name, source.setting.slug, source.rows, source.rows)
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
         """Return the feature files and the reference.

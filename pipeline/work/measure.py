@@ -94,9 +94,14 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
         return MeasureArguments(Output.of(run), run.measurement, config.num_images, config.shard_size, run.identity)
 
     def tasks(self) -> list[Task[Setting]]:
-        """Return one task per setting without a row. They have no group, since a setting has only one task."""
-        measured, images = self.run.metrics(), self.run.config.num_images
-        return [Task(s, s.slug, None, images, images) for s in self.run.settings if s not in measured]
+        """Return one task per setting without a row."""
+        measured = self.run.metrics()
+        return [self.task(setting) for setting in self.run.settings if setting not in measured]
+
+    def task(self, setting: Setting) -> Task[Setting]:
+        """Return the task of a setting. It has no group, since a setting has only one task."""
+        images = self.run.config.num_images
+        return Task(setting, setting.slug, None, images, images)
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
         """Return the rows, metrics.json and, for the sweep's own measurement, the manifests of the images."""

@@ -28,7 +28,7 @@ from pipeline.sweep.layout import SWEEP
 from pipeline.sweep.run import Run, open_folder, open_run, saved_run
 from pipeline.work.claim import claimed
 from pipeline.work.compare import Compare
-from pipeline.work.complete import draw_and_measure
+from pipeline.work.flow import flow
 from pipeline.work.perform import perform
 
 
@@ -163,6 +163,6 @@ def _draw_and_compare(night: Night, request: Request) -> list[Comparison]:
     run = night.run
     found: dict[Any, Comparison] = {}
     with claimed(run, request) as joined:
-        draw_and_measure(run, joined)
+        flow(run, joined)
         perform(Compare(run, night.baseline), joined, on_done=found.__setitem__)
     return [found[setting] for setting in run.settings]

@@ -44,7 +44,8 @@ def perform(
 
     def note() -> None:
         if result is not None:
-            result.note(work.name, monitor.summary(), pool.take_seconds(), pool.resources.gpus)
+            result.note(work.name, monitor.summary())
+            result.spend(pool.take_seconds(), pool.resources.gpus)
 
     def publish() -> None:
         if result is not None:

@@ -64,7 +64,7 @@ def joined(autoscaling, nodes):
 
 
 def test_work_without_gpus_takes_cores_and_lets_the_gpus_go(nodes, monkeypatch):
-    """One pool at a time: idle workers of the other kind would hold their machines."""
+    """Beside the GPUs' workers, which are ended when they are released: while idle they would hold their machines."""
     nodes[:] = [{"CPU": 4.0, "GPU": 1.0}] * 3
     cluster = joined(True, nodes)
     drawing = cluster.pool(on_gpu=True)
@@ -74,7 +74,13 @@ def test_work_without_gpus_takes_cores_and_lets_the_gpus_go(nodes, monkeypatch):
     monkeypatch.setattr(ActorPool, "close", lambda self: closed.append(self))
     measuring = cluster.pool(on_gpu=False)
     assert (measuring.resources.gpus, measuring.resources.actor_options) == (0.0, {"num_cpus": 1})
+    assert cluster.pool(on_gpu=False) is measuring
+    assert cluster.pool(on_gpu=True) is drawing
+    assert not closed
+    cluster.release(drawing)
     assert closed == [drawing]
+    assert cluster.pool(on_gpu=True) is not drawing
+    assert cluster.pool(on_gpu=False) is measuring
     # the cores of machines that are there, and no reason for more machines; where none is left, for some
     assert measuring.size == 12
     nodes[:] = [{"CPU": 0.0}]
