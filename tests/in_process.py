@@ -20,6 +20,9 @@ class InProcess:
     def pool(self, on_gpu):
         return self
 
+    def release(self, pool):
+        pass
+
     def run(self, work, tasks, watcher, follow=lambda task, result: (), first=False):
         self.worker, self.events = work.worker("cpu", work.arguments), []
         return run(self, tasks, watcher, follow=follow)
@@ -41,6 +44,9 @@ class InProcess:
         pass
 
     def wait(self, timeout):
+        if not self.events:  # a worker is replaced only after a pause
+            time.sleep(0.01)
+            return []
         return [self.events.pop(0)]
 
     def now(self):

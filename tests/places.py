@@ -9,8 +9,8 @@ from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import open_run, saved_run
-from pipeline.work import complete
 from pipeline.work.claim import claim
+from pipeline.work.flow import flow
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
 FILES = 2 * (12 + 12) + 1  # images and features of two settings, and the reference
@@ -52,5 +52,5 @@ def draw_and_measure(out, storage_options=None, **changes):
     config = SweepConfig(steps=(20,), eta=(0.0, "hat"), num_images=240, batch_size=20, shard_size=20)
     opened = open_run(config.model_copy(update={"out": str(out)} | changes), storage_options)
     claim(opened)
-    complete.draw_and_measure(opened, InProcess())
+    flow(opened, InProcess())
     return opened
