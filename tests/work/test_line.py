@@ -75,8 +75,8 @@ def test_a_setting_is_measured_before_the_next_is_drawn(begun):
 
 
 def test_what_is_lost_is_made_again_and_nothing_else(finished):
-    run = finished
-    (eta0, hat), shard = run.settings, Shard(run.settings[0], 25, 50)
+    run, eta0 = finished, finished.settings[0]
+    shard = Shard(eta0, 25, 50)
     image, features, row = shard.path("images"), shard.path("features"), run.paths.row(eta0.slug)
     draw, extract, measure = ("drawing", eta0.slug, 25), ("features", eta0.slug, 25), ("metrics", eta0.slug)
     for lost, expected in (
