@@ -63,18 +63,16 @@ def test_the_order_of_the_plan_alone_would_not_be():
 
 
 MILLION = """
-import json, time
+import json, sys, time
 import psutil
-from pipeline.diffusion.schedule import Schedule, alphas_cumprod, linear_betas
-from pipeline.sweep.config import SweepConfig
 from pipeline.cluster.dispatch import Event, run
-from pipeline.sweep.shards import plan_all
-from pipeline.sweep.grid import settings
 from pipeline.cluster.monitor import Monitor
-from pipeline.cluster.task import Task, Tasks
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.run import open_run
+from pipeline.work.flow import Fork
+from pipeline.work.line import Line
 
 process = psutil.Process()
-SCHEDULE = Schedule(tuple(alphas_cumprod(linear_betas()).tolist()))
 
 class Pool:
     def __init__(self):
@@ -83,7 +81,7 @@ class Pool:
     def start(self):
         self.ended.append(Event(object(), "ready"))
 
-    def submit(self, worker, task):
+    def submit(self, worker, step):
         self.ended.append(Event(worker, "done"))
 
     def wait(self, timeout):
@@ -93,29 +91,32 @@ class Pool:
         ended, self.ended = self.ended, []
         return ended
 
+    def discard(self, worker):
+        pass
+
     def now(self):
         return self.clock
 
-config = SweepConfig(steps=(10, 20, 50, 100, 1000), num_images=40_000)
-grid = settings(config, SCHEDULE)
+config = SweepConfig(out=sys.argv[1], steps=(10, 20, 50, 100, 1000), num_images=20_000, shard_size=1)
+begun = open_run(config)
 before = process.memory_info().rss
 cpu = time.process_time()
-shards = plan_all(grid, config.num_images, 1)
-done = []
-tasks = Tasks(shards, lambda s: Task(s, s.full_name, s.setting.slug, s.rows, s.cost))
-monitor = Monitor("drawing", tasks, lambda *a: lambda *b: None, lambda: None, lambda *a: None)
-with monitor.progress:
-    pool = Pool()
-    failures = run(pool, tasks, monitor)
-print(json.dumps({"shards": len(shards), "failures": len(failures), "cpu": time.process_time() - cpu,
-                  "before": before, "added": pool.peak - before,
-                  "done": sum(s["done"] for s in monitor.summary().values())}))
+line = Line(begun)
+nothing = (lambda *a: lambda *b: None), lambda: None, lambda *a: None
+monitors = {name: Monitor(name, tasks, *nothing) for name, tasks in line.missing.items()}
+pool = Pool()
+failures = run(pool, line.tasks(), Fork(monitors), follow=line.follow)
+done = {name: sum(state["done"] for state in monitor.summary().values()) for name, monitor in monitors.items()}
+print(json.dumps({"failures": len(failures), "cpu": time.process_time() - cpu, "added": pool.peak - before,
+                  "done": done, "finished": all(monitor.finished for monitor in monitors.values())}))
 """
 
 
-def test_a_million_shards_in_little_memory():
+def test_the_line_of_a_million_tasks_in_little_memory(tmp_path):
     """The driver's own share: what it holds beyond its libraries. 500 MB are allowed to the whole."""
-    ended = subprocess.run([sys.executable, "-c", MILLION], capture_output=True, text=True, check=True, timeout=600)
+    command = [sys.executable, "-c", MILLION, str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     said = json.loads(ended.stdout)
-    assert (said["shards"], said["done"], said["failures"]) == (1_000_000, 1_000_000, 0)
+    half = {"drawing": 500_000, "features": 500_000, "metrics": 0}
+    assert (said["done"], said["finished"], said["failures"]) == (half, True, 0)
     assert said["added"] < 100e6, said
