@@ -114,7 +114,7 @@ def storage_share() -> None:
         for setting in run.settings:
             shard, fingerprint = Shard(setting, 0, run.config.shard_size), setting.fingerprint(run.identity)
             start = time.perf_counter()
-            drawn = worker.do(shard)
+            drawn = worker.do(shard).end()
             committed = time.perf_counter()
             read_images(run.storage, shard, fingerprint)
             sampling += drawn.seconds

@@ -5,6 +5,7 @@ import time
 
 from pipeline.cluster.dispatch import Event, run
 from pipeline.cluster.resources import Resources
+from pipeline.cluster.task import Rest
 from pipeline.storage.store import StorageError
 
 
@@ -33,7 +34,8 @@ class InProcess:
     def submit(self, worker, task):
         started = self.now()
         try:
-            self.events.append(Event(worker, "done", self.worker.do(task.item)))
+            outcome = self.worker.do(task.item)
+            self.events.append(Event(worker, "done", outcome.end() if isinstance(outcome, Rest) else outcome))
         except StorageError:
             raise
         except Exception as error:

@@ -1,5 +1,6 @@
 """Which worker gets which task: the most expensive first, one at a time, with bounded failures. Does not use Ray."""
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ class Event:
 
     worker: Hashable
     kind: str
-    """"ready", "done", "failed" (the task raised, the worker lives) or "died"."""
+    """"ready"; "done" or "failed" (the task raised, the worker lives); "free", if it can take another task before its task
+    has ended; "ended" or "lost", of the first of its tasks that did so; "died"."""
     value: Any = None
     """The result of a task, or the error."""
 
@@ -71,6 +73,10 @@ class Failure:
     error: str
 
 
+Held = tuple[int, Costly, float]
+"""A task that a worker has: its index, the task, and the time at which the worker got it."""
+
+
 class PoolBrokenError(RunFailedError):
     """Workers cannot be started, so nothing more can be done."""
 
@@ -107,7 +113,8 @@ def run(
     """
     queue = Backlog(tasks)
     failures: list[Failure] = []
-    running: dict[Hashable, tuple[int, Costly, float]] = {}
+    running: dict[Hashable, Held] = {}
+    ending: defaultdict[Hashable, deque[Held]] = defaultdict(deque)  # tasks whose workers are free again
     idle: list[Hashable] = []
     starting = 0
     start_failures = 0
@@ -115,14 +122,29 @@ def run(
     proven: set[Hashable] = set()
     not_before = last_worker = pool.now()
 
-    def attempt_failed(worker: Hashable, error: object) -> None:
-        index, task, _ = running.pop(worker)
+    def done(worker: Hashable, held: Held, result: Any) -> None:
+        index, task, since = held
+        queue.done(index)
+        proven.add(worker)
+        in_a_row.pop(worker, None)
+        watcher.done(task, result, pool.now() - since)
+        queue.add(follow(task, result))
+
+    def attempt_failed(worker: Hashable, held: Held, error: object) -> None:
+        index, task, _ = held
         final = queue.attempt_failed(index, worker, max_attempts)
         watcher.failed(task, str(error), final)
         if final:
             failures.append(Failure(task, str(error)))
 
-    while queue or running:
+    def discard(worker: Hashable, error: object) -> None:
+        pool.discard(worker)
+        if worker in idle:
+            idle.remove(worker)
+        for held in [*ending.pop(worker, ()), *([running.pop(worker)] if worker in running else [])]:
+            attempt_failed(worker, held, error)
+
+    while queue or running or any(ending.values()):
         for worker in reversed([*idle] if queue else []):
             index = queue.pop(worker, {*running, *idle}, proven)
             if index is None:
@@ -141,30 +163,33 @@ def run(
                 starting -= 1
                 start_failures = 0
                 idle.append(event.worker)
-            elif event.kind in ("done", "failed"):
+            elif event.kind == "free":
+                ending[event.worker].append(running.pop(event.worker))
                 idle.append(event.worker)
-                if event.kind == "done":
-                    index, task, since = running.pop(event.worker)
-                    queue.done(index)
-                    proven.add(event.worker)
-                    in_a_row.pop(event.worker, None)
-                    watcher.done(task, event.value, pool.now() - since)
-                    queue.add(follow(task, event.value))
-                    continue
-                attempt_failed(event.worker, event.value)
+            elif event.kind == "done":
+                idle.append(event.worker)
+                done(event.worker, running.pop(event.worker), event.value)
+            elif event.kind == "ended":
+                done(event.worker, ending[event.worker].popleft(), event.value)
+            elif event.kind in ("failed", "lost"):
+                if event.kind == "failed":
+                    idle.append(event.worker)
+                    held = running.pop(event.worker)
+                else:
+                    held = ending[event.worker].popleft()
+                attempt_failed(event.worker, held, event.value)
                 in_a_row[event.worker] = in_a_row.get(event.worker, 0) + 1
                 if proven and in_a_row[event.worker] >= max_attempts:
-                    idle.remove(event.worker)
-                    pool.discard(event.worker)
+                    discard(event.worker, event.value)
                     not_before = pool.now() + backoff
             else:
-                pool.discard(event.worker)
-                if event.worker in running:
-                    attempt_failed(event.worker, event.value)
+                if event.worker in running or event.worker in idle:
+                    discard(event.worker, event.value)
                     # idle workers may have died with the same node, which shows only when they are called
-                    while idle:
-                        pool.discard(idle.pop())
+                    for worker in [worker for worker in idle if not ending.get(worker)]:
+                        discard(worker, event.value)
                 else:
+                    pool.discard(event.worker)
                     starting -= 1
                     if pool.now() < not_before:
                         continue  # of workers that die together, as with their node, only the first counts

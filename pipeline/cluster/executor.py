@@ -139,10 +139,10 @@ class ActorPool:
         """Describe the actors; none is started yet."""
         self.resources = resources
         self._limit = resources.num_workers
-        self._actor: Any = ray.remote(Host).options(max_restarts=0, **resources.actor_options)  # type: ignore[attr-defined]
+        self._actor: Any = ray.remote(concurrency_groups={"rests": 1}, **resources.actor_options)(Host)
         self._work: tuple[Any, ...] = ()
         self._workers: dict[ActorHandle[Any], float | None] = {}  # ready time counted up to; None before it is ready
-        self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], bool]] = {}
+        self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], str]] = {}
         self._spare: list[ActorHandle[Any]] = []
         self._slots, self._slots_at = 0, -1e9
         self._seconds = 0.0
@@ -185,15 +185,16 @@ class ActorPool:
         else:
             worker = self._actor.remote()
             self._workers[worker] = None
-        self._pending[worker.prepare.remote(*self._work)] = (worker, True)
+        self._pending[worker.prepare.remote(*self._work)] = (worker, "prepare")
 
     def submit(self, worker: Any, task: Task[Any]) -> None:
         """Give the task to a worker."""
-        self._pending[worker.do.remote(self._work[0], task.item)] = (worker, False)
+        self._pending[worker.do.remote(self._work[0], task.item)] = (worker, "do")
 
     def discard(self, worker: Any) -> None:
         """Kill an actor, which may be dead or out of reach."""
         ray.kill(worker)
+        self._pending = {ref: call for ref, call in self._pending.items() if call[0] is not worker}
         since = self._workers.pop(worker)
         self._seconds += self.now() - since if since is not None else 0
 
@@ -224,26 +225,26 @@ class ActorPool:
         for worker in [*self._workers]:
             self.discard(worker)
 
-    def _event(self, ref: Any, worker: Any, starting: bool) -> Event:
+    def _event(self, ref: Any, worker: Any, call: str) -> Event:
         try:
             value = ray.get(ref)
         except RayTaskError as error:
             text = f"{type(error.cause).__name__}: {error.cause}"
-            if starting:
+            if call == "prepare":
                 return Event(worker, "died", text)  # it lives, but cannot do this work
             if isinstance(error.cause, StorageError):
                 raise error.cause from None  # no other task can succeed either
-            return Event(worker, "failed", text)
+            return Event(worker, "failed" if call == "do" else "lost", text)
         except RayError as error:  # out of memory, a broken environment, a lost node, …
-            return Event(worker, "died", _cause(error))
-        if starting and self._workers[worker] is None:
+            return Event(worker, "died", next(line.strip() for line in str(error).splitlines() if line.strip()))
+        if call == "do" and not value[0]:
+            self._pending[worker.end.options(concurrency_group="rests").remote()] = (worker, "end")
+            return Event(worker, "free")
+        if call != "prepare":
+            return Event(worker, "ended", value) if call == "end" else Event(worker, "done", value[1])
+        if self._workers[worker] is None:
             self._workers[worker] = self.now()
             if value != self.resources.device and not self._warned:
                 print("a worker was given a GPU, but torch sees none there: it draws on the CPU", file=sys.stderr)
                 self._warned = True
-        return Event(worker, "ready" if starting else "done", value)
-
-
-def _cause(error: RayError) -> str:
-    """Return the first line of the error that is not blank."""
-    return next(line.strip() for line in str(error).splitlines() if line.strip())
+        return Event(worker, "ready", value)

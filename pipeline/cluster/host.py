@@ -3,11 +3,13 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Semaphore
 from typing import Any
 
 import torch
 
-from pipeline.cluster.task import Worker
+from pipeline.cluster.task import Rest, Worker
 
 
 class Host:
@@ -15,6 +17,8 @@ class Host:
 
     def __init__(self) -> None:
         self.made: dict[str, tuple[Any, Worker[Any, Any]]] = {}
+        self.rests: SimpleQueue[Rest[Any]] = SimpleQueue()
+        self.room = Semaphore(1)  # for one rest: more would fill the memory where a store is slow
 
     def prepare(
         self,
@@ -38,6 +42,18 @@ class Host:
             self.made[name] = arguments, make(device, arguments)
         return device
 
-    def do(self, name: str, item: Any) -> Any:
-        """Do one task of a work."""
-        return self.made[name][1].do(item)
+    def do(self, name: str, item: Any) -> tuple[bool, Any]:
+        """Do one task of a work; return (True, its result), or (False, None) if `end` is to be called for it."""
+        outcome = self.made[name][1].do(item)
+        if not isinstance(outcome, Rest):
+            return True, outcome
+        self.room.acquire()
+        self.rests.put(outcome)
+        return False, None
+
+    def end(self) -> Any:
+        """End the first task of which there is a rest, and return its result. Called by another thread than `do`."""
+        try:
+            return self.rests.get().end()
+        finally:
+            self.room.release()

@@ -77,11 +77,19 @@ class Joined(Sequence[Item], Generic[Item]):
         return chain.from_iterable(self.parts)
 
 
+@dataclass(frozen=True)
+class Rest(Generic[Outcome]):
+    """What is left of a task that needs its worker's device no more, as the commit of a file."""
+
+    end: Callable[[], Outcome]
+    """Ends the task and returns its result. It is called in another thread, while the worker does the next task."""
+
+
 class Worker(Protocol[Taken, Given]):
     """A plain object that does tasks. It does not use Ray, so it works in a unit test as on a cluster."""
 
-    def do(self, item: Taken, /) -> Given:
-        """Do one task and return its result. An exception is a failed attempt."""
+    def do(self, item: Taken, /) -> Given | Rest[Given]:
+        """Do one task and return its result, or the rest of the task. An exception is a failed attempt."""
 
 
 class Work(ABC, Generic[Arguments, Item, Outcome]):

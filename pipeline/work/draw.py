@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.cluster.device import device_name
-from pipeline.cluster.task import Task, Tasks
+from pipeline.cluster.task import Rest, Task, Tasks
 from pipeline.diffusion import noise
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import Precision, UNet, set_tf32
@@ -76,8 +76,13 @@ class DrawWorker:
         self.grid_of = cache(lambda setting: setting.grid(self.schedule))
         self.storage = arguments.output.open()
 
-    def do(self, shard: Shard) -> Drawn:
-        """Draw the images of a shard and commit its file. Raises ValueError, see `draw_batch`."""
+    def do(self, shard: Shard) -> Rest[Drawn]:
+        """Draw the images of a shard; the rest is to encode them and to commit their file.
+
+        Raises:
+            ValueError: see `draw_batch`.
+
+        """
         set_tf32(self.arguments.precision == "tf32")  # another work of this process has its own
         start = time.perf_counter()
         size = self.arguments.batch_size
@@ -87,7 +92,10 @@ class DrawWorker:
             for first in range(shard.first, shard.end, size)
         ]
         pixels = np.concatenate(batches)[: shard.rows]
-        seconds = time.perf_counter() - start
+        return Rest(partial(self.commit, shard, pixels, time.perf_counter() - start))
+
+    def commit(self, shard: Shard, pixels: Pixels, seconds: float) -> Drawn:
+        """Encode and commit the images of a shard, which took so many seconds to draw."""
         digest, fingerprint = pixel_digest(pixels), shard.setting.fingerprint(self.arguments.identity)
         info = ImageFile(fingerprint, shard.rows, digest, seconds, device_name(self.device), torch.__version__)
         write_images(self.storage, shard, pixels, info, tau_of(self.grid_of(shard.setting)))

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pipeline.cluster.task import Joined, Task, Tasks
+from pipeline.cluster.task import Joined, Rest, Task, Tasks
 from pipeline.diffusion.network import set_tf32
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import extract, write_features
 from pipeline.evaluation.measurement import Measurement
-from pipeline.evaluation.reference import make_reference, read_reference, write_reference
+from pipeline.evaluation.reference import Reference, make_reference, read_reference, write_reference
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
@@ -51,22 +52,30 @@ class ExtractWorker:
         self.storage = arguments.output.open()
         self.extractor = make_extractor(arguments.measurement.extractor, device)
 
-    def do(self, source: Source) -> int:
-        """Write the features of an image file or of the reference; return the number of rows."""
+    def do(self, source: Source) -> Rest[int]:
+        """Extract the features of an image file or of the reference; the rest commits them, and is the number of rows."""
         set_tf32(False)  # another work of this process has its own
         measurement, size = self.arguments.measurement, self.arguments.batch_size
         if isinstance(source, str):
             described, extractor = measurement.reference, measurement.extractor
             reference = make_reference(described, self.extractor, extractor, self.device, size)
-            write_reference(self.storage, Paths(measurement.prefix).reference, reference)
-            return len(reference.mu) if reference.features is None else len(reference.features)
+            return Rest(partial(self.commit_reference, reference))
         pixels, info = read_images(self.storage, source, source.setting.fingerprint(self.arguments.identity))
         images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
         features, logits = extract(self.extractor, images, self.device, size)
         metadata = asdict(info) | {"fingerprint": source.setting.fingerprint(measurement.identity)}
         path = measurement.prefix + source.path("features")
-        write_features(self.storage, path, source.first, features, logits, metadata)
-        return source.rows
+        return Rest(partial(self.commit, path, source, features, logits, metadata))
+
+    def commit(self, path: str, shard: Shard, features: Tensor, logits: Tensor, metadata: dict[str, Any]) -> int:
+        """Commit the features of an image file."""
+        write_features(self.storage, path, shard.first, features, logits, metadata)
+        return shard.rows
+
+    def commit_reference(self, reference: Reference) -> int:
+        """Commit the reference."""
+        write_reference(self.storage, Paths(self.arguments.measurement.prefix).reference, reference)
+        return len(reference.mu) if reference.features is None else len(reference.features)
 
 
 class Extract(RunWork[ExtractArguments, Source, int]):

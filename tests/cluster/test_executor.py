@@ -54,7 +54,7 @@ def test_whatever_ray_says_of_a_worker_is_its_death_and_no_end_of_the_run(nodes,
         raise error
 
     monkeypatch.setattr(executor.ray, "get", get)
-    event = pool(nodes, None, autoscaling=False)._event("ref", "worker", starting=False)
+    event = pool(nodes, None, autoscaling=False)._event("ref", "worker", "do")
     assert (event.worker, event.kind) == ("worker", "died")
     assert str(error).splitlines()[0] in event.value
 
@@ -114,9 +114,9 @@ def test_a_host_keeps_its_workers_from_work_to_work(tmp_path):
     host = Host()
     for name, factor in (("a", 2), ("b", 3), ("a", 2)):
         assert host.prepare(name, Doubler, factor, "cuda", None) == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert (host.do("a", 5), host.do("b", 5), Doubler.made) == (10, 15, 2)
+    assert (host.do("a", 5), host.do("b", 5), Doubler.made) == ((True, 10), (True, 15), 2)
     host.prepare("a", Doubler, 7, "cpu", None)
-    assert (host.do("a", 5), Doubler.made) == (35, 3)
+    assert (host.do("a", 5), Doubler.made) == ((True, 35), 3)
     with pytest.raises(FileNotFoundError, match="--out must be on a shared disk"):
         host.prepare("a", Doubler, 7, "cpu", str(tmp_path / "sweep.json"))
 
@@ -128,5 +128,5 @@ def test_a_worker_that_cannot_be_made_is_a_worker_that_died(nodes, monkeypatch):
         raise RayTaskError("prepare", "the worker's traceback", ValueError("model 'x' is another one on this node"))
 
     monkeypatch.setattr(executor.ray, "get", get)
-    event = pool(nodes, None, autoscaling=False)._event("ref", "worker", starting=True)
+    event = pool(nodes, None, autoscaling=False)._event("ref", "worker", "prepare")
     assert (event.kind, event.value) == ("died", "ValueError: model 'x' is another one on this node")

@@ -33,4 +33,4 @@ def expected(tmp_path_factory):
     """The digests that one plain worker draws, without Ray, last shard first."""
     opened = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))
     worker = DrawWorker("cpu", Draw(opened).arguments)
-    return {shard.path("images"): worker.do(shard).digest for shard in reversed(opened.shards())}
+    return {shard.path("images"): worker.do(shard).end().digest for shard in reversed(opened.shards())}

@@ -40,7 +40,7 @@ def test_a_shard_is_what_the_sampler_draws_image_by_image(small):
     worker = make(config)
     setting = settings(config, SCHEDULE)[1]
     shard = Shard(setting, 25, 50)
-    drawn = worker.do(shard)
+    drawn = worker.do(shard).end()
     images, info = read_images(worker.storage, shard, fingerprint(worker, shard))
     assert (drawn.rows, drawn.digest) == (25, info.digest)
     tau, alphas = make_tau("linear", 5), torch.tensor(SCHEDULE.alphas_cumprod, dtype=torch.float64)
@@ -58,7 +58,7 @@ def test_every_batch_is_full(small, monkeypatch):
     sizes = []
     draw = worker.draw_batch
     monkeypatch.setattr(worker, "draw_batch", lambda setting, seeds: sizes.append(len(seeds)) or draw(setting, seeds))
-    worker.do(Shard(settings(small, SCHEDULE)[0], 25, 50))
+    worker.do(Shard(settings(small, SCHEDULE)[0], 25, 50)).end()
     assert sizes == [16, 16]
 
 
@@ -66,8 +66,8 @@ def test_the_plan_alone_fixes_the_bits(small):
     setting = settings(small, SCHEDULE)[0]
     shards = plan(setting, 90, 25)
     first, second = make(small), make(small)
-    forward = [first.do(shard).digest for shard in shards]
-    backward = [second.do(shard).digest for shard in reversed(shards)]
+    forward = [first.do(shard).end().digest for shard in shards]
+    backward = [second.do(shard).end().digest for shard in reversed(shards)]
     assert forward == backward[::-1]
     assert len(set(forward)) == 4
 
@@ -144,10 +144,10 @@ def test_a_process_that_has_served_another_work_draws_as_before(small, monkeypat
     worker, extractor = DrawWorker("cpu", Draw(run).arguments), ExtractWorker("cpu", Extract(run).arguments)
     monkeypatch.setattr(worker, "arguments", replace(worker.arguments, precision="tf32"))
     shard = run.shards()[0]
-    worker.do(shard)
+    worker.do(shard).end()
     assert torch.backends.cudnn.allow_tf32
-    extractor.do(shard)
+    extractor.do(shard).end()
     assert not torch.backends.cudnn.allow_tf32
-    worker.do(shard)
+    worker.do(shard).end()
     assert torch.backends.cuda.matmul.allow_tf32
     set_tf32(False)

@@ -43,7 +43,7 @@ def measure(drawn):
 def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn, worker):
     _, setting, pixels = drawn
     shards = plan(setting, 90, 25)
-    assert [worker.do(shard) for shard in reversed(shards)] == [15, 25, 25, 25]
+    assert [worker.do(shard).end() for shard in reversed(shards)] == [15, 25, 25, 25]
     parts = [read_features(worker.storage, shard.path("features")) for shard in shards]
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     features, logits = extract(worker.extractor, images, "cpu", 90)
@@ -54,10 +54,10 @@ def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn, worker):
 
 def test_a_row_and_the_manifest(drawn, worker, measure):
     _, setting, _ = drawn
-    assert worker.do(THE_REFERENCE) == 1797
+    assert worker.do(THE_REFERENCE).end() == 1797
     shards = plan(setting, 90, 25)
     for shard in shards:
-        worker.do(shard)
+        worker.do(shard).end()
     row = measure()
     assert (row["num_images"], row["seconds"], row["images_per_second"], row["nfe"]) == (90, 8.0, 90 / 8, 5)
     assert worker.storage.read_json(f"features/setting={setting.slug}/_metrics.json") == json.loads(json.dumps(row))
@@ -68,10 +68,10 @@ def test_a_row_and_the_manifest(drawn, worker, measure):
 
 def test_another_runs_or_missing_or_repeated_features_are_errors(drawn, worker, measure):
     _, setting, _ = drawn
-    worker.do(THE_REFERENCE)
+    worker.do(THE_REFERENCE).end()
     shards = plan(setting, 90, 25)
     for shard in shards:
-        worker.do(shard)
+        worker.do(shard).end()
     path = shards[1].path("features")
     table, metadata = worker.storage.read_table(path, lambda *content: content)
     worker.storage.write_table(path, table, metadata | {"features_digest": "0"}, 1000)
@@ -93,7 +93,7 @@ def test_a_damaged_image_file_is_an_error(drawn, worker):
     shard = plan(setting, 90, 25)[0]
     worker.storage.write(shard.path("images"), b"PAR1")
     with pytest.raises(DamagedFileError, match="seeds-000000000-000000025"):
-        worker.do(shard)
+        worker.do(shard).end()
     assert worker.storage.ls(f"features/setting={setting.slug}") == {}
 
 
@@ -102,7 +102,7 @@ def test_features_of_a_setting_are_measured_in_the_order_of_seeds(drawn, worker,
     run, setting, _ = drawn
     seen = []
     for source in (*plan(setting, 90, 25), THE_REFERENCE):
-        worker.do(source)
+        worker.do(source).end()
     monkeypatch.setattr("pipeline.work.measure.compute_metrics", lambda features, *_: seen.append(features) or {})
     measure()
     parts = [read_features(run.storage, shard.path("features")).features for shard in plan(setting, 90, 25)]
