@@ -15,8 +15,8 @@ class Event:
 
     worker: Hashable
     kind: str
-    """"ready"; "done" or "failed" (the task raised, the worker lives); "free", if it can take another task before its task
-    has ended; "ended" or "lost", of the first of its tasks that did so; "died"."""
+    """"ready"; "done" or "failed" (the task raised, the worker lives); "free" (it can take another task, and its own goes
+    on); "ended" or "lost" (the same of the first task that so went on); "died"."""
     value: Any = None
     """The result of a task, or the error."""
 

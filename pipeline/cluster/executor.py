@@ -139,7 +139,8 @@ class ActorPool:
         """Describe the actors; none is started yet."""
         self.resources = resources
         self._limit = resources.num_workers
-        self._actor: Any = ray.remote(concurrency_groups={"rests": 1}, **resources.actor_options)(Host)
+        options: Any = {"concurrency_groups": {"rests": 1}} | resources.actor_options
+        self._actor: Any = ray.remote(**options)(Host)
         self._work: tuple[Any, ...] = ()
         self._workers: dict[ActorHandle[Any], float | None] = {}  # ready time counted up to; None before it is ready
         self._pending: dict[ray.ObjectRef[Any], tuple[ActorHandle[Any], str]] = {}
@@ -180,11 +181,8 @@ class ActorPool:
 
     def start(self) -> None:
         """Take an actor of the work before, or request one from Ray. A pending actor makes the autoscaler add nodes."""
-        if self._spare:
-            worker = self._spare.pop()
-        else:
-            worker = self._actor.remote()
-            self._workers[worker] = None
+        worker = self._spare.pop() if self._spare else self._actor.remote()
+        self._workers.setdefault(worker, None)
         self._pending[worker.prepare.remote(*self._work)] = (worker, "prepare")
 
     def submit(self, worker: Any, task: Task[Any]) -> None:

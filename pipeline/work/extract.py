@@ -53,7 +53,7 @@ class ExtractWorker:
         self.extractor = make_extractor(arguments.measurement.extractor, device)
 
     def do(self, source: Source) -> Rest[int]:
-        """Extract the features of an image file or of the reference; the rest commits them, and is the number of rows."""
+        """Extract the features of an image file or of the reference; the rest commits them and returns their number."""
         set_tf32(False)  # another work of this process has its own
         measurement, size = self.arguments.measurement, self.arguments.batch_size
         if isinstance(source, str):
