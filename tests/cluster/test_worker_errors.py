@@ -9,7 +9,7 @@ from pipeline.cluster.resources import Request, choose
 from pipeline.storage.store import StorageError
 
 
-def event(monkeypatch, cause):
+def event(monkeypatch, cause, call="do"):
     """What the pool makes of a call that raised `cause` in its worker."""
 
     def get(ref):
@@ -17,7 +17,7 @@ def event(monkeypatch, cause):
 
     monkeypatch.setattr(executor.ray, "get", get)
     pool = ActorPool(choose(Request(num_workers=1), [{"CPU": 1.0}], False))
-    return pool._event("ref", "worker", starting=False)
+    return pool._event("ref", "worker", call)
 
 
 def test_a_stores_refusal_in_a_worker_ends_the_run(monkeypatch):
@@ -28,3 +28,5 @@ def test_a_stores_refusal_in_a_worker_ends_the_run(monkeypatch):
 def test_any_other_exception_fails_its_task_alone(monkeypatch):
     failed = event(monkeypatch, IsADirectoryError("a.parquet"))
     assert (failed.worker, failed.kind, failed.value) == ("worker", "failed", "IsADirectoryError: a.parquet")
+    lost = event(monkeypatch, OSError("disk"), call="end")
+    assert (lost.worker, lost.kind, lost.value) == ("worker", "lost", "OSError: disk")

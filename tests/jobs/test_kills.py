@@ -27,8 +27,8 @@ def test_sigkill_in_mid_sweep_changes_nothing(tmp_path, expected, victim):
         # Ray's own agents notice within two minutes that their raylet is gone; they hold no work
         assert_ended(family, but=("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
         assert len(images(out)) < 10
-        status, _, err = run_here("sweep", *GRID, "--out", out)
-        assert status == 0, err
+    status, _, err = run_here("sweep", *GRID, "--out", out)  # which also removes what a killed commit left
+    assert (status, "nothing to draw" in err) == (0, victim == "actor"), err
     assert_complete(out, expected)
 
 
