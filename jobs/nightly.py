@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--config", metavar="FILE", help="a run's sweep.json, in place of the baseline's config")
     parser.add_argument("--model", help="another model than the baseline's")
     parser.add_argument("--tolerance", type=float, default=0.02, help="rise of FID, relative to the baseline's (0.02)")
-    parser.add_argument("--speed-tolerance", type=float, default=0.3, help="loss of images a second, relative (0.3)")
+    parser.add_argument(
+        "--speed-tolerance", type=float, default=0.1, help="loss of the network's share, relative (0.1)"
+    )
     parser.add_options(Request, "num_workers")
     parser.add_storage_options()
     args = parser.parse_args()

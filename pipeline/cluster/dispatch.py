@@ -15,8 +15,8 @@ class Event:
 
     worker: Hashable
     kind: str
-    """"ready"; "done" or "failed" (the task raised, the worker lives); "free" (the worker takes another task while its own
-    goes on); "ended" or "lost" (the same of the first task that so went on); "died"."""
+    """"ready"; "done" or "failed" (the task raised, the worker lives); "free" (the worker takes another task while its
+    own goes on); "ended" or "lost" (the same of the first task that so went on); "died"."""
     value: Any = None
     """The result of a task, or the error."""
 

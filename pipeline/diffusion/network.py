@@ -1,7 +1,10 @@
 """The network of a checkpoint as eps_model(x_t, t)."""
 
+import statistics
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +13,8 @@ from pipeline import UserError
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 """The precision of the network. The schedule is always float64 and the update always float32."""
+EpsModel = Callable[[Tensor, float], Tensor]
+"""eps_model(x_t, t): the network's prediction of the noise in x_t, in x_t's shape and dtype; t is 0-based."""
 
 
 class UNet:
@@ -44,6 +49,39 @@ class UNet:
         """Return the noise predicted in x_t, (N, C, H, W), at the 0-based timestep t, in x_t's shape and dtype."""
         timesteps = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
         return self.network(x_t.to(self.dtype), timesteps).sample.to(x_t.dtype)  # type: ignore[no-any-return]
+
+
+class Timed:
+    """An eps_model that notes how long its calls take, without making a GPU's queue wait for them."""
+
+    def __init__(self, eps_model: EpsModel, device: str) -> None:
+        """Wrap a network on "cpu" or "cuda"."""
+        self.eps_model, self.device = eps_model, device
+        self.calls: list[tuple[Any, Any]] = []
+
+    def __call__(self, x_t: Tensor, t: float) -> Tensor:
+        """Return what the network returns."""
+        start = self._now()
+        eps = self.eps_model(x_t, t)
+        self.calls.append((start, self._now()))
+        return eps
+
+    def take(self) -> float:
+        """Return the mean seconds of a call since the last time. At least one call must have been made."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+            seconds = [start.elapsed_time(end) / 1000 for start, end in self.calls]
+        else:
+            seconds = [end - start for start, end in self.calls]
+        self.calls = []
+        return statistics.fmean(seconds)
+
+    def _now(self) -> Any:
+        if self.device != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
 
 
 def set_tf32(allow: bool) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pipeline import UserError
 from pipeline.evaluation.features import Features, read_features, write_features
+from pipeline.regression.comparison import Speed
 from pipeline.storage.sealed import sha256
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
@@ -43,8 +44,14 @@ class Entry:
     digests: list[str]
     """The digest of each image file's pixels."""
     images_per_second: float
-    """Images per second, the median over the shards."""
     devices: list[str]
+    network_share: float | None = None
+    """See `Speed`; None in baselines of earlier releases."""
+
+    @property
+    def speed(self) -> Speed:
+        """How fast the setting was drawn."""
+        return Speed(self.images_per_second, self.devices, self.network_share)
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,13 @@ def versions(settings: Sequence[Setting] = ()) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES} | samplers
 
 
-def speed(parts: list[Features]) -> tuple[float, list[str]]:
-    """Return a setting's images per second, the median over its shards, and the devices that drew them."""
+def speed(parts: list[Features]) -> Speed:
+    """Return how fast a setting was drawn, from the features of its shards."""
     rates = [len(part.seeds) / part.metadata["seconds"] for part in parts]
-    return median(rates), sorted({part.metadata["device"] for part in parts})
+    of_network = [part.metadata.get("network_seconds") for part in parts]
+    known = [seconds for seconds in of_network if seconds is not None]
+    share = sum(known) / sum(part.metadata["seconds"] for part in parts) if len(known) == len(parts) else None
+    return Speed(median(rates), sorted({part.metadata["device"] for part in parts}), share)
 
 
 def image_digests(pixels: Pixels) -> list[str]:
@@ -107,7 +117,7 @@ def write_baseline(storage: Storage, run: Run) -> int:
         metadata = {"fingerprint": setting.fingerprint(measurement.identity), "images": images}
         write_features(storage, path, 0, whole.features, whole.logits, metadata)
         size += storage.ls("features")[path.removeprefix("features/")]
-        entries[setting.slug] = Entry(path, row, [part.metadata["digest"] for part in parts], *speed(parts))
+        entries[setting.slug] = Entry(path, row, [part.metadata["digest"] for part in parts], **asdict(speed(parts)))
     content_of_json = {
         "config": config.model_dump(exclude={"out"}),
         "identity": measurement.identity,

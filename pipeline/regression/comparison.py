@@ -18,6 +18,20 @@ NOTHING = Estimate(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast a setting was drawn."""
+
+    images_per_second: float
+    """Of one worker, the median over the shards: it falls when a machine has other work, so it is shown and no more."""
+    devices: list[str]
+    """Names of the devices."""
+    network_share: float | None
+    """The share of the drawing that as many network calls as the setting has took, each as long as on average. Other
+    work on the machine slows both alike; a sampler that does more than before, or calls the network more often, lowers
+    it. None if it was not timed."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What is measured of one setting, before the gate decides."""
 
@@ -33,10 +47,8 @@ class Comparison:
     kid: Estimate
     baseline_fid: float
     """FID of the baseline's features to tonight's reference; the baseline row's FID if the extractor is the same."""
-    speeds: tuple[float, float]
-    """Images per second: the baseline's, tonight's."""
-    devices: tuple[list[str], list[str]]
-    """Names of the devices: the baseline's, tonight's."""
+    speeds: tuple[Speed, Speed]
+    """The baseline's, tonight's."""
 
     @property
     def change(self) -> float:

@@ -19,7 +19,7 @@ class Limits:
     fid: float
     """Change of FID: 0.02 is 2 % of the baseline's FID of the same setting."""
     speed: float
-    """Loss of images per second: 0.3 is 30 %."""
+    """Loss of the network's share of the drawing: 0.1 is 10 % of the baseline's share."""
 
     def __post_init__(self) -> None:
         if not self.fid >= 0:
@@ -37,7 +37,7 @@ class Verdict:
     """"same" (pixels and features are the baseline's), "noise", "worse" or "better" (interval and change both on that
     side, the change beyond the limit), or "small" (beyond noise, but neither worse nor better)."""
     speed: str
-    """"ok", "slower", or "not compared" (another device)."""
+    """"ok", "slower", or "not compared" (another device, or a baseline in which it was not timed)."""
     level: float
     """1 − confidence of the setting's interval, by Holm."""
     limits: Limits
@@ -46,6 +46,12 @@ class Verdict:
     def interval(self) -> tuple[float, float]:
         """The interval of the difference of FID; it excludes 0 if the quality is "small", "worse" or "better"."""
         return self.comparison.fid.interval(self.level)
+
+    @property
+    def share_limit(self) -> float | None:
+        """The network's share of the drawing below which the setting is slower; None if speed is not compared."""
+        share = self.comparison.speeds[0].network_share
+        return None if share is None or self.speed == "not compared" else (1 - self.limits.speed) * share
 
     @property
     def failed(self) -> bool:
@@ -60,7 +66,7 @@ def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
     limit. With few images the two can contradict each other, since the bias is subtracted from the interval but not
     from the difference. Only FID decides. IS and KID are shown with their own intervals: IS can rise as images leave
     the data, and KID sees what FID sees with more noise, so testing them too would cost power and add little. Speed
-    is compared only if both sides name the same single device.
+    is the network's share of the drawing; it is compared if both sides have it and name the same single device.
     """
     rejected, levels = holm([comparison.fid.p_value for comparison in comparisons], ALPHA)
     verdicts = []
@@ -76,14 +82,17 @@ def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
             quality = "better"
         else:
             quality = "small"
-        before, tonight = comparison.speeds
-        there, here = comparison.devices
-        if there != here or len(here) != 1:
-            speed = "not compared"
-        else:
-            speed = "slower" if tonight < (1 - limits.speed) * before else "ok"
-        verdicts.append(Verdict(comparison, quality, speed, level, limits))
+        verdicts.append(Verdict(comparison, quality, _speed(comparison, limits), level, limits))
     return verdicts
+
+
+def _speed(comparison: Comparison, limits: Limits) -> str:
+    there, here = comparison.speeds
+    if there.network_share is None or here.network_share is None:
+        return "not compared"
+    if there.devices != here.devices or len(here.devices) != 1:
+        return "not compared"
+    return "slower" if here.network_share < (1 - limits.speed) * there.network_share else "ok"
 
 
 def check_extractor(comparisons: Sequence[Comparison], url: str) -> None:

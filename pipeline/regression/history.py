@@ -18,12 +18,15 @@ SCHEMA = pa.schema(
         *((name, pa.int64()) for name in ("steps", "nfe", "num_images", "differing")),
         *((name, pa.float64()) for name in ("fid", "is_mean", "kid_mean", "baseline_fid")),
         *((name, pa.float64()) for name in ("delta_fid", "low", "high", "fid_limit")),
-        *((name, pa.float64()) for name in ("images_per_second", "baseline_images_per_second", "speed_limit")),
+        *((name, pa.float64()) for name in ("images_per_second", "baseline_images_per_second")),
+        *((name, pa.float64()) for name in ("network_share", "baseline_network_share", "share_limit")),
         *((name, pa.string()) for name in ("quality", "speed", "device", "torch", "model")),
     ]
 )
 """`low` and `high` are the interval of `delta_fid`. `fid_limit` is the FID above which a change beyond noise fails the
-gate. `speed_limit` is the images per second below which it fails, or null if speed is not compared."""
+gate. `share_limit` is the network's share of the drawing below which it fails, or null if speed is not compared."""
+
+_LATER = ("sampler", "network_share", "baseline_network_share", "share_limit")
 
 
 def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model: str) -> list[dict[str, Any]]:
@@ -51,12 +54,14 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
                 "low": low,
                 "high": high,
                 "fid_limit": (1 + limits.fid) * comparison.baseline_fid,
-                "images_per_second": tonight,
-                "baseline_images_per_second": before,
-                "speed_limit": None if verdict.speed == "not compared" else (1 - limits.speed) * before,
+                "images_per_second": tonight.images_per_second,
+                "baseline_images_per_second": before.images_per_second,
+                "network_share": tonight.network_share,
+                "baseline_network_share": before.network_share,
+                "share_limit": verdict.share_limit,
                 "quality": verdict.quality,
                 "speed": verdict.speed,
-                "device": "/".join(comparison.devices[1]),
+                "device": "/".join(tonight.devices),
                 "torch": torch,
                 "model": model,
             }
@@ -84,8 +89,10 @@ def read(storage: Storage) -> list[dict[str, Any]]:
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return the rows of a night's file; files of early releases have no column `sampler`."""
-    if "sampler" not in table.column_names:
-        table = table.append_column("sampler", pa.nulls(len(table), pa.string()))
+    """Return the rows of a night's file; columns that files of earlier releases have not are null."""
+    for name in _LATER:
+        if name not in table.column_names:
+            field = SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(len(table), field.type))
     rows: list[dict[str, Any]] = table.select(SCHEMA.names).to_pylist()
     return rows

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from pipeline.regression.comparison import Comparison
+from pipeline.regression.comparison import Speed
 from pipeline.regression.gate import ALPHA, Verdict, first_difference
 from pipeline.regression.statistics import Estimate
 
@@ -39,7 +39,7 @@ def headline(night: Night) -> str:
     if night.failed:
         return f"REGRESSION: quality worse in {worse}, speed in {slower} of {total} settings{gains}"
     compared = any(verdict.speed != "not compared" for verdict in night.verdicts)
-    speed = "" if compared else "; speed not compared, the device is another one"
+    speed = "" if compared else "; speed not compared, the device is another one or the baseline was not timed"
     return f"clean: no regression in {total} settings{gains}{speed}"
 
 
@@ -68,10 +68,11 @@ def reason(verdict: Verdict) -> str:
             f"{comparison.baseline_fid:.4g}; difference {comparison.fid.delta:+.3g} in "
             f"[{low:+.3g}, {high:+.3g}], tolerance {verdict.limits.fid:.1%}"
         )
-    if verdict.speed == "slower":
+    if verdict.speed == "slower" and before.network_share and tonight.network_share:
+        change = tonight.network_share / before.network_share - 1
         parts.append(
-            f"{tonight:,.0f} images/s, {tonight / before - 1:+.0%} of the baseline's {before:,.0f}, "
-            f"tolerance {verdict.limits.speed:.0%}"
+            f"network calls take {tonight.network_share:.1%} of the drawing, {change:+.0%} of the baseline's "
+            f"{before.network_share:.1%}, tolerance {verdict.limits.speed:.0%}"
         )
     return "; ".join(parts)
 
@@ -84,26 +85,30 @@ def to_markdown(night: Night) -> str:
     lines += [f"- {verdict.comparison.setting.slug}: {reason(verdict)}" for verdict in night.failed]
     lines += [
         "",
-        "| setting | FID, baseline | FID, tonight | ΔFID | interval | quality | ΔIS | ΔKID | images/s | speed |",
-        "|:--|--:|--:|--:|:-:|:--|--:|--:|--:|:--|",
+        "| setting | FID, baseline | FID, tonight | ΔFID | interval | quality "
+        "| ΔIS | ΔKID | images/s | network | speed |",
+        "|:--|--:|--:|--:|:-:|:--|--:|--:|--:|--:|:--|",
     ]
     for verdict in night.verdicts:
         comparison = verdict.comparison
         low, high = verdict.interval
+        before, tonight = comparison.speeds
         quality = _MARKS.get(verdict.quality, verdict.quality)
         speed = "**slower**" if verdict.speed == "slower" else verdict.speed
         lines.append(
             f"| {comparison.setting.slug} | {comparison.baseline_fid:.3f} | {comparison.row['fid']:.3f} "
             f"| {comparison.change:+.1%} | {low:+.3f} … {high:+.3f} | {quality} "
             f"| {_with_interval(comparison.inception_score)} | {_with_interval(comparison.kid)} "
-            f"| {_speeds(comparison)} | {speed} |"
+            f"| {before.images_per_second:,.0f} → {tonight.images_per_second:,.0f} "
+            f"| {_share(before)} → {_share(tonight)} | {speed} |"
         )
     limits = night.verdicts[0].limits
     lines += [
         "",
         f"ΔFID is relative; its interval, in FID, has Holm's correction: a night without any change has a setting "
         f"beyond noise with a chance of {ALPHA:.0%} at most, half of it to the worse. Worse is beyond noise and by "
-        f"more than {limits.fid:.1%}; slower is by more than {limits.speed:.0%}. ΔIS and ΔKID: 95 %, uncorrected.",
+        f"more than {limits.fid:.1%}. Network is the calls' share of the drawing, which other work on the machine "
+        f"hardly moves; slower is a loss of it by more than {limits.speed:.0%}. ΔIS and ΔKID: 95 %, uncorrected.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -162,6 +167,5 @@ def _with_interval(estimate: Estimate) -> str:
     return f"{estimate.delta:+.3f} ({low:+.3f} … {high:+.3f})"
 
 
-def _speeds(comparison: Comparison) -> str:
-    before, tonight = comparison.speeds
-    return f"{before:,.0f} → {tonight:,.0f}"
+def _share(speed: Speed) -> str:
+    return "?" if speed.network_share is None else f"{speed.network_share:.1%}"

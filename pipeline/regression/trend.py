@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any
@@ -47,7 +48,7 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
 
 
 def plot(nights: list[dict[str, Any]]) -> bytes:
-    """Return a PNG of one setting's nights: FID on the left, images per second on the right."""
+    """Return a PNG of one setting's nights: FID on the left, the network's share of the drawing on the right."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 2.6), layout="constrained")
     dates = [row["date"] for row in nights]
     fid = [row["fid"] for row in nights]
@@ -65,13 +66,13 @@ def plot(nights: list[dict[str, Any]]) -> bytes:
     _points(left, dates, fid, [row["quality"] == "worse" for row in nights], [True] * len(nights))
     left.set_ylabel("FID")
 
-    speeds = [row["images_per_second"] for row in nights]
-    compared = [row["speed_limit"] is not None for row in nights]
-    right.set_ylim(0, 1.15 * max(speeds + [row["baseline_images_per_second"] for row in nights]))
-    floor = [row["speed_limit"] or 0.0 for row in nights]
+    shares = [math.nan if row["network_share"] is None else 100 * row["network_share"] for row in nights]
+    compared = [row["share_limit"] is not None for row in nights]
+    right.set_ylim(0, 110)
+    floor = [100 * (row["share_limit"] or 0.0) for row in nights]
     right.fill_between(span, _wide(floor), right.get_ylim()[1], where=_wide(compared), step="mid", **_BAND)
-    _points(right, dates, speeds, [row["speed"] == "slower" for row in nights], compared)
-    right.set_ylabel("images/s per worker")
+    _points(right, dates, shares, [row["speed"] == "slower" for row in nights], compared)
+    right.set_ylabel("network calls, % of drawing")
     for axes in (left, right):
         locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)

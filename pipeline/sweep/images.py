@@ -40,6 +40,8 @@ class ImageFile:
     """Seconds that sampling took, without encoding and writing."""
     device: str
     torch: str
+    network_seconds: float | None = None
+    """Seconds that as many network calls as the setting has took of `seconds`; None in files of earlier releases."""
 
 
 def pixel_digest(pixels: Pixels) -> str:
@@ -107,7 +109,7 @@ def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixel
 
 
 def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint: str) -> ImageFile:
-    info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__})
+    info = ImageFile(**{name: metadata[name] for name in ImageFile.__dataclass_fields__ if name in metadata})
     if info.fingerprint != fingerprint:
         raise ValueError(f"it has fingerprint {info.fingerprint}, this run has {fingerprint}")
     if table["seed"].to_pylist() != list(range(shard.first, shard.end)):

@@ -62,7 +62,6 @@ class CompareWorker:
                 pixels, _ = read_images(self.storage, shard, setting.fingerprint(arguments.identity))
                 pairs = zip(image_digests(pixels), images[shard.first : shard.end], strict=True)
                 differing += [seed for seed, (here, there) in enumerate(pairs, shard.first) if here != there]
-        rate, devices = speed(parts)
         estimates, baseline_fid = estimate(ours, theirs, self.reference)
         return Comparison(
             setting,
@@ -71,8 +70,7 @@ class CompareWorker:
             differing,
             *estimates,
             baseline_fid,
-            (entry.images_per_second, rate),
-            (entry.devices, devices),
+            (entry.speed, speed(parts)),
         )
 
 

@@ -13,7 +13,7 @@ from pipeline.cluster.device import device_name
 from pipeline.cluster.task import Rest, Task, Tasks
 from pipeline.diffusion import noise
 from pipeline.diffusion.checkpoint import read_checkpoint
-from pipeline.diffusion.network import Precision, UNet, set_tf32
+from pipeline.diffusion.network import Precision, Timed, UNet, set_tf32
 from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.schedule import Grid, Node
@@ -70,7 +70,7 @@ class DrawWorker:
             raise ValueError(f"model {arguments.model!r} is another one on this node: digest {here}, not {asked}")
         self.device = device
         self.arguments = arguments
-        self.eps_model = UNet(checkpoint.weights, device, arguments.precision)
+        self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision), device)
         self.image_shape = checkpoint.info.image_shape
         self.schedule = checkpoint.info.schedule()
         self.grid_of = cache(lambda setting: setting.grid(self.schedule))
@@ -84,6 +84,7 @@ class DrawWorker:
 
         """
         set_tf32(self.arguments.precision == "tf32")  # another work of this process has its own
+        self.eps_model.calls.clear()  # of a shard that failed
         start = time.perf_counter()
         size = self.arguments.batch_size
         # Seeds past the end fill the last batch: kernels choose their order of summation by batch size.
@@ -92,12 +93,16 @@ class DrawWorker:
             for first in range(shard.first, shard.end, size)
         ]
         pixels = np.concatenate(batches)[: shard.rows]
-        return Rest(partial(self.commit, shard, pixels, time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        # by the mean, so that a sampler that calls it more often than it says is seen to be slower
+        network_seconds = self.eps_model.take() * shard.setting.nfe * len(batches)
+        return Rest(partial(self.commit, shard, pixels, seconds, network_seconds))
 
-    def commit(self, shard: Shard, pixels: Pixels, seconds: float) -> Drawn:
-        """Encode and commit the images of a shard, which took so many seconds to draw."""
+    def commit(self, shard: Shard, pixels: Pixels, seconds: float, network_seconds: float) -> Drawn:
+        """Encode and commit the images of a shard; for the seconds see `ImageFile`."""
         digest, fingerprint = pixel_digest(pixels), shard.setting.fingerprint(self.arguments.identity)
-        info = ImageFile(fingerprint, shard.rows, digest, seconds, device_name(self.device), torch.__version__)
+        device = device_name(self.device)
+        info = ImageFile(fingerprint, shard.rows, digest, seconds, device, torch.__version__, network_seconds)
         write_images(self.storage, shard, pixels, info, tau_of(self.grid_of(shard.setting)))
         return Drawn(shard.rows, seconds, digest)
 

@@ -123,7 +123,7 @@ def changes(baseline: Baseline, run: Run, comparisons: list[Comparison]) -> list
         for name, there in baseline.versions.items()
         if here.get(name) != there
     ]
-    devices = [sorted({name for c in comparisons for name in c.devices[side]}) for side in (0, 1)]
+    devices = [sorted({name for c in comparisons for name in c.speeds[side].devices}) for side in (0, 1)]
     if devices[0] != devices[1]:
         texts.append(f"device {' / '.join(devices[0])} in the baseline, {' / '.join(devices[1])} tonight")
     return texts

@@ -58,38 +58,52 @@ def times(name, factor):
 
 
 def test_a_night_slower_than_its_baseline_is_a_regression(night):
-    status, out, err, rows = night(times("images_per_second", 4))
+    status, out, err, rows = night(times("network_share", 2))
     assert (status, err) == (1, "")
     assert "### REGRESSION: quality worse in 0, speed in 1 of 2 settings" in out
     row = rows[SLUG]
     assert (row["speed"], rows[OTHER]["speed"]) == ("slower", "ok")
-    assert row["baseline_images_per_second"] == 4 * row["images_per_second"]
-    assert f"{row['images_per_second']:,.0f} images/s, -75% of the baseline's" in out
-    assert row["speed_limit"] == (1 - 0.3) * row["baseline_images_per_second"]
+    assert row["baseline_network_share"] == 2 * row["network_share"]
+    assert f"network calls take {row['network_share']:.1%} of the drawing, -50% of the baseline's" in out
+    assert row["share_limit"] == (1 - 0.1) * row["baseline_network_share"]
 
 
 def test_a_night_faster_than_its_baseline_is_clean(night):
-    status, out, _, rows = night(times("images_per_second", 1 / 4))
+    status, out, _, rows = night(times("network_share", 1 / 2))
     assert (status, "### clean: no regression in 2 settings" in out) == (0, True)
     assert {row["speed"] for row in rows.values()} == {"ok"}
+
+
+def test_a_loaded_machine_alone_is_no_regression(night):
+    """Images a second are a quarter of the baseline's, and the network's share is what it was."""
+    status, _, _, rows = night(times("images_per_second", 4))
+    assert (status, rows[SLUG]["speed"]) == (0, "ok")
+    assert rows[SLUG]["baseline_images_per_second"] == 4 * rows[SLUG]["images_per_second"]
+
+
+def test_a_baseline_of_an_earlier_release_is_not_compared_in_speed(night):
+    status, out, _, rows = night(lambda entry: entry.pop("network_share"))
+    assert (status, rows[SLUG]["speed"], rows[OTHER]["speed"]) == (0, "not compared", "ok")
+    assert "| ? → " in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
-        ([], 0),  # a fifth slower, of which 30 % are tolerated, and of FID 2 %
-        (["--tolerance", "0.5", "--speed-tolerance", "0.1"], 1),
-        (["--tolerance", "0.1", "--speed-tolerance", "0.5"], 0),
+        ([], 0),  # a twentieth slower, of which 10 % are tolerated, and of FID 2 %
+        (["--tolerance", "0.5", "--speed-tolerance", "0.01"], 1),
+        (["--tolerance", "0.01", "--speed-tolerance", "0.5"], 0),
     ],
 )
 def test_each_tolerance_is_of_its_own_measure(night, arguments, status):
-    fid, speed = [float(value) for value in arguments[1::2]] or [0.02, 0.3]
-    code, out, _, rows = night(times("images_per_second", 1.25), *arguments)
+    fid, speed = [float(value) for value in arguments[1::2]] or [0.02, 0.1]
+    code, out, _, rows = night(times("network_share", 1.05), *arguments)
     assert (code, rows[SLUG]["speed"]) == (status, "slower" if status else "ok")
     for row in rows.values():
         assert row["fid_limit"] == (1 + fid) * row["baseline_fid"]
-        assert row["speed_limit"] == (1 - speed) * row["baseline_images_per_second"]
-    assert f"by more than {fid:.1%}; slower is by more than {speed:.0%}" in " ".join(out.split("\n"))
+        assert row["share_limit"] == (1 - speed) * row["baseline_network_share"]
+    assert f"by more than {fid:.1%}. " in out
+    assert f"slower is a loss of it by more than {speed:.0%}" in out
 
 
 def test_a_changed_extractor_makes_the_baseline_unusable_and_the_night_no_answer(night):

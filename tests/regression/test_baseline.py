@@ -9,6 +9,7 @@ import torch
 from places import draw_and_measure
 from schedules import SCHEDULE
 
+from pipeline.evaluation.features import Features
 from pipeline.regression.baseline import (
     EMBEDDED,
     image_digests,
@@ -18,7 +19,7 @@ from pipeline.regression.baseline import (
     speed,
     write_baseline,
 )
-from pipeline.regression.comparison import NOTHING
+from pipeline.regression.comparison import NOTHING, Speed
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import settings
 from pipeline.sweep.images import pixel_digest, read_images, write_images
@@ -95,14 +96,16 @@ def test_an_update_leaves_readers_of_the_one_before_alone(drawn, baseline, tmp_p
     assert open_baseline(str(tmp_path / "b")).identity["seed"] == 1
 
 
-def test_speed_is_a_median_over_shards():
-    def part(seconds, device="a"):
-        features = torch.zeros(20, 1)
-        return type(
-            "Part", (), {"seeds": range(20), "features": features, "metadata": {"seconds": seconds, "device": device}}
-        )
+def test_speed_is_a_median_and_a_share_over_shards():
+    def part(seconds, device="a", **timed):
+        nothing = torch.zeros(20, 1)
+        return Features([*range(20)], nothing, nothing, {"seconds": seconds, "device": device} | timed)
 
-    assert speed([part(1.0), part(2.0), part(100.0, "b")]) == (10.0, ["a", "b"])
+    assert speed([part(1.0), part(2.0), part(100.0, "b")]) == Speed(10.0, ["a", "b"], None)
+    timed = part(1.0, network_seconds=0.5), part(3.0, network_seconds=2.5)
+    assert speed([*timed]) == Speed((20 + 20 / 3) / 2, ["a"], 0.75)
+    # a baseline or a night that went on from files of an earlier release
+    assert speed([*timed, part(1.0)]).network_share is None
 
 
 def test_the_embedded_baseline_is_small_and_of_this_release():

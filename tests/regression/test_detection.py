@@ -18,7 +18,7 @@ from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extracto
 from pipeline.evaluation.features import Features, extract
 from pipeline.evaluation.real_images import digits_images
 from pipeline.evaluation.reference import Reference
-from pipeline.regression.comparison import Comparison, estimate
+from pipeline.regression.comparison import Comparison, Speed, estimate
 from pipeline.regression.gate import Limits, judge
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
@@ -28,7 +28,8 @@ from pipeline.work.draw import Draw, DrawWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ETA0, ETA1, HAT = GRID = settings(SweepConfig(steps=(10,), eta=(0.0, 1.0, "hat")), SCHEDULE)
-DEFAULT = Limits(0.02, 0.3)
+DEFAULT = Limits(0.02, 0.1)
+SPEED = Speed(1.0, ["here"], 1.0)
 
 
 def make_worker(out, batch_size=250):
@@ -56,7 +57,7 @@ def compare(setting, ours, theirs, reference):
     differing = np.flatnonzero((pixels != before).any(axis=(1, 2, 3))).tolist()
     estimates, fid = estimate(mine, yours, reference)
     row = {"fid": fid + estimates[0].delta}
-    return Comparison(setting, row, {"fid": fid}, differing, *estimates, fid, (1.0, 1.0), (["here"], ["here"]))
+    return Comparison(setting, row, {"fid": fid}, differing, *estimates, fid, (SPEED, SPEED))
 
 
 @pytest.fixture(scope="module")

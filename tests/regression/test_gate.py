@@ -52,18 +52,21 @@ def test_other_features_of_the_same_pixels_are_judged_too():
 
 
 @pytest.mark.parametrize(
-    ("speed", "devices", "verdict"),
+    ("before", "share", "devices", "verdict"),
     [
-        (71.0, (HERE, HERE), "ok"),
-        (69.0, (HERE, HERE), "slower"),
-        (500.0, (HERE, HERE), "ok"),
-        (1.0, (THERE, HERE), "not compared"),
-        (1.0, (HERE + THERE, HERE + THERE), "not compared"),  # which shard ran where is not the same
+        (0.8, 0.57, (HERE, HERE), "ok"),
+        (0.8, 0.55, (HERE, HERE), "slower"),
+        (0.8, 1.0, (HERE, HERE), "ok"),
+        (0.8, 0.1, (THERE, HERE), "not compared"),
+        (0.8, 0.1, (HERE + THERE, HERE + THERE), "not compared"),  # which shard ran where is not the same
+        (None, 0.1, (HERE, HERE), "not compared"),  # the baseline is of an earlier release
+        (0.8, None, (HERE, HERE), "not compared"),
     ],
 )
-def test_speed(speed, devices, verdict):
-    judged = judge([comparison(0, speed=speed, devices=devices)], LIMITS)[0]
+def test_speed(before, share, devices, verdict):
+    judged = judge([comparison(0, before=before, share=share, devices=devices)], LIMITS)[0]
     assert (judged.speed, judged.failed) == (verdict, verdict == "slower")
+    assert judged.share_limit == (None if verdict == "not compared" else pytest.approx(0.7 * before))
 
 
 def test_the_first_difference_is_that_of_the_grids_order():

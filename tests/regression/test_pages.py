@@ -19,7 +19,12 @@ from pipeline.storage.store import Storage
 
 LIMITS = Limits(0.02, 0.3)
 CLEAN = [comparison(i) for i in range(4)]
-REGRESSED = [comparison(0, 0.1, 0.01, [41, 77]), comparison(1, -0.2, 0.01, [0]), comparison(2, speed=50), comparison(3)]
+REGRESSED = [
+    comparison(0, 0.1, 0.01, [41, 77]),
+    comparison(1, -0.2, 0.01, [0]),
+    comparison(2, share=0.45),
+    comparison(3),
+]
 
 
 def night(comparisons, changed=()):
@@ -38,10 +43,12 @@ def test_the_summary_answers_first():
     assert "3 of 2,000 images have other pixels, the first is seed 41 of ddim-S10-eta0-linear" in text
     assert "they were expected to be equal" in text
     assert "- ddim-S10-eta0-linear: FID 1.1, +10.0% of the baseline's 1; difference +0.1 in [+0.0" in text
-    assert "- ddim-S10-etahat-linear-clip: 50 images/s, -50% of the baseline's 100, tolerance 30%" in text
+    assert (
+        "- ddim-S10-etahat-linear-clip: network calls take 45.0% of the drawing, -50% of the baseline's 90.0%" in text
+    )
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 4
-    assert {line.count("|") for line in table} == {11}
+    assert {line.count("|") for line in table} == {12}
 
 
 def test_a_clean_night_says_what_was_compared():
@@ -94,7 +101,7 @@ def test_history_grows_by_a_file_a_night(tmp_path, capsys):
     ]
     assert read[4]["date"] == datetime(2026, 3, 2, 2, 30, tzinfo=UTC)
     assert read[4]["low"] < read[4]["delta_fid"] == 0.1 < read[4]["high"]
-    assert (read[4]["fid_limit"], read[4]["speed_limit"], read[8]["speed_limit"]) == (1.02, 70.0, None)
+    assert (read[4]["fid_limit"], read[4]["share_limit"], read[8]["share_limit"]) == (1.02, 0.7 * 0.9, None)
     storage.write("history/night-001.parquet", b"PAR1")
     storage.write_table("history/other.parquet", pa.table({"a": [1]}), {}, 1)
     assert history.read(storage) == read[:4] + read[8:]

@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from pipeline.diffusion.network import EpsModel
 from pipeline.diffusion.schedule import Grid, Node, Schedule
 
-EpsModel = Callable[[Tensor, float], Tensor]
-"""eps_model(x_t, t): the network's prediction of the noise in x_t, in x_t's shape and dtype; t is 0-based."""
 Predict = Callable[[Tensor, Node], tuple[Tensor, Tensor]]
 """predict(x_t, node): (eps, pred_x0), both of x_t's shape, by one network call. They fit x_t by eq. 4."""
 Noise = Callable[[Node], Tensor]
