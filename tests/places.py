@@ -10,7 +10,9 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import open_run, saved_run
 from pipeline.work.claim import claim
+from pipeline.work.consistency import Consistency
 from pipeline.work.flow import flow
+from pipeline.work.perform import perform
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]
 FILES = 2 * (12 + 12) + 1  # images and features of two settings, and the reference
@@ -53,4 +55,5 @@ def draw_and_measure(out, storage_options=None, **changes):
     opened = open_run(config.model_copy(update={"out": str(out)} | changes), storage_options)
     claim(opened)
     flow(opened, InProcess())
+    perform(Consistency(opened), InProcess())
     return opened

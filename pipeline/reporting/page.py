@@ -66,6 +66,8 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
     by_time: list[Point] = []
     by_calls: list[Point] = []
     by_quality: list[Point] = []
+    by_distance: list[Point] = []
+    pace: list[Point] = []
     position = 0
     for part in parts:
         output = told.get(part.output, "")
@@ -86,6 +88,12 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
             says = f"{named}: FID {shown('fid', row, 'fid_se')}, {row['nfe']:,} calls, {duration(seconds)} an image"
             by_time.append(Point(seconds, fid, series, says, y_se=fid_se))
             by_calls.append(Point(row["nfe"], fid, series, says, y_se=fid_se))
+            pace.append(
+                Point(row["nfe"], seconds, series, f"{named}: {row['nfe']:,} calls, {duration(seconds)} an image")
+            )
+            if "consistency" in row:
+                far = f"{named}: distance {shown('consistency', row, 'consistency_se')}, 1 is another seed's"
+                by_distance.append(Point(row["nfe"], row["consistency"], series, far, y_se=row["consistency_se"]))
             for key, title in PUBLISHED.items():
                 if row.get(key):
                     other = f"{named}: {title.strip()} FID {row[key]:.2f}, {row['nfe']:,} calls"
@@ -96,7 +104,7 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
                 by_quality.append(Point(row["recall"], row["precision"], series, f"{named}: {both}", *errors))
     unbeaten = frontier([p for p in by_time if p.y > 0 and math.isfinite(p.y)], lambda point: (point.x, point.y))
     ticks = tuple(sorted({float(setting.steps) for part in parts for setting in part.settings}))
-    fid_axis = Axis("FID", log=True)
+    fid_axis, calls_axis = Axis("FID", log=True), Axis("network calls an image", log=True, wanted=ticks)
     return {
         "title": ", ".join(part.output for part in parts),
         "lines": ordered(lines),
@@ -109,7 +117,9 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
         "published": any(point.published for point in by_calls),
         "frontier": [point.name for point in unbeaten],
         "time": charts.draw(by_time, Axis("seconds an image, one worker", log=True), fid_axis, best=unbeaten),
-        "calls": charts.draw(by_calls, Axis("network calls an image", log=True, wanted=ticks), fid_axis, lines=True),
+        "calls": charts.draw(by_calls, calls_axis, fid_axis, lines=True),
+        "distance": charts.draw(by_distance, calls_axis, Axis("distance, 1: another seed's", log=False), lines=True),
+        "pace": charts.draw(pace, calls_axis, Axis("seconds an image", log=True), lines=True),
         "quality": charts.draw(by_quality, Axis("recall", log=False), Axis("precision", log=False)),
     }
 

@@ -1,4 +1,4 @@
-"""The plots of a report, FID against network calls and against seconds, and the pictures of samples."""
+"""The figures of a report, as PNG and PDF: FID, consistency and time in curves, and pictures of samples."""
 
 import io
 from collections.abc import Callable
@@ -11,10 +11,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from pipeline.reporting.labels import Row, in_latex, line_labels, one_spacing_each, sampler_of
 from pipeline.reporting.standings import TWO_SIDED
+from pipeline.reporting.timing import proportions
 from pipeline.sweep.images import Pixels
+
+Figures = dict[str, bytes]
+"""Format, "png" or "pdf" → the figure's file."""
 
 _STYLES = ("-", "--", ":", "-.")
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,24 +27,60 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _LEGEND_INSIDE = 6
 """Lines up to which the legend has room within the axes."""
 _MARKERS = ("o", "s", "^", "D", "v")
+_CALLS = "network calls an image"
 
 
-def fid_vs_calls(rows: list[Row]) -> bytes:
-    """Return a PNG of FID against network calls an image, both logarithmic, with one line per sampler and spacing.
+def fid_vs_calls(rows: list[Row]) -> Figures:
+    """Return a figure of FID against network calls an image, both logarithmic, with one line per sampler and spacing.
 
     Bars are 95 % intervals over seeds.
     """
-    ticks = sorted({row["steps"] for row in rows})
-    return _curves(rows, lambda row: row["nfe"], "network calls an image", ticks)
+    figure, axes = _curves(rows, _calls, lambda row: row["fid"], "fid_se")
+    axes.set(yscale="log", xlabel=_CALLS, ylabel="FID")
+    axes.yaxis.set_major_formatter("{x:g}")
+    _ticks_at_budgets(axes, rows)
+    return _saved(figure)
 
 
-def fid_vs_seconds(rows: list[Row]) -> bytes:
-    """Return a PNG of FID against the seconds of one worker for 1,000 images, both logarithmic."""
-    return _curves(rows, lambda row: 1000 / row["images_per_second"], "seconds for 1,000 images, one worker")
+def fid_vs_seconds(rows: list[Row]) -> Figures:
+    """Return a figure of FID against the seconds of one worker for 1,000 images, both logarithmic."""
+    figure, axes = _curves(rows, lambda row: 1000 / row["images_per_second"], lambda row: row["fid"], "fid_se")
+    axes.set(yscale="log", xlabel="seconds for 1,000 images, one worker", ylabel="FID")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+    return _saved(figure)
 
 
-def samples(rows: list[tuple[str, Pixels]]) -> bytes:
-    """Return a PNG with one row of images for each (label, pixels); a column has images of the same seed."""
+def consistency(rows: list[Row]) -> Figures:
+    """Return a figure of the distance from the image at the largest S against network calls (figure 5 as a number).
+
+    Only rows with a consistency are shown, at least one. Bars are 95 % intervals over seeds.
+    """
+    rows = [row for row in rows if "consistency" in row]
+    figure, axes = _curves(rows, _calls, lambda row: row["consistency"], "consistency_se")
+    axes.axhline(1.0, color="#888", linewidth=1, linestyle=":")
+    axes.text(0.01, 1.02, "another seed's image", transform=axes.get_yaxis_transform(), fontsize=8, color="#555")
+    axes.set(ylim=(0, 1.15 * max(1.0, *(row["consistency"] for row in rows))))
+    axes.set(xlabel=_CALLS, ylabel="distance in features from the image at the largest S")
+    _ticks_at_budgets(axes, rows)
+    return _saved(figure)
+
+
+def seconds_vs_calls(rows: list[Row]) -> Figures:
+    """Return a figure of seconds for 1,000 images against network calls (figure 4), with lines through the origin."""
+    figure, axes = _curves(rows, _calls, lambda row: 1000 / row["images_per_second"], None, joined=False)
+    ends = [min(map(_calls, rows)), max(map(_calls, rows))]
+    for line in proportions(rows):
+        axes.plot(ends, [1000 * line.seconds_a_call * x for x in ends], color="#888", linewidth=0.8, zorder=1)
+    axes.set(yscale="log", xlabel=_CALLS, ylabel="seconds for 1,000 images, one worker")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    _ticks_at_budgets(axes, rows)
+    return _saved(figure)
+
+
+def samples(rows: list[tuple[str, Pixels]]) -> Figures:
+    """Return a figure with one row of images for each (label, pixels); a column has images of the same seed."""
     gap = 1
     strips = []
     for _, pixels in rows:
@@ -52,11 +93,11 @@ def samples(rows: list[tuple[str, Pixels]]) -> bytes:
     figure, axes = _picture(picture, (cell * columns, cell * len(rows)))
     axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
     axes.set_xticks([])
-    return _png(figure)
+    return _saved(figure)
 
 
-def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> bytes:
-    """Return a PNG with a row for each sampler and a column for each S; each cell has the images of the same seeds.
+def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> Figures:
+    """Return a figure with a row for each sampler and a column for each S; each cell has the images of the same seeds.
 
     Args:
         rows: (label, S → pixels of the seeds) per sampler; a sampler without a cell for an S leaves it blank.
@@ -81,7 +122,7 @@ def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> bytes:
     )
     axes.set_title("calls an image (S), the same seeds in every cell", fontsize=8)
     axes.tick_params(labeltop=True, labelbottom=False)
-    return _png(figure)
+    return _saved(figure)
 
 
 def _picture(picture: Pixels, size: tuple[float, float]) -> tuple[Figure, Axes]:
@@ -94,7 +135,14 @@ def _picture(picture: Pixels, size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[int] | None = None) -> bytes:
+def _calls(row: Row) -> int:
+    return int(row["nfe"])
+
+
+def _curves(
+    rows: list[Row], x: Callable[[Row], Any], y: Callable[[Row], Any], se: str | None, joined: bool = True
+) -> tuple[Figure, Axes]:
+    """Return a figure with a logarithmic x and a line per sampler and spacing; `se` is the key of y's error."""
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     together = one_spacing_each(rows)
     spacings = list(dict.fromkeys(row["spacing"] for row in rows))
@@ -104,33 +152,36 @@ def _curves(rows: list[Row], x: Callable[[Row], Any], label: str, ticks: list[in
             here = [row for row in rows if row["spacing"] == spacing and sampler_of(row) == sampler]
             if not here:
                 continue
-            line = sorted((x(row), row["fid"], TWO_SIDED * (row.get("fid_se") or 0.0)) for row in here)
-            style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)]
+            line = sorted((x(row), y(row), TWO_SIDED * ((se and row.get(se)) or 0.0)) for row in here)
+            style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)] if joined else "none"
             color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
-            at, fids, errors = zip(*line, strict=True)
-            axes.plot(
-                at, fids, style, color=color, marker=marker, markersize=5, label=in_latex(names[sampler, spacing])
-            )
-            ends = [(max(fid - error, fid / 100), fid + error) for fid, error in zip(fids, errors, strict=True)]
+            at, values, errors = zip(*line, strict=True)
+            name = in_latex(names[sampler, spacing])
+            axes.plot(at, values, linestyle=style, color=color, marker=marker, markersize=5, label=name)
+            bars = zip(values, errors, strict=True)
+            ends = [(max(value - error, value / 100), value + error) for value, error in bars]
             axes.vlines(at, *zip(*ends, strict=True), color=color, alpha=0.5, linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel=label, ylabel="FID")
-    if ticks:
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-    else:
-        axes.xaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set(xscale="log")
     axes.grid(alpha=0.3, which="both")
     if len(axes.lines) <= _LEGEND_INSIDE:
         axes.legend(fontsize=8)
     else:
         figure.set_figwidth(9)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    return _png(figure)
+    return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight", metadata={"Software": None})
+def _ticks_at_budgets(axes: Axes, rows: list[Row]) -> None:
+    ticks = sorted({row["steps"] for row in rows})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _saved(figure: Figure) -> Figures:
+    found = {}
+    for kind, left_out in (("png", "Software"), ("pdf", "CreationDate")):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata={left_out: None})
+        found[kind] = buffer.getvalue()
     plt.close(figure)
-    return buffer.getvalue()
+    return found

@@ -9,10 +9,12 @@ from pipeline.reporting.labels import Row, in_latex, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.part import Part
 from pipeline.reporting.published import later_samplers, published_fid
+from pipeline.reporting.timing import proportions, to_line
 from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import Pixels, read_images
+from pipeline.sweep.measured import read_consistency
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 
@@ -28,18 +30,28 @@ def publish(run: Run) -> str:
     """Write metrics.json and report/ of a measured run, and return the text for the terminal."""
     measured = list(run.metrics().values())
     run.storage.write(run.paths.metrics, (json.dumps(measured, indent=2) + "\n").encode())
-    rows, lines = _compared(run, measured), caption(run, measured)
-    found = to_lines(verdict(measured))
-    later = later_samplers() if rows is not measured and run.config.preset == "cifar10" else ""
+    known = _with_consistency(run)
+    rows, lines = _compared(run, known), caption(run, measured)
+    found = to_lines(verdict(measured)) + to_line(proportions(measured))
+    later = later_samplers() if rows is not known and run.config.preset == "cifar10" else ""
     beneath = "\n" + "\n\n".join(found) + "\n" + later
     run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + beneath).encode())
     run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
     run.storage.write(run.paths.report("table.csv"), table.to_csv(rows).encode())
-    run.storage.write(run.paths.report("fid_vs_calls.png"), plots.fid_vs_calls(rows))
-    run.storage.write(run.paths.report("fid_vs_seconds.png"), plots.fid_vs_seconds(rows))
     pictures = _pictures(run)
-    run.storage.write(run.paths.report("samples.png"), plots.samples(_every_setting(run, pictures)))
-    run.storage.write(run.paths.report("same_seeds.png"), plots.same_seeds(_same_seeds(run, pictures)))
+    figures = {
+        "fid_vs_calls": plots.fid_vs_calls(rows),
+        "fid_vs_seconds": plots.fid_vs_seconds(rows),
+        "seconds_vs_calls": plots.seconds_vs_calls(rows),
+        "samples": plots.samples(_every_setting(run, pictures)),
+        "same_seeds": plots.same_seeds(_same_seeds(run, pictures)),
+        "least_and_most": plots.same_seeds([(label, _ends(cells)) for label, cells in _same_seeds(run, pictures, 2)]),
+    }
+    if any("consistency" in row for row in rows):
+        figures["consistency"] = plots.consistency(rows)
+    for name, formats in figures.items():
+        for kind, data in formats.items():
+            run.storage.write(run.paths.report(f"{name}.{kind}"), data)
     run.storage.write(run.paths.report(PAGE), page.to_html([Part(run, rows, lines, pictures)], found))
     out, paths = run.config.out.rstrip("/"), run.paths
     below = "\n\n".join(["\n".join(found), "\n".join(lines)])
@@ -58,17 +70,16 @@ def write_page(runs: list[Run], price_per_hour: float | None = None, seen: dict[
     """
     parts, found = [], []
     for run in runs:
-        measured = run.metrics()
         known = {} if seen is None else seen
         for setting in run.settings:
             # what is not drawn yet, or damaged, is a blank cell; jobs/verify.py says why
             with contextlib.suppress(DamagedFileError):
                 known[setting.slug] = known[setting.slug] if setting.slug in known else _first_images(run, setting)
         pictures = {setting: known[setting.slug] for setting in run.settings if setting.slug in known}
-        rows = [*measured.values()]
+        rows = _with_consistency(run)
         parts.append(Part(run, _compared(run, rows), caption(run, rows) if rows else [], pictures))
         name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""
-        found += [name + text for text in to_lines(verdict(rows))]
+        found += [name + text for text in to_lines(verdict(rows)) + to_line(proportions(rows))]
     first = runs[0]
     first.storage.write(first.paths.report(PAGE), page.to_html(parts, found, price_per_hour))
     return f"{first.config.out.rstrip('/')}/{first.paths.report(PAGE)}"
@@ -112,6 +123,21 @@ def _beside(run: Run, row: Row) -> dict[str, Any]:
     return beside | ({"fid_published": published_fid(row)} if run.config.preset == "cifar10" else {})
 
 
+def _with_consistency(run: Run) -> list[Row]:
+    """Return the rows of metrics.json with the distance from the sampler's largest S, where that is measured."""
+    found = read_consistency(run.storage, run.paths, run.settings)
+    return [
+        row
+        | ({"consistency": near["score"], "consistency_se": near["score_se"]} if (near := found.get(setting)) else {})
+        for setting, row in run.metrics().items()
+    ]
+
+
+def _ends(cells: dict[int, Pixels]) -> dict[int, Pixels]:
+    """Return the cells of the least and the largest S."""
+    return {s: cells[s] for s in (min(cells), max(cells))}
+
+
 def _pictures(run: Run) -> dict[Setting, Pixels]:
     """Return setting → its first images."""
     return {setting: _first_images(run, setting) for setting in run.settings}
@@ -135,9 +161,9 @@ def _every_setting(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str,
     return [(f"{names[setting]}, S = {setting.steps}", pixels) for setting, pixels in pictures.items()]
 
 
-def _same_seeds(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str, dict[int, Pixels]]]:
+def _same_seeds(run: Run, pictures: dict[Setting, Pixels], more: int = 1) -> list[tuple[str, dict[int, Pixels]]]:
     rows: dict[str, dict[int, Pixels]] = {}
-    count = max(1, SEEDS_WIDTH // run.model.image_shape[2])
+    count = more * max(1, SEEDS_WIDTH // run.model.image_shape[2])
     names = _names(run)
     for setting, pixels in pictures.items():
         rows.setdefault(names[setting], {})[setting.steps] = pixels[:count]

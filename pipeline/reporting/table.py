@@ -17,6 +17,12 @@ _METRICS = (
     ("FID ↓", "FID $\\downarrow$", "fid", "fid_se"),
     ("IS ↑", "IS $\\uparrow$", "is_mean", "is_se"),
     ("images/s per worker", "images/s per worker", "images_per_second", None),
+    (
+        "distance from the largest S, 1: another seed's",
+        "distance from the largest $S$",
+        "consistency",
+        "consistency_se",
+    ),
 )
 """(title, title in LaTeX, key of a row, key of its standard error)."""
 
@@ -46,6 +52,8 @@ def blocks(rows: list[Row]) -> list[Block]:
         here = [row for row in rows if spacing in (None, row["spacing"])]
         names = {sampler: name for (sampler, _), name in line_labels(rows).items()} if together else labels(rows)
         for title, latex_title, metric, se in _METRICS:
+            if not any(metric in row for row in here):
+                continue
             suffix, in_tex = ("", "") if spacing is None else (f", {spacing} τ", f", {spacing} $\\tau$")
             result.append(_block(title + suffix, latex_title + in_tex, metric, se, here, names))
     return result

@@ -56,6 +56,10 @@ class Paths:
         """Return the path of a setting's row of metrics.json."""
         return f"{self.prefix}{folder('features', slug)}/_metrics.json"
 
+    def consistency(self, slug: str) -> str:
+        """Return the path of a setting's consistency with its sampler's largest S."""
+        return f"{self.prefix}{folder('features', slug)}/_consistency.json"
+
     def report(self, name: str = "") -> str:
         """Return the path of a file of the report, or without a name what such paths begin with."""
         return f"{self.prefix}{REPORT}/{name}"

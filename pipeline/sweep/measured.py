@@ -1,10 +1,16 @@
 """A setting's features, read from its files and checked: exactly the planned seeds of this run, in order."""
 
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from pipeline.evaluation.features import Features, read_features
 from pipeline.evaluation.measurement import Measurement
 from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.layout import Paths
 from pipeline.sweep.shards import Shard
 
 
@@ -27,3 +33,24 @@ def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]
     seeds = [seed for part in parts for seed in part.seeds]
     features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
     return parts, Features(seeds, features, logits, {})
+
+
+def largest_of(settings: Sequence[Setting]) -> dict[Setting, Setting]:
+    """Return setting → that of the same sampler, spacing and clipping with the largest S, where it is another one."""
+    largest: dict[Any, Setting] = {}
+    for setting in settings:
+        line = setting.sampler, setting.spacing, setting.clip
+        largest[line] = max(setting, largest.get(line, setting), key=lambda one: one.steps)
+    found = {setting: largest[setting.sampler, setting.spacing, setting.clip] for setting in settings}
+    return {setting: other for setting, other in found.items() if other is not setting}
+
+
+def read_consistency(storage: Storage, paths: Paths, settings: Sequence[Setting]) -> dict[Setting, dict[str, Any]]:
+    """Return setting → its consistency, for the settings that were compared with what is now the largest S."""
+    found = {}
+    for setting, largest in largest_of(settings).items():
+        with contextlib.suppress(DamagedFileError):  # it is compared again
+            content = storage.read_json(paths.consistency(setting.slug))
+            if content["against"] == largest.slug:
+                found[setting] = content
+    return found

@@ -13,9 +13,11 @@ from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
 from pipeline.work.claim import claim, claim_evaluation, claimed
+from pipeline.work.consistency import Consistency
 from pipeline.work.draw import Draw
 from pipeline.work.flow import flow
 from pipeline.work.growing import growing_page
+from pipeline.work.perform import perform
 
 
 def complete(run: Run, request: Request) -> None:
@@ -31,7 +33,7 @@ def complete(run: Run, request: Request) -> None:
     for note in run.notes:
         print(note, file=sys.stderr)
     grid = len(run.settings), len(run.settings) * run.config.num_images
-    if not Draw(run).tasks() and len(run.metrics()) == len(run.settings):
+    if not Draw(run).tasks() and len(run.metrics()) == len(run.settings) and not Consistency(run).tasks():
         claim(run)
         print("nothing to draw: every shard is there", file=sys.stderr)
         with run.result.recorded(*grid):
@@ -40,6 +42,7 @@ def complete(run: Run, request: Request) -> None:
     with claimed(run, request) as joined, run.result.recorded(*grid):
         with growing_page(run) as write:
             flow(run, joined, run.result, on_minute=write)
+            perform(Consistency(run), joined, run.result)
         print(publish(run))
 
 
@@ -86,10 +89,11 @@ def measure_again(
     if missing := pending(run.storage, "images", run.shards()):
         raise UserError(f"--out {run.config.out} lacks {len(missing)} image files: finish the sweep first")
     run = replace(run, measurement=_chosen(run, extractor, weights, reference))
-    if len(run.metrics()) < len(run.settings):
+    if len(run.metrics()) < len(run.settings) or Consistency(run).tasks():
         with cluster(request) as joined:
             claim_evaluation(run)
             flow(run, joined)
+            perform(Consistency(run), joined)
     else:
         print("nothing to measure: every setting is", file=sys.stderr)
     print(publish(run))

@@ -3,9 +3,11 @@
 from typing import Any
 
 from pipeline.work.claim import Claim
+from pipeline.work.consistency import Consistency
 from pipeline.work.draw import Draw
 from pipeline.work.extract import Extract
 from pipeline.work.kind import RunWork
 from pipeline.work.measure import Measure
 
-WORKS: dict[str, type[RunWork[Any, Any, Any]]] = {kind.name: kind for kind in (Claim, Draw, Extract, Measure)}
+_KINDS: tuple[type[RunWork[Any, Any, Any]], ...] = (Claim, Draw, Extract, Measure, Consistency)
+WORKS = {kind.name: kind for kind in _KINDS}

@@ -12,6 +12,8 @@ from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import pending
 from pipeline.work.claim import claim
 
+FIGURES = ("fid_vs_calls", "fid_vs_seconds", "seconds_vs_calls", "samples", "same_seeds", "least_and_most")
+
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypatch):
@@ -24,7 +26,7 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, workers, monkeypa
     report = {file.name for file in (out / "report").iterdir()}
     assert report == {
         *("table.md", "table.tex", "table.csv", "index.html"),
-        *("fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"),
+        *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")),
     }
     rows = json.loads((out / "metrics.json").read_text())
     assert [(row["eta"], row["steps"], row["nfe"], row["num_images"]) for row in rows] == [

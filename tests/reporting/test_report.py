@@ -13,6 +13,8 @@ from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.shards import plan
 from pipeline.work.claim import claim
 
+FIGURES = ("fid_vs_calls", "fid_vs_seconds", "seconds_vs_calls", "samples", "same_seeds", "least_and_most")
+
 
 def publish_random(config, groups=False, **reference):
     """Publish a run of random pixels and made-up metrics: (text, storage)."""
@@ -36,13 +38,15 @@ def test_every_file_is_written(small):
     files = storage.ls("report")
     assert set(files) == {
         *("table.md", "table.tex", "table.csv", "index.html"),
-        *("fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"),
+        *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")),
     }
     for name in files:
         if name.endswith(".png"):
             picture = Image.open(io.BytesIO(storage.read(f"report/{name}")))
             assert picture.width > 300
             assert np.asarray(picture.convert("L")).std() > 5  # not blank
+        elif name.endswith(".pdf"):
+            assert storage.read(f"report/{name}").startswith(b"%PDF")
     line = (
         "90 images a setting, EMA weights, float32; features of digits-classifier, reference digits (1,797 images). "
         "FID falls with the number of images: compare only at the same number."

@@ -1,0 +1,44 @@
+"""Time against calls: exact lines have no deviation, and a start-up cost is seen."""
+
+import pytest
+
+from pipeline.reporting.timing import proportions, to_line
+
+
+def row(steps, seconds, eta=0.0):
+    return {
+        **{"sampler": "ddim", "eta": eta, "steps": steps, "nfe": steps, "spacing": "linear"},
+        "images_per_second": 1 / seconds,
+    }
+
+
+def test_a_line_through_the_origin_has_no_deviation():
+    (found,) = proportions([row(s, 0.002 * s) for s in (5, 10, 50)])
+    assert (found.seconds_a_call, found.points) == (pytest.approx(0.002), 3)
+    assert found.deviation == pytest.approx(0, abs=1e-12)
+
+
+def test_a_cost_that_does_not_grow_with_calls_is_a_deviation():
+    """2 ms a call and 20 ms besides: relative least squares solved by hand for the rates 1/0.006 and 1/0.0024."""
+    (found,) = proportions([row(5, 0.03), row(50, 0.12)])
+    rates = 5 / 0.03, 50 / 0.12
+    slope = sum(rates) / sum(rate**2 for rate in rates)
+    assert found.seconds_a_call == pytest.approx(slope)
+    assert found.deviation == pytest.approx(max(0.03 / (5 * slope) - 1, 1 - 0.12 / (50 * slope)))
+
+    # no other slope has smaller squares of relative distances to it
+    def squares(k):
+        return sum((1 - k * rate) ** 2 for rate in rates)
+
+    assert squares(slope) < min(squares(1.01 * slope), squares(0.99 * slope))
+
+
+def test_each_sampler_has_its_line_and_one_budget_has_none():
+    rows = [row(5, 0.01), row(10, 0.02), row(5, 0.03, eta=1.0), row(10, 0.06, eta=1.0), row(5, 1.0, eta=0.5)]
+    assert [(one.label, round(one.seconds_a_call, 6)) for one in proportions(rows)] == [
+        ("η = 0.0", 0.002),
+        ("η = 1.0", 0.006),
+    ]
+    (text,) = to_line(proportions(rows))
+    assert text.startswith("Time follows calls: 2 ms to 6 ms a network call and image of one worker")
+    assert to_line(proportions(rows[-1:])) == []
