@@ -1,6 +1,5 @@
 """DDIM on a list of timesteps: what the tests of its equations need, with models and noise of whole timesteps."""
 
-from pipeline.diffusion.samplers import ddim
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.schedule import Node, Schedule
@@ -29,7 +28,7 @@ def step(x_t, eps, alpha_t, alpha_prev, eta, clip, noise):
 
 
 def encode(model, x_0, tau, alphas):
-    return ddim.encode(predictor(lambda x, t: model(x, whole(t)), False), x_0, grid(tau, alphas))
+    return DDIM().encode(predictor(lambda x, t: model(x, whole(t)), False), x_0, grid(tau, alphas))
 
 
 def whole(t):

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics
-from torch_fidelity.registry import DATASETS_REGISTRY
 
 from pipeline import UserError
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.features import as_column, as_tensor, extract
-from pipeline.evaluation.real_images import images
+from pipeline.evaluation.real_images import images_identity, open_images
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
 
@@ -99,7 +97,7 @@ def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
             return ReferenceInfo(spec, "features", identity, None)
         return ReferenceInfo(spec, "images", identity, _first_shape(spec))
     shape = _first_shape(spec)
-    return ReferenceInfo(spec, "images", spec if spec in DATASETS_REGISTRY else _listing(spec), shape)
+    return ReferenceInfo(spec, "images", images_identity(spec), shape)
 
 
 def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo, device: str, size: int) -> Reference:
@@ -117,7 +115,8 @@ def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo
         return read_reference(Storage(str(file.parent)), file.name)
     pixels = hashlib.sha256()
     parts = []
-    found = images(info.spec)
+    real = open_images(info.spec)
+    found = real.read(0, real.count)
     while batch := list(itertools.islice(found, size)):
         for image in batch:
             if image.shape != info.image_shape:
@@ -160,17 +159,10 @@ def read_reference(storage: Storage, path: str) -> Reference:
 
 
 def _first_shape(spec: str) -> tuple[int, ...]:
-    first = [*itertools.islice(images(spec), 2)]
+    first = [*open_images(spec).read(0, 2)]
     if len(first) < 2:
         raise UserError(f"--reference {spec} has {'one image' if first else 'no images'}: a covariance takes two")
     return tuple(first[0].shape)
-
-
-def _listing(spec: str) -> str:
-    """Return text that changes when the names or sizes of a folder's files change."""
-    fs, root = fsspec.core.url_to_fs(spec)
-    sizes = sorted((name.removeprefix(root), entry["size"]) for name, entry in fs.find(root, detail=True).items())
-    return f"files:{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
 
 
 def _made_earlier(file: Path) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ def fid_vs_calls(rows: list[Row]) -> Figures:
     axes.set(yscale="log", xlabel=_CALLS, ylabel="FID")
     axes.yaxis.set_major_formatter("{x:g}")
     _ticks_at_budgets(axes, rows)
-    return _saved(figure)
+    return saved(figure)
 
 
 def fid_vs_seconds(rows: list[Row]) -> Figures:
@@ -48,7 +48,7 @@ def fid_vs_seconds(rows: list[Row]) -> Figures:
     axes.set(yscale="log", xlabel="seconds for 1,000 images, one worker", ylabel="FID")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
-    return _saved(figure)
+    return saved(figure)
 
 
 def consistency(rows: list[Row]) -> Figures:
@@ -63,7 +63,7 @@ def consistency(rows: list[Row]) -> Figures:
     axes.set(ylim=(0, 1.15 * max(1.0, *(row["consistency"] for row in rows))))
     axes.set(xlabel=_CALLS, ylabel="distance in features from the image at the largest S")
     _ticks_at_budgets(axes, rows)
-    return _saved(figure)
+    return saved(figure)
 
 
 def seconds_vs_calls(rows: list[Row]) -> Figures:
@@ -76,7 +76,7 @@ def seconds_vs_calls(rows: list[Row]) -> Figures:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     _ticks_at_budgets(axes, rows)
-    return _saved(figure)
+    return saved(figure)
 
 
 def samples(rows: list[tuple[str, Pixels]]) -> Figures:
@@ -93,7 +93,7 @@ def samples(rows: list[tuple[str, Pixels]]) -> Figures:
     figure, axes = _picture(picture, (cell * columns, cell * len(rows)))
     axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
     axes.set_xticks([])
-    return _saved(figure)
+    return saved(figure)
 
 
 def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> Figures:
@@ -122,7 +122,7 @@ def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> Figures:
     )
     axes.set_title("calls an image (S), the same seeds in every cell", fontsize=8)
     axes.tick_params(labeltop=True, labelbottom=False)
-    return _saved(figure)
+    return saved(figure)
 
 
 def _picture(picture: Pixels, size: tuple[float, float]) -> tuple[Figure, Axes]:
@@ -177,7 +177,8 @@ def _ticks_at_budgets(axes: Axes, rows: list[Row]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _saved(figure: Figure) -> Figures:
+def saved(figure: Figure) -> Figures:
+    """Return the files of a figure, and close it."""
     found = {}
     for kind, left_out in (("png", "Software"), ("pdf", "CreationDate")):
         buffer = io.BytesIO()

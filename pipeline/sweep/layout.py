@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 SWEEP = "sweep.json"
 """The first file of an output: config, identity and model."""
+STUDY = "study.json"
+"""The first file of an output that is no sweep's: kind, config, identity and model."""
 RESULT = "result.json"
 METRICS = "metrics.json"
 REFERENCE = "features/reference.parquet"

@@ -10,7 +10,6 @@ from typing import Any
 from pipeline import UserError
 from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
 from pipeline.diffusion.samplers import SAMPLERS
-from pipeline.diffusion.schedule import Schedule
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
@@ -20,7 +19,7 @@ from pipeline.sweep.images import read_footer
 from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
 from pipeline.sweep.model import model_folder
-from pipeline.sweep.result import Result
+from pipeline.sweep.opened import Opened
 from pipeline.sweep.shards import Shards, pending, plan_all
 
 FORMAT = 2
@@ -28,8 +27,10 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Opened):
     """A config with everything that follows from it."""
+
+    first_file = SWEEP
 
     config: SweepConfig
     model: ModelInfo
@@ -40,20 +41,10 @@ class Run:
     earlier_samplers: dict[str, int] = field(default_factory=dict)
     """Name → version of the samplers that have drawn into the output before."""
 
-    @cached_property
-    def storage(self) -> Storage:
-        """The output."""
-        return Storage(self.config.out, self.storage_options)
-
     @property
     def paths(self) -> Paths:
         """The paths of the measurement's results in the output."""
         return Paths(self.measurement.prefix)
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The schedule of the model."""
-        return self.model.schedule()
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -64,11 +55,6 @@ class Run:
     def notes(self) -> list[str]:
         """Lines on the grid for the user."""
         return notes(self.config, self.schedule)
-
-    @cached_property
-    def result(self) -> Result:
-        """The result.json of this run."""
-        return Result(self.storage, Storage(self.config.out, self.storage_options, patience=0))
 
     def shards(self) -> Shards:
         """Return all planned shards."""

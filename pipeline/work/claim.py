@@ -1,4 +1,4 @@
-"""Claim an output by its first file: sweep.json for a run, evaluation.json for another measurement."""
+"""Claim an output by its first file: sweep.json, study.json, or evaluation.json for another measurement."""
 
 import contextlib
 import json
@@ -11,10 +11,11 @@ from pipeline import UserError
 from pipeline.cluster.executor import Cluster, cluster
 from pipeline.cluster.monitor import Patience
 from pipeline.cluster.resources import Request, joins_a_cluster
-from pipeline.cluster.task import Task
+from pipeline.cluster.task import Task, Work
 from pipeline.storage.store import DamagedFileError, StorageError
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import RESULT, SWEEP
+from pipeline.sweep.opened import Opened
 from pipeline.sweep.run import Run
 from pipeline.work.kind import File, Output, RunWork, sealed_json
 
@@ -33,10 +34,31 @@ class Writer:
         self.storage.write_json(*item)
 
 
-class Claim(RunWork[Output, Content, None]):
+class FirstFile(Work[Output, Content, None]):
     """One worker writes the first file, so that more workers are requested only after one could write."""
 
     name = "first worker"
+    on_gpu = True
+    worker = Writer
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+
+    @property
+    def arguments(self) -> Output:
+        """The output."""
+        return Output.of(self.opened)
+
+    def tasks(self) -> list[Task[Content]]:
+        """Return the task of writing the first file, which each run does again, since the grid may have grown."""
+        name = self.opened.first_file
+        return [Task((name, self.opened.to_json()), name, None, 0, 1)]
+
+
+class Claim(RunWork[Output, Content, None]):
+    """The first files of a sweep and of its measurements."""
+
+    name = "claim"
     on_gpu = True
     worker = Writer
 
@@ -46,8 +68,8 @@ class Claim(RunWork[Output, Content, None]):
         return Output.of(self.run)
 
     def tasks(self) -> list[Task[Content]]:
-        """Return the task of writing sweep.json, which each run does again, since the grid may have grown."""
-        return [Task((SWEEP, self.run.to_json()), SWEEP, None, 0, 1)]
+        """Return the task of writing sweep.json."""
+        return FirstFile(self.run).tasks()
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
         """Return sweep.json, result.json and evaluation.json."""
@@ -58,8 +80,8 @@ class Claim(RunWork[Output, Content, None]):
             yield File(path, partial(sealed_json, path), needed=False)
 
 
-def claim(run: Run, joined: Cluster | None = None) -> None:
-    """Write sweep.json; given a cluster, from one of its workers, like all later files.
+def claim(opened: Opened, joined: Cluster | None = None) -> None:
+    """Write the first file; given a cluster, from one of its workers, like all later files.
 
     Raises:
         UserError: the output cannot be written, or a file that a worker writes is not visible here.
@@ -67,13 +89,13 @@ def claim(run: Run, joined: Cluster | None = None) -> None:
 
     """
     try:
-        run.storage.remove_stale_temporaries()
+        opened.storage.remove_stale_temporaries()
         if joined is None:
-            run.storage.write_json(SWEEP, run.to_json())
+            opened.storage.write_json(opened.first_file, opened.to_json())
         else:
-            _claim_from_worker(run, joined)
+            _claim_from_worker(opened, joined)
     except (OSError, StorageError, DamagedFileError) as error:
-        raise UserError(f"--out {run.config.out} cannot be written: {error}") from error
+        raise UserError(f"--out {opened.out} cannot be written: {error}") from error
 
 
 def claim_evaluation(run: Run) -> None:
@@ -90,7 +112,7 @@ def claim_evaluation(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def claimed(run: Run, request: Request) -> Iterator[Cluster]:
+def claimed(opened: Opened, request: Request) -> Iterator[Cluster]:
     """Start or join a cluster, then claim the output, from a worker if workers may be on other machines.
 
     Raises:
@@ -98,16 +120,16 @@ def claimed(run: Run, request: Request) -> Iterator[Cluster]:
 
     """
     with cluster(request) as joined:
-        claim(run, joined if joins_a_cluster() else None)
+        claim(opened, joined if joins_a_cluster() else None)
         yield joined
 
 
-def _claim_from_worker(run: Run, joined: Cluster) -> None:
-    work = Claim(run)
+def _claim_from_worker(opened: Opened, joined: Cluster) -> None:
+    work = FirstFile(opened)
     if failures := joined.pool(work.on_gpu).run(work, work.tasks(), Patience(work.name), first=True):
         raise StorageError(f"by a worker: {failures[0].error}")
     seen = None
     with contextlib.suppress(DamagedFileError):
-        seen = run.storage.read_json(SWEEP)
-    if seen != json.loads(json.dumps(run.to_json())):
+        seen = opened.storage.read_json(opened.first_file)
+    if seen != json.loads(json.dumps(opened.to_json())):
         raise DamagedFileError("what a worker writes there is not seen here: give a URL, or a disk that all share")

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.cluster.task import Arguments, Item, Outcome, Work
+from pipeline.cluster.task import Arguments, Item, Outcome, Task, Work
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
+from pipeline.sweep.opened import Opened
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
+from pipeline.sweep.study import Study, StudyConfig
 
 Claims = dict[str, str]
 """Path → digest that a file gives for the content of that path, which may be its own."""
@@ -38,13 +40,40 @@ class Output:
     storage_options: dict[str, Any] | None = field(repr=False)
 
     @classmethod
-    def of(cls, run: Run) -> "Output":
-        """Return the output of a run."""
-        return cls(run.config.out, run.storage_options)
+    def of(cls, opened: Opened) -> "Output":
+        """Return the output of a run or a study."""
+        return cls(opened.out, opened.storage_options)
 
     def open(self) -> Storage:
         """Open the output, in the process that uses it."""
         return Storage(self.url, self.storage_options)
+
+
+class StudyWork(Work[Arguments, Item, Outcome]):
+    """The work of a study. It also says how the study is opened and published."""
+
+    config: type[StudyConfig]
+    """The class of the study's config."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    @abstractmethod
+    def planned(self) -> Sequence[Task[Item]]:
+        """Return all tasks, done or not. Each writes one file."""
+
+    @abstractmethod
+    def file(self, item: Item) -> File:
+        """Return the file of a task."""
+
+    def tasks(self) -> list[Task[Item]]:
+        """Return the tasks whose file is missing or empty, by one listing."""
+        found = self.study.storage.find()
+        return [task for task in self.planned() if not found.get(self.file(task.item).path)]
+
+    @abstractmethod
+    def publish(self) -> str:
+        """Write the report of a finished study and return the text for the terminal."""
 
 
 class RunWork(Work[Arguments, Item, Outcome]):

@@ -15,7 +15,7 @@ from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 from pipeline import UserError
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.metrics import compute_metrics
-from pipeline.evaluation.real_images import digits_images, images
+from pipeline.evaluation.real_images import digits_images, open_images
 from pipeline.evaluation.reference import (
     Reference,
     make_reference,
@@ -219,8 +219,8 @@ def test_rgb_and_gray_keep_their_channels(tmp_path):
     Image.new("RGBA", (4, 5)).save(tmp_path / "a.png")
     Image.new("1", (4, 5)).save(tmp_path / "b.png")
     Image.new("P", (4, 5)).save(tmp_path / "c.png")
-    assert [tuple(image.shape) for image in images(str(tmp_path))] == [(3, 5, 4), (1, 5, 4), (3, 5, 4)]
-    assert {image.dtype for image in images(str(tmp_path))} == {torch.uint8}
+    assert [tuple(image.shape) for image in open_images(str(tmp_path)).read(0, 9)] == [(3, 5, 4), (1, 5, 4), (3, 5, 4)]
+    assert {image.dtype for image in open_images(str(tmp_path)).read(0, 9)} == {torch.uint8}
 
 
 def test_npz_of_ours_knows_what_it_was_made_of(tmp_path, extractor, digits):

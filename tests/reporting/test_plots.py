@@ -52,7 +52,7 @@ def test_the_plot_against_calls_has_the_true_ones_and_not_s(drawn):
 
 def test_twelve_lines_can_be_told_apart_and_the_legend_hides_none(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots, "_saved", lambda figure: figures.append(figure) or {})
+    monkeypatch.setattr(plots, "saved", lambda figure: figures.append(figure) or {})
     names = [("ipndm", {"order": order}) for order in (1, 2, 3, 4)] + [("unipc", {"order": o}) for o in (1, 2, 3)]
     names += [("deis", {"ab_order": order}) for order in (0, 1, 2)] + [("heun", {}), ("pndm", {})]
     rows = [
@@ -74,7 +74,7 @@ def test_twelve_lines_can_be_told_apart_and_the_legend_hides_none(monkeypatch):
 def test_the_same_seeds_are_in_the_cell_of_their_sampler_and_budget(monkeypatch):
     pictures = []
     monkeypatch.setattr(plots.plt.Axes, "imshow", lambda axes, picture, **_: pictures.append(picture))
-    monkeypatch.setattr(plots, "_saved", lambda figure: pictures.append(figure) or {})
+    monkeypatch.setattr(plots, "saved", lambda figure: pictures.append(figure) or {})
     cells = [{5: np.full((2, 8, 8, 1), 50), 10: np.full((2, 8, 8, 1), 60)}, {10: np.full((2, 8, 8, 1), 80)}]
     plots.same_seeds([("a", cells[0]), ("b", cells[1])])
     picture, figure = pictures

@@ -105,6 +105,11 @@ class Sampler(ABC):
         """Where the walk ends."""
         return "zero"
 
+    @property
+    def irreversible(self) -> str:
+        """Why the sampler cannot be walked upward, from an image to its x_T; empty if it can."""
+        return "it has no walk upward"
+
     def nfe(self, grid: Grid) -> int:
         """Return the number of network calls for a grid of `nodes` or `grid`."""
         return len(grid) - 1
@@ -157,6 +162,15 @@ class Sampler(ABC):
             noise: called for each step that injects noise.
 
         """
+
+    def encode(self, predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
+        """Return the x_T from which the sampler's walk down the grid leads back to about x_0, both (N, C, H, W).
+
+        Raises:
+            ValueError: the sampler is `irreversible`.
+
+        """
+        raise ValueError(self.irreversible)
 
     def sample(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Return the images, which are the last x_prev of `trajectory`, in x_T's shape."""

@@ -55,6 +55,11 @@ class DDIM(Sampler):
         """Whether eta is "hat": the authors' code clips only for the larger variance."""
         return self.eta == "hat"
 
+    @property
+    def irreversible(self) -> str:
+        """Nothing for eta = 0; otherwise, that it injects noise."""
+        return "" if self.eta == 0 else f"{self.options_label} injects noise, which no walk upward takes back"
+
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the nodes of tau, whose length is the number of network calls, and time 0.
 
@@ -69,6 +74,20 @@ class DDIM(Sampler):
             eps, pred_x0 = predict(x_t, node)
             x_t = self.step(eps, pred_x0, node, prev, lambda node=node: noise(node))  # type: ignore[misc]
             yield x_t, pred_x0
+
+    def encode(self, predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
+        """Return x_T by Euler's method for the ODE of eq. 14, upward along the same grid; see `Sampler.encode`.
+
+        The network gets the timestep at which a step starts. For the step from time 0, which it was not trained on, it
+        gets t = 0.
+        """
+        if self.irreversible:
+            raise ValueError(self.irreversible)
+        x_t = x_0
+        for node, following in itertools.pairwise(reversed(grid)):
+            eps, pred_x0 = predict(x_t, Node(0.0, 1.0) if node == TIME_0 else node)
+            x_t = following.alpha * pred_x0 + following.sigma * eps
+        return x_t
 
     def step(self, eps: Tensor, pred_x0: Tensor, node: Node, prev: Node, noise: Callable[[], Tensor]) -> Tensor:
         """Return x_prev by eq. 12. `noise` is called only if the step injects noise."""
@@ -86,16 +105,3 @@ class DDIM(Sampler):
         ratio = math.sqrt(1 - alpha_t / alpha_prev)
         sigma_t = (1.0 if self.eta == "hat" else self.eta) * math.sqrt((1 - alpha_prev) / (1 - alpha_t)) * ratio
         return sigma_t, (ratio if self.eta == "hat" and alpha_prev < 1 else sigma_t)
-
-
-def encode(predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
-    """Return the x_T that eta = 0 decodes to x_0, by Euler's method for the ODE of eq. 14, upward along the same grid.
-
-    The network gets the timestep at which a step starts. For the step from time 0, which it was not trained on, it
-    gets t = 0.
-    """
-    x_t = x_0
-    for node, following in itertools.pairwise(reversed(grid)):
-        eps, pred_x0 = predict(x_t, Node(0.0, 1.0) if node == TIME_0 else node)
-        x_t = following.alpha * pred_x0 + following.sigma * eps
-    return x_t

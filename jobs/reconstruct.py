@@ -1,0 +1,35 @@
+r"""Encode real images to x_T and decode them again with the same S: table 2 of the DDIM paper, with errors.
+
+    python jobs/reconstruct.py                                       # 500 digits, S from 10 to 1000: three minutes
+    python jobs/reconstruct.py --steps 10 20 50 --num-images 200 --out runs/small
+    python jobs/reconstruct.py --model model-790000.ckpt --images cifar10-val --num-images 10000 \
+        --spacing quadratic --batch-size 500 --shard-size 500 --out s3://bucket/reconstruction
+
+Prints the table: the mean squared error of a value on [0, 1], and how far the encoded x_T are from noise. The x_T
+themselves are in OUT/reconstructions/. Run it again after an interruption: it does what is missing. Exit status: 0
+done, 1 shards failed or no worker came, 2 bad input, 130 interrupted.
+"""
+
+from pipeline.cli import Parser, exit_with, storage_options
+from pipeline.cluster.resources import Request
+from pipeline.sweep.layout import STUDY
+from pipeline.sweep.study import make_study_config
+from pipeline.work.conduct import conduct
+from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
+
+
+def main() -> int:
+    """Reconstruct and return the exit status."""
+    parser = Parser(__doc__)
+    parser.add_storage_options()
+    parser.add_options(Request, "num_workers", "gpus_per_worker", "start_timeout")
+    parser.add_options(ReconstructConfig, group="the study")
+    args = parser.parse_args()
+    config = make_study_config(ReconstructConfig, parser.given(args, ReconstructConfig))
+    request = Request(**parser.given(args, Request), out=config.out, first_file=STUDY)
+    conduct(Reconstruct(open_reconstruction(config, storage_options(args.storage_options))), request)
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

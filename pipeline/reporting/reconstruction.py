@@ -1,0 +1,142 @@
+"""The report of a reconstruction: table 2 of the DDIM paper with its errors, and a figure."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+
+from pipeline.reporting.labels import Row, line_labels, sampler_of
+from pipeline.reporting.paper import RECONSTRUCTION
+from pipeline.reporting.plots import Figures, saved
+from pipeline.reporting.standings import TWO_SIDED
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.layout import METRICS, REPORT
+from pipeline.sweep.reconstructed import Reconstructed
+from pipeline.sweep.study import Study
+
+_SOURCE = "Song, Meng, Ermon, ICLR 2021, table 2"
+
+
+def row(setting: Setting, parts: Sequence[Reconstructed]) -> Row:
+    """Return a setting's numbers: mean and standard error of the images' errors, and the spread of x_T's values."""
+    mse, x_T = (torch.cat([getattr(part, name) for part in parts]).double() for name in ("mse", "x_T"))
+    return {
+        **setting.describe(),
+        "num_images": len(mse),
+        "mse": float(mse.mean()),
+        "mse_se": float(mse.std()) / math.sqrt(len(mse)),
+        "x_T_std": float(x_T.std()),
+    }
+
+
+def publish(study: Study, rows: list[Row]) -> str:
+    """Write metrics.json and report/ of a finished reconstruction, and return the text for the terminal."""
+    reasons = differences(study)
+    if not reasons:
+        rows = [one | {"mse_paper": RECONSTRUCTION.get(one["steps"])} for one in rows]
+    lines = caption(study, rows, reasons)
+    write = study.storage.write
+    write(METRICS, (json.dumps(rows, indent=2) + "\n").encode())
+    write(f"{REPORT}/table.md", to_markdown(rows, lines).encode())
+    write(f"{REPORT}/table.csv", _csv(rows).encode())
+    for kind, data in figure(rows).items():
+        write(f"{REPORT}/reconstruction.{kind}", data)
+    files = f"Files: {study.out.rstrip('/')}/{METRICS}, {study.out.rstrip('/')}/{REPORT}/"
+    return "\n\n".join([to_text(rows), "\n".join([*lines, files])])
+
+
+def differences(study: Study) -> list[str]:
+    """Return why the errors cannot be set beside the paper's; empty if they can. What is unknown counts as different."""
+    identity, model = study.identity, study.model
+    spacings = {setting.spacing for setting in study.settings}
+    found = {
+        f"images of {identity['images']}, not CIFAR10's test set": identity["images"] != "cifar10-val",
+        f"{identity['num_images']:,} images, not 10,000": identity["num_images"] != 10_000,
+        "weights that are not EMA, or of which it is unknown": model.ema is not True,
+        f"τ {', '.join(sorted(spacings))}, not quadratic": spacings != {"quadratic"},
+        f"a network in {study.config.dtype}": study.config.dtype != "float32",
+    }
+    return [text for text, differs in found.items() if differs]
+
+
+def caption(study: Study, rows: list[Row], reasons: list[str]) -> list[str]:
+    """Return lines on what was measured, and why it is not set beside the paper's."""
+    spread = [one["x_T_std"] for one in rows]
+    lines = [
+        f"{study.identity['num_images']:,} images, encoded to x_T and decoded with the same S; mean squared error a "
+        "value on [0, 1], of floats, ± one standard error over images; network calls are for each way.",
+        f"The encoded x_T have a standard deviation of {min(spread):.2f} to {max(spread):.2f}, not 1 as noise has.",
+    ]
+    compared = f"Not set beside {_SOURCE}: {'; '.join(reasons)}." if reasons else f"paper: {_SOURCE}."
+    return [*lines, compared]
+
+
+def to_text(rows: list[Row]) -> str:
+    """Return the table for a terminal."""
+    table = [_HEAD[: 6 if "mse_paper" in rows[0] else 5], *_cells(rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in table
+    ]
+    return "\n".join([text[0], "─" * len(text[0]), *text[1:]])
+
+
+def to_markdown(rows: list[Row], lines: list[str]) -> str:
+    """Return the table as GitHub's Markdown."""
+    head = _HEAD[: 6 if "mse_paper" in rows[0] else 5]
+    table = [head, ["--:"] * len(head), *_cells(rows)]
+    return "\n\n".join(lines) + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in table) + "\n"
+
+
+def figure(rows: list[Row]) -> Figures:
+    """Return the figure: error against S, both logarithmic, with 95 % intervals, and the paper's where comparable."""
+    drawing, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    for (sampler, spacing), name in line_labels(rows).items():
+        here = [one for one in rows if (sampler_of(one), one["spacing"]) == (sampler, spacing)]
+        at, mse = [one["steps"] for one in here], [one["mse"] for one in here]
+        low = [min(TWO_SIDED * one["mse_se"], 0.99 * one["mse"]) for one in here]
+        axes.errorbar(at, mse, [low, [TWO_SIDED * one["mse_se"] for one in here]], marker="o", label=name, capsize=2)
+    if "mse_paper" in rows[0]:
+        known = [one for one in rows if one["mse_paper"]]
+        axes.plot([one["steps"] for one in known], [one["mse_paper"] for one in known], "kx", label="paper")
+    axes.set(xscale="log", yscale="log", xlabel="S, up and down", ylabel="mean squared error a value, on [0, 1]")
+    steps = sorted({one["steps"] for one in rows})
+    axes.set_xticks(steps, [f"{s}" for s in steps])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return saved(drawing)
+
+
+_HEAD = ["sampler", "S", "calls", "MSE", "std of x_T", "paper"]
+
+
+def _cells(rows: list[Row]) -> list[list[str]]:
+    names = line_labels(rows)
+    found = []
+    for one in rows:
+        error = f"{one['mse']:.2e} ± {one['mse_se']:.0e}"
+        cells = [
+            names[sampler_of(one), one["spacing"]],
+            f"{one['steps']}",
+            f"{one['nfe']}",
+            error,
+            f"{one['x_T_std']:.3f}",
+        ]
+        paper: list[Any] = [one["mse_paper"]] if "mse_paper" in one else []
+        found.append(cells + [f"{value:g}" if value else "" for value in paper])
+    return found
+
+
+def _csv(rows: list[Row]) -> str:
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, [*rows[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return sink.getvalue()

@@ -1,0 +1,45 @@
+"""An output that is opened for work, whatever its kind: a sweep's or a study's."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pipeline.diffusion.checkpoint import ModelInfo
+from pipeline.diffusion.schedule import Schedule
+from pipeline.storage.store import Storage
+from pipeline.sweep.result import Result
+
+
+class Opened(ABC):
+    """What claiming, workers and result.json need to know of an output."""
+
+    config: Any
+    """What the user asks for: a frozen model with at least `out`."""
+    model: ModelInfo
+    storage_options: dict[str, Any] | None
+    first_file: ClassVar[str]
+    """The name of the file that claims the output."""
+
+    @property
+    def out(self) -> str:
+        """The folder or URL of the output."""
+        return str(self.config.out)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The output."""
+        return Storage(self.out, self.storage_options)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The schedule of the model."""
+        return self.model.schedule()
+
+    @cached_property
+    def result(self) -> Result:
+        """The result.json of this run."""
+        return Result(self.storage, Storage(self.out, self.storage_options, patience=0))
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the first file."""

@@ -1,0 +1,170 @@
+"""Reconstruct: real images are encoded to x_T and decoded again with the same S (table 2 of the DDIM paper)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from pipeline import UserError
+from pipeline.cluster.task import Rest, Task
+from pipeline.diffusion.samplers.base import predictor
+from pipeline.evaluation.real_images import images_identity, open_images
+from pipeline.reporting import reconstruction
+from pipeline.storage.store import Storage
+from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed, write_reconstructed
+from pipeline.sweep.shards import Shard, Shards, plan_all
+from pipeline.sweep.study import Study, StudyConfig, inspect, open_study
+from pipeline.work.draw import DrawArguments, DrawWorker
+from pipeline.work.kind import Claims, File, Output, StudyWork
+
+
+class ReconstructConfig(StudyConfig):
+    """Which images are reconstructed, and by which walks."""
+
+    kind = "reconstruction"
+
+    out: str = Field(default="runs/reconstruction", description="folder or URL of the output (runs/reconstruction)")
+    sampler: tuple[str, ...] = Field(default=("ddim",), description="ddim: the others have no walk upward")
+    steps: tuple[int, ...] = Field(
+        default=(10, 20, 50, 100, 200, 500, 1000), description="values of S, each for the way up and the way down"
+    )
+    images: str = Field(default="digits", description="digits, cifar10-val, a folder, or Parquet")
+    num_images: int = Field(default=500, ge=2, le=10**9, description="images at most, the first of them (500)")
+    batch_size: int = Field(default=125, ge=1, le=10**9, description="images a network call (125)")
+    shard_size: int = Field(default=125, ge=1, le=10**9, description="images a file (125)")
+
+
+def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, Any] | None) -> Study:
+    """Return the study of a config; writes nothing.
+
+    Raises:
+        UserError: a sampler cannot be walked upward, an image does not fit the model, or see `open_study`.
+
+    """
+    for text, sampler in zip(config.sampler, config.grid.samplers(), strict=True):
+        if sampler.irreversible:
+            raise UserError(f"--sampler {text}: {sampler.irreversible}: use ddim, with η = 0")
+    model = inspect(config.model)
+    real = open_images(config.images, "--images")
+    if real.count < 2:
+        raise UserError(f"--images {config.images} has {real.count} image: an error needs two")
+    first = next(real.read(0, 1))
+    if tuple(first.shape) != model.image_shape:
+        raise UserError(
+            f"--images {config.images} has images of {tuple(first.shape)}, the model draws {model.image_shape}"
+        )
+    number = min(config.num_images, real.count)
+    batch = min(config.batch_size, config.shard_size, number)
+    config = config.model_copy(update={"num_images": number, "batch_size": batch})
+    more = {"images": images_identity(config.images), "num_images": number, "shard_size": config.shard_size}
+    return open_study(config, model, more, storage_options)
+
+
+@dataclass(frozen=True)
+class ReconstructArguments:
+    """The arguments of a `ReconstructWorker`."""
+
+    drawing: DrawArguments
+    images: str
+
+
+class ReconstructWorker:
+    """Encodes and decodes images."""
+
+    def __init__(self, device: str, arguments: ReconstructArguments) -> None:
+        """Load the model."""
+        self.drawer = DrawWorker(device, arguments.drawing)
+        self.real = open_images(arguments.images, "--images")
+        self.fingerprint = arguments.drawing.identity
+
+    def do(self, shard: Shard) -> Rest[int]:
+        """Reconstruct a shard of images; the rest is to commit its file.
+
+        Raises:
+            ValueError: an image has another shape than the model's, or a reconstruction is not finite.
+
+        """
+        parts, size = [], self.drawer.arguments.batch_size
+        for first in range(shard.first, shard.end, size):
+            # the last images again fill the last batch: kernels choose their order of summation by batch size
+            images = [*self.real.read(first, min(first + size, shard.end))]
+            if wrong := [tuple(image.shape) for image in images if tuple(image.shape) != self.drawer.image_shape]:
+                raise ValueError(f"an image has shape {wrong[0]}, the model draws {self.drawer.image_shape}")
+            filled = torch.stack([images[min(i, len(images) - 1)] for i in range(size)])
+            x_T, mse = self.reconstruct(shard, filled)
+            parts.append((x_T[: len(images)], mse[: len(images)]))
+        x_T, mse = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Rest(partial(self.commit, shard, x_T, mse))
+
+    @torch.inference_mode()
+    def reconstruct(self, shard: Shard, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x_T, float32, and the mean squared error on [0, 1] of each image, float64, (N,).
+
+        The error is that of floats, before any rounding or clamping. Raises ValueError if it is not finite.
+        """
+        drawer, setting = self.drawer, shard.setting
+        x_0 = images.to(drawer.device).float() / 127.5 - 1
+        predict, grid = predictor(drawer.eps_model, setting.clip), drawer.grid_of(setting)
+        x_T = setting.sampler.encode(predict, x_0, grid)
+        back = setting.sampler.sample(predict, x_T, grid, lambda node: torch.zeros_like(x_0))
+        mse = ((back.double() - x_0.double()) / 2).square().flatten(1).mean(1)
+        if not mse.isfinite().all():
+            raise ValueError(f"a reconstruction of {shard.full_name} is not finite")
+        return x_T.cpu(), mse.cpu()
+
+    def commit(self, shard: Shard, x_T: torch.Tensor, mse: torch.Tensor) -> int:
+        """Commit the file of a shard and return its number of images."""
+        fingerprint = shard.setting.fingerprint(self.drawer.arguments.identity)
+        write_reconstructed(self.drawer.storage, shard, Reconstructed(x_T, mse), fingerprint)
+        return shard.rows
+
+
+class Reconstruct(StudyWork[ReconstructArguments, Shard, int]):
+    """Encodes and decodes real images, with every S of the grid."""
+
+    name = "drawing"
+    on_gpu = True
+    worker = ReconstructWorker
+    config = ReconstructConfig
+
+    @property
+    def arguments(self) -> ReconstructArguments:
+        """The arguments for the study's model and images."""
+        config = self.study.config
+        assert isinstance(config, ReconstructConfig)
+        of_config = config.model, config.dtype, config.seed, config.batch_size
+        return ReconstructArguments(
+            DrawArguments(Output.of(self.study), self.study.identity, *of_config), config.images
+        )
+
+    def shards(self) -> Shards:
+        """Return all shards."""
+        identity = self.study.identity
+        return plan_all(self.study.settings, identity["num_images"], identity["shard_size"])
+
+    def planned(self) -> Sequence[Task[Shard]]:
+        """Return one task per shard; both ways cost the setting's network calls."""
+        return [Task(s, s.full_name, s.setting.slug, s.rows, 2 * s.cost) for s in self.shards()]
+
+    def file(self, item: Shard) -> File:
+        """Return the file of a shard."""
+        return File(item.path(KIND), partial(_check, item, item.setting.fingerprint(self.study.identity)))
+
+    def publish(self) -> str:
+        """Write metrics.json and report/, and return the table."""
+        study, rows = self.study, []
+        for setting, firsts in self.shards().parts:
+            shards = Shards([(setting, firsts)], study.identity["num_images"], study.identity["shard_size"])
+            fingerprint = setting.fingerprint(study.identity)
+            rows.append(
+                reconstruction.row(setting, [read_reconstructed(study.storage, shard, fingerprint) for shard in shards])
+            )
+        return reconstruction.publish(study, rows)
+
+
+def _check(shard: Shard, fingerprint: str, storage: Storage) -> Claims:
+    read_reconstructed(storage, shard, fingerprint)
+    return {}
