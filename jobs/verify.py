@@ -10,20 +10,18 @@ Exit status: 0 no problems, 1 problems or failed, 2 bad input.
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
-from pipeline.sweep.layout import SET_ASIDE, SWEEP
-from pipeline.sweep.run import saved_run
-from pipeline.work.verify import Inventory, set_aside, verify
+from pipeline.sweep.layout import SET_ASIDE
+from pipeline.work.verify import set_aside, take_inventory, verify
 
 
 def main() -> int:
     """Verify, repair if requested, and return the exit status."""
     parser = Parser(__doc__)
-    parser.add_output("folder or URL of a sweep's outputs")
+    parser.add_output("folder or URL of a sweep's or a study's output")
     parser.add_argument("--repair", action="store_true", help=f"move bad and surplus files under {SET_ASIDE}/")
     args = parser.parse_args()
-    request = Request(out=args.out, first_file=SWEEP)
-    inventory = Inventory(saved_run(args.out, storage_options(args.storage_options)))
-    with cluster(request) as joined:
+    inventory = take_inventory(args.out, storage_options(args.storage_options))
+    with cluster(Request(out=args.out, first_file=inventory.opened.first_file)) as joined:
         problems = verify(inventory, joined)
     for problem in problems:
         print(f"{problem.kind:<8} {problem.text}")
@@ -32,7 +30,7 @@ def main() -> int:
         for path in set_aside(inventory, problems):
             print(f"set aside {path}")
         if problems:
-            print("run the sweep again with the same --out to draw what is missing")
+            print("run the same command again with the same --out to draw what is missing")
     return FAILED if problems else 0
 
 

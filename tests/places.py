@@ -10,8 +10,8 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import open_run, saved_run
 from pipeline.work.claim import claim
-from pipeline.work.consistency import Consistency
 from pipeline.work.flow import flow
+from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
 
 GRID = ["--steps", "20", "--eta", "0", "hat", "--num-images", "240", "--batch-size", "20", "--shard-size", "20"]

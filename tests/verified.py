@@ -4,12 +4,12 @@ from in_process import InProcess
 
 from pipeline.sweep.run import saved_run
 from pipeline.sweep.shards import plan
-from pipeline.work.verify import Inventory, verify
+from pipeline.work.verify import SweepInventory, verify
 
 
 def verify_all(place):
     """What jobs/verify.py finds, in this process: (problems, inventory)."""
-    inventory = Inventory(saved_run(place.url))
+    inventory = SweepInventory(saved_run(place.url))
     return verify(inventory, InProcess()), inventory
 
 

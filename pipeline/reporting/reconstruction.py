@@ -51,7 +51,7 @@ def publish(study: Study, rows: list[Row]) -> str:
 
 
 def differences(study: Study) -> list[str]:
-    """Return why the errors cannot be set beside the paper's; empty if they can. What is unknown counts as different."""
+    """Return why the errors cannot be set beside the paper's; empty if they can. What is unknown differs."""
     identity, model = study.identity, study.model
     spacings = {setting.spacing for setting in study.settings}
     found = {

@@ -58,7 +58,7 @@ class FirstFile(Work[Output, Content, None]):
 class Claim(RunWork[Output, Content, None]):
     """The first files of a sweep and of its measurements."""
 
-    name = "claim"
+    name = FirstFile.name
     on_gpu = True
     worker = Writer
 

@@ -13,10 +13,10 @@ from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
 from pipeline.work.claim import claim, claim_evaluation, claimed
-from pipeline.work.consistency import Consistency
 from pipeline.work.draw import Draw
 from pipeline.work.flow import flow
 from pipeline.work.growing import growing_page
+from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
 
 

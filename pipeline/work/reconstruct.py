@@ -78,7 +78,6 @@ class ReconstructWorker:
         """Load the model."""
         self.drawer = DrawWorker(device, arguments.drawing)
         self.real = open_images(arguments.images, "--images")
-        self.fingerprint = arguments.drawing.identity
 
     def do(self, shard: Shard) -> Rest[int]:
         """Reconstruct a shard of images; the rest is to commit its file.
@@ -151,7 +150,8 @@ class Reconstruct(StudyWork[ReconstructArguments, Shard, int]):
 
     def file(self, item: Shard) -> File:
         """Return the file of a shard."""
-        return File(item.path(KIND), partial(_check, item, item.setting.fingerprint(self.study.identity)))
+        fingerprint = item.setting.fingerprint(self.study.identity)
+        return File(item.path(KIND), partial(_check, item, fingerprint), shard=item)
 
     def publish(self) -> str:
         """Write metrics.json and report/, and return the table."""

@@ -1,13 +1,17 @@
-"""The works that own files of an output, in the order in which they run. A new work needs a file and an entry here."""
+"""The works that own files of an output: of a sweep, in the order in which they run, and of studies."""
 
 from typing import Any
 
 from pipeline.work.claim import Claim
-from pipeline.work.consistency import Consistency
 from pipeline.work.draw import Draw
 from pipeline.work.extract import Extract
-from pipeline.work.kind import RunWork
+from pipeline.work.kind import RunWork, StudyWork
+from pipeline.work.match import Consistency
 from pipeline.work.measure import Measure
+from pipeline.work.reconstruct import Reconstruct
 
 _KINDS: tuple[type[RunWork[Any, Any, Any]], ...] = (Claim, Draw, Extract, Measure, Consistency)
 WORKS = {kind.name: kind for kind in _KINDS}
+_OF_STUDIES: tuple[type[StudyWork[Any, Any, Any]], ...] = (Reconstruct,)
+STUDIES = {work.config.kind: work for work in _OF_STUDIES}
+"""Kind of a study → its work."""

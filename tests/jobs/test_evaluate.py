@@ -14,7 +14,7 @@ from processes import ROOT
 from pipeline.evaluation.real_images import digits_images
 from pipeline.sweep.layout import folder
 from pipeline.sweep.run import saved_run
-from pipeline.work.verify import Inventory, verify
+from pipeline.work.verify import SweepInventory, verify
 
 TIMES = ("seconds", "images_per_second")
 
@@ -63,7 +63,7 @@ def test_nothing_is_drawn_and_nothing_measured_twice(drawn, evaluated, half):
 
 
 def problems(out):
-    inventory = Inventory(saved_run(str(out)))
+    inventory = SweepInventory(saved_run(str(out)))
     return verify(inventory, InProcess()), inventory
 
 
@@ -150,7 +150,7 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
         status, _, err = run_here("evaluate", "--out", drawn, "--reference", tmp_path / name)
         assert status == 0, err
     opened = saved_run(str(drawn))
-    by_kind = {run.measurement.reference.kind: run.metrics() for run in Inventory(opened).runs[1:]}
+    by_kind = {run.measurement.reference.kind: run.metrics() for run in SweepInventory(opened).runs[1:]}
     for setting, row in own.items():
         assert by_kind["statistics"][setting]["fid"] == row["fid"]
         assert by_kind["statistics"][setting]["kid_mean"] is None

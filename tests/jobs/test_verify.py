@@ -11,7 +11,7 @@ from verified import file, found
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.run import saved_run
 from pipeline.work.kind import Output
-from pipeline.work.verify import Inventory, VerifyWorker
+from pipeline.work.verify import SweepInventory, VerifyWorker
 
 
 def test_a_finished_run_has_no_problems(place):
@@ -29,7 +29,7 @@ def data_pages(path):
 
 def test_one_flipped_bit_in_200_places_of_data_pages(place):
     opened = saved_run(place.url)
-    files = Inventory(opened).files
+    files = SweepInventory(opened).files
     worker = VerifyWorker("cpu", Output.of(opened))
     rng = random.Random(0)
     for i in range(200):

@@ -53,7 +53,7 @@ def test_every_number_is_that_of_metrics_json(published):
     first = rows[0]
     assert f"DDIM η = 0.0, S = 5: FID {first['fid']:.3f} ± 0.310, 5 calls, 0.81 ms an image" in says
     assert "DDIM η = 0.0, S = 5: precision 0.900 ± 0.007, recall 0.400 ± 0.011" in says
-    assert len(says) == 2 * len(rows)
+    assert len(says) == 3 * len(rows)
 
 
 def test_the_best_are_marked_by_the_rule_that_the_page_names(published):
@@ -93,12 +93,13 @@ def test_it_has_its_sections_in_order_and_names_for_its_charts(published):
         "numbers",
         "pictures",
         "quality",
+        "claims",
         "cost",
         "protocol",
         "again",
     ]
     charts_of = [a for a in page.all("svg") if "aria-hidden" not in a]
-    assert len(charts_of) == 6
+    assert len(charts_of) == 8
     assert all(a["role"] == "img" and a["aria-label"] for a in charts_of)
     assert all(a.get("alt") or "src" not in a for a in page.all("img"))
     assert "reference" in page.sections["protocol"]

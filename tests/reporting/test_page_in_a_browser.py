@@ -88,7 +88,7 @@ def test_it_fits_and_is_accessible(see, name, size, scheme):
     page = see(name, size, scheme)
     width = page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]")
     assert width == [size["width"]] * 2
-    assert page.locator(".chart svg:visible").count() == 3
+    assert page.locator(".chart svg:visible").count() == 4
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(json.loads(f"[{colour[4:-1]}]")) < 300) == (scheme == "dark")
     found = axe.Axe().run(page).response["violations"]

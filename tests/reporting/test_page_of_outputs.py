@@ -22,7 +22,7 @@ def test_half_a_run(tmp_path, measured):
     assert len(lines) == 9 - measured
     assert len(page.settings()) == measured
     marks = [a for a in page.all("g") if "data-name" in a]
-    assert len(marks) == 3 * 2 * measured
+    assert len(marks) == 4 * 2 * measured
     assert [a["href"] for a in page.all("a")] == ["../sweep.json"]  # no sweep has got to its end
     assert ("Nothing is measured yet." in page.sections["time"]) == (measured == 0)
 

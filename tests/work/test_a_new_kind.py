@@ -23,7 +23,7 @@ from pipeline.sweep.run import saved_run
 from pipeline.work.compare import Compare
 from pipeline.work.perform import perform
 from pipeline.work.registry import WORKS
-from pipeline.work.verify import Inventory, Verify, set_aside, verify
+from pipeline.work.verify import SweepInventory, Verify, set_aside, verify
 
 GRID = ["--sampler", "ddim", "toy", "toy:order=1", "--steps", "5", "10", "--num-images", "40", "--shard-size", "25"]
 
@@ -70,7 +70,8 @@ def test_every_sampler_has_its_row_and_its_calls(swept):
     tex = (out / "report" / "table.tex").read_text()
     assert "Toy order = 1, paper-linear &" in tex
     assert r"DDIM $\eta$ = 0.0, linear &" in tex
-    pictures = {"fid_vs_calls.png", "fid_vs_seconds.png", "samples.png", "same_seeds.png"}
+    pictures = {"fid_vs_calls.png", "fid_vs_seconds.png", "seconds_vs_calls.png", "samples.png", "same_seeds.png"}
+    pictures |= {"least_and_most.png", "consistency.png"}
     assert {f.name for f in (out / "report").glob("*.png")} == pictures
 
 
@@ -150,7 +151,7 @@ def averaged(tmp_path):
 
 
 def problems(run):
-    return [(problem.kind, problem.path) for problem in verify(Inventory(run), InProcess())]
+    return [(problem.kind, problem.path) for problem in verify(SweepInventory(run), InProcess())]
 
 
 def test_verify_learns_a_works_files_from_the_work(averaged, monkeypatch):
@@ -173,7 +174,7 @@ def test_a_works_files_go_with_the_images_that_they_were_made_from(averaged):
     run = averaged
     path = run.shards()[1].path("images")
     run.storage.write(path, b"PAR1")
-    inventory = Inventory(run)
+    inventory = SweepInventory(run)
     moved = set_aside(inventory, verify(inventory, InProcess()))
     assert path in moved
     assert run.shards()[1].path("means") in moved

@@ -104,13 +104,13 @@ def test_the_same_x_T_gives_diffusers_pictures(small, clip, monkeypatch):
 def test_an_image_that_is_not_finite_is_never_written(small, value, column):
     setting = settings(small, SCHEDULE)[column]
     worker = make(small)
-    healthy = worker.eps_model
+    healthy = worker.eps_model.eps_model
 
     def broken(x_t, t):
         eps = healthy(x_t, t)
         return eps.index_fill(0, torch.tensor([3]), value) if t == 0 else eps
 
-    worker.eps_model = broken
+    worker.eps_model.eps_model = broken
     with pytest.raises(ValueError, match="1 of 16 images are not finite, the first has seed 3.*--dtype float32"):
         worker.do(Shard(setting, 0, 25))
     assert not Storage(small.out).find()

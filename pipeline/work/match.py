@@ -1,4 +1,4 @@
-"""Consistency: how far each setting's images are from those of the same seeds at its sampler's largest S."""
+"""Match: how far each setting's images are from those of the same seeds at its sampler's largest S."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass

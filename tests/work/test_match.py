@@ -11,10 +11,10 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.measured import largest_of, read_consistency
 from pipeline.sweep.run import open_run
 from pipeline.work.claim import claim
-from pipeline.work.consistency import Consistency
 from pipeline.work.flow import flow
+from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
-from pipeline.work.verify import Inventory, verify
+from pipeline.work.verify import SweepInventory, verify
 
 CONFIG = SweepConfig(
     sampler=("ddim:eta=0", "ddim:eta=1", "dpmpp_2m"), steps=(5, 10, 20), eta=None, num_images=200, batch_size=100
@@ -73,14 +73,16 @@ def test_a_grid_that_grows_is_compared_with_its_new_largest(tmp_path):
 
 
 def test_verify_finds_a_flipped_bit_and_misses_no_file_of_an_earlier_release(drawn):
-    assert verify(Inventory(drawn), InProcess()) == []
+    assert verify(SweepInventory(drawn), InProcess()) == []
     path = drawn.paths.consistency(next(iter(largest_of(drawn.settings))).slug)
     whole = drawn.storage.read(path)
     for at in (whole.index(b"score") + 9, whole.index(b"against") + 12):
         drawn.storage.write(path, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert [(problem.path, problem.kind) for problem in verify(Inventory(drawn), InProcess())] == [(path, "bad")]
+        assert [(problem.path, problem.kind) for problem in verify(SweepInventory(drawn), InProcess())] == [
+            (path, "bad")
+        ]
     Path(drawn.config.out, path).unlink()
-    assert verify(Inventory(drawn), InProcess()) == []
+    assert verify(SweepInventory(drawn), InProcess()) == []
     drawn.storage.write(path, whole)
 
 
