@@ -125,6 +125,39 @@ def same_seeds(rows: list[tuple[str, dict[int, Pixels]]]) -> Figures:
     return saved(figure)
 
 
+def strip(rows: list[tuple[str, list[Pixels]]], columns: list[str], title: str) -> Figures:
+    """Return a figure of single images in labelled rows; `columns` are labels above them, or none.
+
+    Args:
+        rows: (label, images of shape (H, W, C)) per row, as many images in each.
+        columns: labels of the columns, or an empty list.
+        title: a line above all.
+
+    """
+    gap = max(1, rows[0][1][0].shape[0] // 8)
+    picture = tiled([images for _, images in rows], gap)
+    height, width = (size + gap for size in rows[0][1][0].shape[:2])
+    scale = 0.4 / height
+    figure, axes = _picture(picture, (scale * picture.shape[1], scale * picture.shape[0]))
+    axes.set_yticks([(i + 0.5) * height - gap for i in range(len(rows))], [label for label, _ in rows], fontsize=8)
+    axes.set_xticks([(j + 0.5) * width - gap for j in range(len(columns))], columns, fontsize=8)
+    axes.set_title(title, fontsize=8)
+    axes.tick_params(labeltop=True, labelbottom=False)
+    return saved(figure)
+
+
+def tiled(rows: list[list[Pixels]], gap: int) -> Pixels:
+    """Return images, each (H, W, C), in rows and columns as one, uint8, with a white gap between them."""
+    height, width, channels = rows[0][0].shape
+    shape = len(rows) * (height + gap) - gap, len(rows[0]) * (width + gap) - gap, channels
+    picture = np.full(shape, 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            y, x = i * (height + gap), j * (width + gap)
+            picture[y : y + height, x : x + width] = image
+    return picture
+
+
 def _picture(picture: Pixels, size: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a figure of a size in inches that shows pixels, with room for labels and without a frame."""
     figure, axes = plt.subplots(figsize=size)

@@ -18,7 +18,8 @@ from pipeline.sweep.shards import Shard
 Pixels = NDArray[np.uint8]
 """uint8, shape (N, H, W, C), C = 1 or 3."""
 
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""The type of a column of pictures, as `datasets` has it."""
 _TEXT_COLUMNS = ("sampler", "spacing", "eta", "options")
 _FEATURES = {
     "seed": {"_type": "Value", "dtype": "int64"},
@@ -62,12 +63,12 @@ def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile
         tau: the ascending timesteps that the network saw, for the footer.
 
     """
-    images = [{"bytes": _png(image), "path": f"{seed:09d}.png"} for seed, image in enumerate(pixels, shard.first)]
+    images = [{"bytes": png(image), "path": f"{seed:09d}.png"} for seed, image in enumerate(pixels, shard.first)]
     setting, options = shard.setting, shard.setting.sampler.options
     table = pa.table(
         {
             "seed": pa.array(range(shard.first, shard.end), pa.int64()),
-            "image": pa.array(images, _IMAGE),
+            "image": pa.array(images, IMAGE),
             "sampler": [setting.sampler.name] * shard.rows,
             "spacing": [setting.spacing] * shard.rows,
             "eta": pa.array([_text(options.pop("eta", None))] * shard.rows, pa.string()),
@@ -100,7 +101,7 @@ def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixel
 
     def check(table: pa.Table, metadata: dict[str, Any]) -> tuple[Pixels, ImageFile]:
         info = _check(table, metadata, shard, fingerprint)
-        pixels = np.stack([_decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
+        pixels = np.stack([decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
         if pixel_digest(pixels) != info.digest:
             raise ValueError("its pixels do not match their digest")
         return pixels, info
@@ -124,12 +125,14 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value).removesuffix(".0")
 
 
-def _png(image: Pixels) -> bytes:
+def png(image: Pixels) -> bytes:
+    """Return an image, uint8, (H, W, C), as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _decode(png: bytes) -> Pixels:
+def decode(png: bytes) -> Pixels:
+    """Return the pixels of a PNG: uint8, (H, W, C)."""
     image = np.asarray(Image.open(io.BytesIO(png)))
     return image[:, :, None] if image.ndim == 2 else image

@@ -14,9 +14,10 @@ from pipeline.diffusion.samplers.base import predictor
 from pipeline.evaluation.real_images import images_identity, open_images
 from pipeline.reporting import reconstruction
 from pipeline.storage.store import Storage
+from pipeline.sweep.grid import Setting
 from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed, write_reconstructed
-from pipeline.sweep.shards import Shard, Shards, plan_all
-from pipeline.sweep.study import Study, StudyConfig, inspect, open_study
+from pipeline.sweep.shards import Shard, Shards, plan, plan_all
+from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, saved_study
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Claims, File, Output, StudyWork
 
@@ -61,6 +62,39 @@ def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, An
     config = config.model_copy(update={"num_images": number, "batch_size": batch})
     more = {"images": images_identity(config.images), "num_images": number, "shard_size": config.shard_size}
     return open_study(config, model, more, storage_options)
+
+
+def saved_encodings(url: str, storage_options: dict[str, Any] | None) -> Study:
+    """Return the reconstruction in an output. Raises UserError if there is none."""
+    try:
+        return saved_study({ReconstructConfig.kind: ReconstructConfig}, url, storage_options)
+    except UserError as error:
+        raise UserError(f"--encodings {url} is no output of jobs/reconstruct.py: {error}") from None
+
+
+def assert_encoded(source: Study, setting: Setting, model: str, positions: Sequence[int]) -> None:
+    """Check that a reconstruction has x_T of images; `model` is a digest.
+
+    Raises:
+        UserError: it is of another model, does not have the setting, or has not so many images.
+
+    """
+    if setting not in source.settings or source.identity["model"] != model:
+        raise UserError(f"--encodings {source.out} has no {setting.slug} of this model: reconstruct with it first")
+    if max(positions) >= (number := source.identity["num_images"]):
+        raise UserError(f"--encodings {source.out} has {number} images, and --seeds asks for number {max(positions)}")
+    encoded(source, setting, positions[:1])
+
+
+def encoded(source: Study, setting: Setting, positions: Sequence[int]) -> torch.Tensor:
+    """Return the x_T to which a reconstruction has encoded images: float32, (N, C, H, W). Raises DamagedFileError."""
+    found: dict[int, torch.Tensor] = {}
+    fingerprint = setting.fingerprint(source.identity)
+    for shard in plan(setting, source.identity["num_images"], source.identity["shard_size"]):
+        if wanted := [position for position in positions if shard.first <= position < shard.end]:
+            x_T = read_reconstructed(source.storage, shard, fingerprint).x_T
+            found |= {position: x_T[position - shard.first] for position in wanted}
+    return torch.stack([found[position] for position in positions])
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ from typing import Any
 from pipeline.work.claim import Claim
 from pipeline.work.draw import Draw
 from pipeline.work.extract import Extract
+from pipeline.work.interpolate import Interpolate
 from pipeline.work.kind import RunWork, StudyWork
 from pipeline.work.match import Consistency
 from pipeline.work.measure import Measure
 from pipeline.work.reconstruct import Reconstruct
+from pipeline.work.trace import Trace
 
 _KINDS: tuple[type[RunWork[Any, Any, Any]], ...] = (Claim, Draw, Extract, Measure, Consistency)
 WORKS = {kind.name: kind for kind in _KINDS}
-_OF_STUDIES: tuple[type[StudyWork[Any, Any, Any]], ...] = (Reconstruct,)
+_OF_STUDIES: tuple[type[StudyWork[Any, Any, Any]], ...] = (Reconstruct, Interpolate, Trace)
 STUDIES = {work.config.kind: work for work in _OF_STUDIES}
 """Kind of a study → its work."""

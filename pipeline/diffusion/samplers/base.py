@@ -106,6 +106,11 @@ class Sampler(ABC):
         return "zero"
 
     @property
+    def injects_noise(self) -> bool:
+        """Whether its steps inject noise, so that x_T alone does not say which image it leads to."""
+        return bool(self.options.get("eta", 0) != 0)
+
+    @property
     def irreversible(self) -> str:
         """Why the sampler cannot be walked upward, from an image to its x_T; empty if it can."""
         return "it has no walk upward"

@@ -1,0 +1,249 @@
+"""Interpolate: lines and a grid of images between x_T, by slerp, with two controls (figure 6 of the DDIM paper)."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pipeline import UserError
+from pipeline.cluster.task import Rest, Task
+from pipeline.diffusion import noise
+from pipeline.diffusion.pixels import to_uint8
+from pipeline.diffusion.samplers.base import predictor
+from pipeline.evaluation.extractors import ExtractorInfo, extractor_info, make_extractor
+from pipeline.evaluation.features import extract
+from pipeline.evaluation.smoothness import feature_steps, lerp
+from pipeline.reporting import interpolation
+from pipeline.storage.store import Storage
+from pipeline.sweep.drawn import read_drawn, write_drawn
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, same_as_sweep
+from pipeline.work.draw import DrawArguments, DrawWorker
+from pipeline.work.kind import Claims, File, Output, StudyWork
+from pipeline.work.reconstruct import assert_encoded, encoded, saved_encodings
+
+CORNERS = 4
+"""Images whose x_T are the grid's corners."""
+
+
+class InterpolateConfig(StudyConfig):
+    """Between which x_T images are drawn, and how many."""
+
+    kind = "interpolation"
+
+    out: str = Field(default="runs/interpolation", description="folder or URL of the output (runs/interpolation)")
+    sampler: tuple[str, ...] = Field(default=("ddim",), max_length=1, description="one, without noise in its steps")
+    steps: tuple[int, ...] = Field(default=(50,), max_length=1, description="S, one (50, as the paper)")
+    spacing: tuple[str, ...] | None = Field(default=None, max_length=1, description=same_as_sweep("spacing"))
+    seeds: tuple[int, ...] = Field(
+        default=tuple(range(100)), description="of images: each two are the ends of a line, the first four the corners"
+    )
+    encodings: str | None = Field(
+        default=None, description="output of jobs/reconstruct.py, of whose images --seeds are then the positions"
+    )
+    count: int = Field(default=11, ge=3, le=100, description="pictures a line (11)")
+    extractor: str = Field(default="digits-classifier", description=same_as_sweep("extractor"))
+    extractor_weights: str | None = Field(default=None, description=same_as_sweep("extractor_weights"))
+
+
+def open_interpolation(config: InterpolateConfig, storage_options: dict[str, Any] | None) -> Study:
+    """Return the study of a config; writes nothing.
+
+    Raises:
+        UserError: a sampler injects noise, seeds are no pairs or have no encodings, or see `open_study`.
+
+    """
+    (text,), (sampler,) = config.sampler, config.grid.samplers()
+    if sampler.injects_noise:
+        raise UserError(f"--sampler {text} injects noise, so x_T alone leads to no image: use one without, as ddim")
+    seeds = config.seeds
+    if len(seeds) % 2 or len(seeds) < CORNERS or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UserError(f"--seeds: give an even number of different seeds, {CORNERS} at least, none below 0")
+    model = inspect(config.model)
+    source = None if config.encodings is None else saved_encodings(config.encodings, storage_options)
+    more = {
+        "seeds": list(seeds),
+        "count": config.count,
+        "extractor": extractor_info(config.extractor, config.extractor_weights).digest,
+        "encodings": None if source is None else source.identity,
+    }
+    study = open_study(config, model, more, storage_options)
+    if source is not None:
+        assert_encoded(source, study.settings[0], model.digest, seeds)
+    return study
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines that are drawn in one call, or the grid."""
+
+    name: str
+    """The file's name without its ending."""
+    seeds: tuple[int, ...]
+    """The two ends of each line, or the four corners."""
+    x_T: Tensor | None
+    """The encodings of these, (N, C, H, W); None for the noise of the seeds."""
+
+
+@dataclass(frozen=True)
+class InterpolateArguments:
+    """The arguments of an `InterpolateWorker`."""
+
+    drawing: DrawArguments
+    setting: Setting
+    count: int
+    extractor: ExtractorInfo
+
+
+class InterpolateWorker:
+    """Draws lines and grids."""
+
+    def __init__(self, device: str, arguments: InterpolateArguments) -> None:
+        """Load the model and the extractor."""
+        self.arguments, self.drawer = arguments, DrawWorker(device, arguments.drawing)
+        self.extractor = make_extractor(arguments.extractor, device)
+        self.at = torch.linspace(0, 1, arguments.count, dtype=torch.float64).tolist()
+
+    def do(self, lines: Lines) -> Rest[int]:
+        """Draw lines or the grid; the rest is to commit their file."""
+        seeds, seed = torch.tensor(lines.seeds, device=self.drawer.device), self.arguments.drawing.seed
+        own = noise.normal(seed, seeds, noise.X_T_STEP, self.drawer.image_shape)
+        ends = own if lines.x_T is None else lines.x_T.to(own)
+        if lines.name == "grid":
+            sides = [[noise.slerp(ends[i : i + 1], ends[i + 1 : i + 2], a) for a in self.at] for i in (0, 2)]
+            x_T = torch.cat([noise.slerp(top, low, b) for b in self.at for top, low in zip(*sides, strict=True)])
+            values = {"down": self.at, "right": self.at}
+            rows = [(b, a) for b in values["down"] for a in values["right"]]
+            columns = {name: pa.array(column) for name, column in zip(values, zip(*rows, strict=True), strict=True)}
+            return Rest(partial(self.commit, lines, columns, to_uint8(self.draw(x_T))))
+        one, other = ends[0::2], ends[1::2]
+        paths = {name: torch.stack([way(one, other, a) for a in self.at], 1) for name, way in PATHS.items()}
+        drawn = {name: self.draw(x_T.flatten(0, 1)).unflatten(0, x_T.shape[:2]) for name, x_T in paths.items()}
+        norms = {name: x_T.flatten(2).norm(dim=2) for name, x_T in paths.items()}
+        first, last = drawn["slerp"][:, 0], drawn["slerp"][:, -1]
+        drawn["blend"] = torch.stack([lerp(first, last, a) for a in self.at], 1)
+        norms["blend"] = torch.full_like(norms["slerp"], torch.nan)  # it has no x_T
+        pixels = to_uint8(torch.cat([*drawn.values()]).flatten(0, 1))
+        features, _ = extract(self.extractor, pixels, self.drawer.device, self.arguments.drawing.batch_size)
+        steps = feature_steps(features.unflatten(0, (-1, len(self.at))))
+        columns = self._columns(lines, [*drawn], steps, torch.cat([*norms.values()]))
+        return Rest(partial(self.commit, lines, columns, pixels))
+
+    @torch.inference_mode()
+    def draw(self, x_T: Tensor) -> Tensor:
+        """Return the images of x_T, (N, C, H, W), as floats; each call has a whole batch, as in a sweep.
+
+        Raises:
+            ValueError: an image is not finite.
+
+        """
+        drawer, setting, size = self.drawer, self.arguments.setting, self.arguments.drawing.batch_size
+        predict, grid, parts = predictor(drawer.eps_model, setting.clip), drawer.grid_of(setting), []
+        for batch in x_T.split(size):
+            filled = torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
+            parts.append(setting.sampler.sample(predict, filled, grid, lambda node: filled)[: len(batch)])  # noqa: B023
+        drawn = torch.cat(parts)
+        if not drawn.isfinite().all():
+            raise ValueError("an image is not finite")
+        return drawn
+
+    def commit(self, lines: Lines, columns: dict[str, pa.Array], pixels: Tensor) -> int:
+        """Commit a file of pictures; return their number."""
+        images = pixels.permute(0, 2, 3, 1).cpu().numpy()
+        fingerprint = self.arguments.setting.fingerprint(self.arguments.drawing.identity)
+        metadata = {
+            "fingerprint": fingerprint,
+            "seeds": list(lines.seeds),
+            "setting": self.arguments.setting.describe(),
+        }
+        write_drawn(self.drawer.storage, path_of(lines), columns, {"image": images}, metadata)
+        return len(images)
+
+    def _columns(self, lines: Lines, names: list[str], steps: Tensor, norms: Tensor) -> dict[str, pa.Array]:
+        """Return the columns of a file of lines, row by row: path, then line, then picture."""
+        pairs = [*zip(lines.seeds[0::2], lines.seeds[1::2], strict=True)]
+        rows = [(name, *pair, a) for name in names for pair in pairs for a in self.at]
+        path, start, end, at = zip(*rows, strict=True)
+        before = torch.cat([torch.full((len(steps), 1), torch.nan), steps], dim=1).flatten().numpy()
+        scale = norms.flatten().double().cpu().numpy() / float(torch.tensor(self.drawer.image_shape).prod()) ** 0.5
+        return {
+            "path": pa.array(path),
+            "seed": pa.array(start, pa.int64()),
+            "to_seed": pa.array(end, pa.int64()),
+            "position": pa.array(at),
+            "step": pa.array(before, from_pandas=True),  # nan becomes null
+            "x_T_norm": pa.array(scale, from_pandas=True),
+        }
+
+
+PATHS = {"slerp": noise.slerp, "lerp": lerp}
+"""The ways from one x_T to another. The third path, "blend", mixes the pixels of the ends."""
+
+
+class Interpolate(StudyWork[InterpolateArguments, Lines, int]):
+    """Draws the lines and the grid."""
+
+    name = "drawing"
+    on_gpu = True
+    worker = InterpolateWorker
+    config = InterpolateConfig
+    animated = False
+    """Whether the report has an animation."""
+
+    @property
+    def of(self) -> InterpolateConfig:
+        """The config."""
+        assert isinstance(self.study.config, InterpolateConfig)
+        return self.study.config
+
+    @property
+    def arguments(self) -> InterpolateArguments:
+        """The arguments for the study's model, setting and extractor."""
+        config, (setting,) = self.of, self.study.settings
+        of_config = config.model, config.dtype, config.seed, config.batch_size
+        drawing = DrawArguments(Output.of(self.study), self.study.identity, *of_config)
+        extractor = extractor_info(config.extractor, config.extractor_weights)
+        return InterpolateArguments(drawing, setting, config.count, extractor)
+
+    def planned(self) -> list[Task[Lines]]:
+        """Return one task for each batch of lines, and one for the grid."""
+        config, (setting,) = self.of, self.study.settings
+        at_once = 2 * max(1, config.batch_size // config.count)  # seeds of the lines whose pictures fill a batch
+        groups = [config.seeds[i : i + at_once] for i in range(0, len(config.seeds), at_once)]
+        named = [("grid", config.seeds[:CORNERS]), *((f"lines-{i:06d}", group) for i, group in enumerate(groups))]
+        encodings, options = config.encodings, self.study.storage_options
+        source = None if encodings is None else saved_encodings(encodings, options)
+        tasks = []
+        for name, seeds in named:
+            images = config.count**2 if name == "grid" else len(seeds) // 2 * config.count * 3
+            x_T = None if source is None else encoded(source, setting, seeds)
+            tasks.append(Task(Lines(name, seeds, x_T), name, setting.slug, images, images))
+        return tasks
+
+    def file(self, item: Lines) -> File:
+        """Return the file of a task."""
+        (setting,) = self.study.settings
+        return File(path_of(item), partial(_check, path_of(item), setting.fingerprint(self.study.identity)))
+
+    def publish(self) -> str:
+        """Write metrics.json and report/, and return the table."""
+        (setting,) = self.study.settings
+        fingerprint = setting.fingerprint(self.study.identity)
+        files = [read_drawn(self.study.storage, path_of(task.item), fingerprint)[0] for task in self.planned()]
+        return interpolation.publish(
+            self.study, setting, files[0], [row for rows in files[1:] for row in rows], self.animated
+        )
+
+
+def path_of(lines: Lines) -> str:
+    """Return the path of a file of pictures."""
+    return f"interpolations/{lines.name}.parquet"
+
+
+def _check(path: str, fingerprint: str, storage: Storage) -> Claims:
+    read_drawn(storage, path, fingerprint)
+    return {}
