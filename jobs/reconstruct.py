@@ -1,9 +1,8 @@
-r"""Encode real images to x_T and decode them again with the same S: table 2 of the DDIM paper, with errors.
+"""Encode real images to x_T and decode them again with the same S: table 2 of the DDIM paper, with errors.
 
     python jobs/reconstruct.py                                       # 500 digits, S from 10 to 1000: three minutes
     python jobs/reconstruct.py --steps 10 20 50 --num-images 200 --out runs/small
-    python jobs/reconstruct.py --model model-790000.ckpt --images cifar10-val --num-images 10000 \
-        --spacing quadratic --batch-size 500 --shard-size 500 --out s3://bucket/reconstruction
+    python jobs/reconstruct.py --model model-790000.ckpt --images cifar10-val --num-images 10000 --spacing quadratic
 
 Prints the table: the mean squared error of a value on [0, 1], and how far the encoded x_T are from noise. The x_T
 themselves are in OUT/reconstructions/. Run it again after an interruption: it does what is missing. Exit status: 0

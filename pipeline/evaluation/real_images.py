@@ -65,7 +65,8 @@ def open_images(spec: str, option: str = "--reference") -> RealImages:
     pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _PICTURES)
     if not pictures:
         known = ", ".join(DATASETS_REGISTRY)
-        raise UserError(f"{option} {spec} has no images: give a folder with some, Parquet, an .npz, or {known}")
+        statistics = "an .npz, " if option == "--reference" else ""
+        raise UserError(f"{option} {spec} has no images: give a folder with some, Parquet, {statistics}or {known}")
 
     def read(first: int, end: int) -> Iterator[Tensor]:
         return (_pixels(file, f"{option} {spec}: {file.relative_to(folder)}") for file in pictures[first:end])

@@ -1,0 +1,162 @@
+"""Interpolation: the ends are the sweep's images bit for bit, the norm is kept; resumed, verified, refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from here import run_here
+from PIL import Image
+from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after
+
+from pipeline.evaluation.real_images import digits_images
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.drawn import read_drawn
+from pipeline.sweep.run import open_run
+from pipeline.work.draw import Draw, DrawWorker
+from pipeline.work.interpolate import Interpolate, InterpolateConfig, InterpolateWorker, open_interpolation
+from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
+
+SMALL = {"steps": (5,), "seeds": (3, 1, 4, 15, 9, 2, 6, 5), "count": 5, "batch_size": 12}
+
+
+def opened(out, **changes):
+    return Interpolate(open_interpolation(InterpolateConfig(out=str(out), **SMALL | changes), None))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    work = do(opened(tmp_path_factory.mktemp("interpolation") / "out"))
+    work.publish()
+    return work
+
+
+def rows_of(work, name):
+    (setting,) = work.study.settings
+    return read_drawn(work.study.storage, f"interpolations/{name}.parquet", setting.fingerprint(work.study.identity))[0]
+
+
+def lines_of(work):
+    return [row for task in work.planned()[1:] for row in rows_of(work, task.item.name)]
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    """Seed → the image that a sweep draws of it, in the same batches but among other seeds."""
+    config = SweepConfig(out=str(tmp_path_factory.mktemp("s")), steps=(5,), eta=(0.0,), num_images=24, batch_size=12)
+    run = open_run(config)
+    worker = DrawWorker("cpu", Draw(run).arguments)
+    drawn = np.concatenate([worker.draw_batch(run.settings[0], torch.arange(i, i + 12)) for i in (0, 12)])
+    return dict(enumerate(drawn))
+
+
+def test_the_ends_of_lines_and_the_corners_are_the_originals_bit_for_bit(done, originals):
+    ends = 0
+    for row in lines_of(done):
+        if row["position"] in (0.0, 1.0):
+            seed = row["seed"] if row["position"] == 0 else row["to_seed"]
+            assert np.array_equal(row["image"], originals[seed]), (row["path"], seed)
+            ends += 1
+    assert ends == 4 * 3 * 2
+    grid = {(row["down"], row["right"]): row["image"] for row in rows_of(done, "grid")}
+    assert len(grid) == 25
+    for (down, right), seed in {(0, 0): 3, (0, 1): 1, (1, 0): 4, (1, 1): 15}.items():
+        assert np.array_equal(grid[down, right], originals[seed]), (down, right)
+
+
+def test_slerp_keeps_the_norm_and_lerp_does_not(done):
+    """Of 4 lines of 64 values: the mean norm of noise is known to 1 / sqrt(2 · 64 · 4) = 4 %, lerp's is 0.71."""
+    middle = {path: [] for path in ("slerp", "lerp")}
+    for row in lines_of(done):
+        if row["position"] == 0.5 and row["path"] in middle:
+            middle[row["path"]].append(row["x_T_norm"])
+    assert np.mean(middle["slerp"]) == pytest.approx(1, abs=0.15)
+    assert np.mean(middle["lerp"]) == pytest.approx(0.5**0.5, abs=0.15)
+    assert all(row["x_T_norm"] is None for row in lines_of(done) if row["path"] == "blend")
+
+
+def test_the_numbers_are_those_of_the_stored_steps(done):
+    found = {row["path"]: row for row in json.loads(done.study.storage.read("metrics.json"))}
+    for path, numbers in found.items():
+        of_path = [row for row in lines_of(done) if row["path"] == path]
+        steps = np.array([row["step"] for row in of_path if row["step"] is not None]).reshape(4, 4)
+        each = steps.max(1) / steps.mean(1)
+        assert numbers["smoothness"] == pytest.approx(each.mean())
+        assert numbers["smoothness_se"] == pytest.approx(each.std(ddof=1) / 2)
+    assert found["blend"]["x_T_norm_in_the_middle"] is None
+
+
+def test_the_report_has_pictures_and_an_animation_on_request(done):
+    done.animated = True
+    text = done.publish()
+    assert "slerp of x_T (eq. 67)" in text
+    assert set(done.study.storage.ls("report")) == {
+        *(f"{name}.{kind}" for name in ("grid", "lines") for kind in ("png", "pdf")),
+        *("table.md", "lines.gif"),
+    }
+    with Image.open(f"{done.study.out}/report/lines.gif") as animation:
+        assert animation.n_frames == 5 + 3  # to and fro, the ends once
+
+
+def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch):
+    work = opened(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        kill_after(patch, InterpolateWorker, 1)
+        with pytest.raises(KeyboardInterrupt):
+            do(work)
+    assert len(work.tasks()) == len(files(work)) - 1
+    assert digests(do(work)) == digests(done)
+
+
+def test_verify_finds_a_flipped_bit_in_every_file(done):
+    assert_a_flipped_bit_is_found(done)
+
+
+def test_between_encoded_images_the_ends_are_their_reconstructions(tmp_path):
+    config = ReconstructConfig(out=str(tmp_path / "r"), steps=(20,), num_images=8, batch_size=12, shard_size=5)
+    source = do(Reconstruct(open_reconstruction(config, None)))
+    source.publish()
+    work = do(opened(tmp_path / "out", encodings=str(tmp_path / "r"), steps=(20,), seeds=(0, 7, 3, 4)))
+    text = work.publish()
+    assert "between encodings of digits" in text
+    assert "their standard deviation is below 1" in text
+    real = digits_images()
+    for row in lines_of(work):
+        if row["position"] in (0.0, 1.0):
+            image = real[row["seed"] if row["position"] == 0 else row["to_seed"]][0].numpy()
+            difference = row["image"][:, :, 0].astype(float) - image
+            assert np.abs(difference).mean() < 12  # of 255; S = 20 reconstructs to an MSE of 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seeds", "1", "2", "3"], "give an even number of different seeds, 4 at least"),
+        (["--seeds", "1", "2"], "give an even number of different seeds, 4 at least"),
+        (["--seeds", "1", "2", "3", "3"], "different seeds"),
+        (["--seeds", "1", "2", "3", "-4"], "none below 0"),
+        (["--sampler", "ddim:eta=1"], "injects noise, so x_T alone leads to no image"),
+        (["--sampler", "ddim", "heun"], "--sampler"),
+        (["--count", "2"], "--count"),
+        (["--encodings", "{}/none"], "is no output of jobs/reconstruct.py"),
+        (["--extractor", "nobody"], "--extractor"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, arguments, says):
+    given = [argument.replace("{}", str(tmp_path)) for argument in arguments]
+    status, out, err = run_here("interpolate", "--out", tmp_path / "out", *given)
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert says in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_encodings_of_another_setting_or_of_too_few_images_are_refused(tmp_path):
+    config = ReconstructConfig(out=str(tmp_path / "r"), steps=(5,), num_images=4, batch_size=4, shard_size=4)
+    do(Reconstruct(open_reconstruction(config, None)))
+    for arguments, says in (
+        (["--steps", "6", "--seeds", "0", "1", "2", "3"], "has no ddim-S6-eta0-linear of this model"),
+        (["--steps", "5", "--seeds", "0", "1", "2", "4"], "has 4 images, and --seeds asks for number 4"),
+    ):
+        given = ["--encodings", tmp_path / "r", "--out", tmp_path / "out", *arguments]
+        status, _, err = run_here("interpolate", *given)
+        assert (status, says in err) == (2, True), err

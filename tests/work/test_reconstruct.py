@@ -1,0 +1,186 @@
+"""Reconstruction: the digits are found again, better with more steps; resumed, verified, and refused in one line."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from here import run_here
+from PIL import Image
+from schedules import SCHEDULE
+from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after
+
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.network import UNet
+from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion.samplers.ddim import DDIM
+from pipeline.evaluation.real_images import digits_images, open_images
+from pipeline.sweep.model import model_folder
+from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, ReconstructWorker, encoded, open_reconstruction
+
+SMALL = {"steps": (5, 10, 20), "num_images": 45, "batch_size": 20, "shard_size": 20}
+
+
+def opened(out, **changes):
+    config = ReconstructConfig(out=str(out), **SMALL | changes)
+    return Reconstruct(open_reconstruction(config, None))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    work = do(opened(tmp_path_factory.mktemp("reconstruction") / "out"))
+    work.publish()
+    return work
+
+
+def rows(work):
+    return json.loads(work.study.storage.read("metrics.json"))
+
+
+def test_the_error_falls_with_s_and_its_numbers_are_those_of_the_plain_functions(done):
+    """The plain walk of one image at a time; float32 sums differ by batch, in the sixth digit."""
+    found = rows(done)
+    assert [row["steps"] for row in found] == [5, 10, 20]
+    assert found[0]["mse"] > 2 * found[1]["mse"] > 4 * found[2]["mse"]
+    eps_model = UNet(read_checkpoint(model_folder("digits")).weights, "cpu")
+    images = digits_images()[:45].float() / 127.5 - 1
+    grid = done.study.settings[1].grid(SCHEDULE)
+    with torch.inference_mode():
+        predict = predictor(eps_model, False)
+        x_T = torch.cat([DDIM().encode(predict, image[None], grid) for image in images])
+        back = DDIM().sample(predict, x_T, grid, None)
+    mse = ((back - images) / 2).double().square().flatten(1).mean(1)
+    assert found[1]["mse"] == pytest.approx(float(mse.mean()), rel=1e-3)
+    assert found[1]["mse_se"] == pytest.approx(float(mse.std()) / 45**0.5, rel=1e-3)
+    assert found[1]["x_T_std"] == pytest.approx(float(x_T.std()), rel=1e-4)
+    stored = encoded(done.study, done.study.settings[1], range(45))
+    torch.testing.assert_close(stored, x_T, atol=1e-3, rtol=1e-3)
+
+
+def test_the_files_say_what_is_in_them(done):
+    path = files(done)[0].path
+    assert path == "reconstructions/setting=ddim-S5-eta0-linear/seeds-000000000-000000020.parquet"
+    table = pq.read_table(f"{done.study.out}/{path}", partitioning=None)
+    assert table.schema.names == ["index", "x_T", "mse"]
+    assert (str(table.schema.field("x_T").type), table["index"].to_pylist()) == (
+        "fixed_size_list<element: float>[64]",
+        [*range(20)],
+    )
+
+
+def test_the_report_says_why_the_papers_numbers_are_not_beside_ours(done):
+    text = done.publish()
+    assert "Not set beside Song, Meng, Ermon, ICLR 2021, table 2: images of digits" in text
+    assert "standard deviation of 0." in text
+    assert {"table.md", "table.csv", "reconstruction.png", "reconstruction.pdf"} == set(done.study.storage.ls("report"))
+
+
+def test_a_killed_reconstruction_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch):
+    work = opened(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        kill_after(patch, ReconstructWorker, 4)
+        with pytest.raises(KeyboardInterrupt):
+            do(work)
+    assert len(work.tasks()) == 9 - 4
+    kill_after(monkeypatch, ReconstructWorker, 5)  # no more than what was missing is done
+    assert digests(do(work)) == digests(done)
+    assert work.tasks() == []
+
+
+def test_another_batch_of_the_last_images_changes_nothing_but_rounding(done, tmp_path):
+    """45 images in batches of 20: the last batch is filled, and its images are as they are alone."""
+    alone = do(opened(tmp_path / "out", num_images=45, batch_size=45, shard_size=45, steps=(5,)))
+    alone.publish()
+    assert rows(alone)[0]["mse"] == pytest.approx(rows(done)[0]["mse"], rel=1e-3)
+
+
+def test_verify_finds_a_flipped_bit_in_every_file(done):
+    assert_a_flipped_bit_is_found(done)
+
+
+@pytest.mark.slow
+def test_all_timesteps_give_the_digits_back_below_table_2s_scale(tmp_path):
+    work = do(opened(tmp_path / "out", steps=(1000,), num_images=20))
+    work.publish()
+    assert rows(work)[0]["mse"] < 1e-4
+
+
+def pictures(folder, *shapes):
+    folder.mkdir()
+    for i, shape in enumerate(shapes):
+        Image.fromarray(np.full(shape, 10 * i, np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--images", "{}/large"], "has images of (1, 9, 8), and the model draws (1, 8, 8)"),
+        (["--images", "{}/rgb"], "has images of (3, 8, 8), and the model draws (1, 8, 8)"),
+        (["--images", "{}/empty"], "has no images"),
+        (["--images", "{}/none"], "no such file or folder"),
+        (["--images", "{}/one"], "has 1 image: an error needs two"),
+        (["--sampler", "ddim:eta=0.5"], "η = 0.5 injects noise, which no walk upward takes back"),
+        (["--sampler", "ddim:eta=hat"], "injects noise"),
+        (["--sampler", "heun"], "heun: it has no walk upward"),
+        (["--sampler", "nobody"], "--sampler: unknown sampler"),
+        (["--steps", "2000"], "--steps: steps must be from 1 to 1000"),
+        (["--num-images", "1"], "--num-images"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, arguments, says):
+    for name, shape in {"large": (9, 8), "rgb": (8, 8, 3)}.items():
+        pictures(tmp_path / name, shape, shape)
+    pictures(tmp_path / "one", (8, 8))
+    (tmp_path / "empty").mkdir()
+    given = [argument.replace("{}", str(tmp_path)) for argument in arguments]
+    status, out, err = run_here("reconstruct", "--out", tmp_path / "out", *given)
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert says in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_of_another_size_in_the_middle_fails_its_shard_alone(tmp_path):
+    folder = pictures(tmp_path / "mixed", *[(8, 8)] * 5, (9, 8), *[(8, 8)] * 4)
+    given = ["--images", folder, "--steps", "2", "--shard-size", "5", "--out", tmp_path / "out"]
+    status, _, err = run_here("reconstruct", *given)
+    assert status == 1
+    assert "an image has shape (1, 9, 8), the model draws (1, 8, 8)" in err
+    assert len([*(tmp_path / "out").rglob("*.parquet")]) == 1
+
+
+def test_the_output_of_another_study_or_of_a_sweep_is_refused(done, tmp_path):
+    status, _, err = run_here("reconstruct", "--out", done.study.out, "--num-images", 30)
+    assert status == 2
+    assert "is another study's (batch_size 20 there, 30 here; " in err or "num_images 45 there, 30 here" in err
+    status, _, err = run_here("trajectory", "--out", done.study.out)
+    assert (status, len(err.splitlines())) == (2, 1), err
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    status, _, err = run_here("reconstruct", "--out", tmp_path / "sweep")
+    assert (status, "holds 'sweep.json' and no study.json" in err) == (2, True)
+    status, _, err = run_here("sweep", "--out", done.study.out)
+    assert (status, "and no sweep.json" in err) == (2, True), err
+
+
+def test_the_job_from_nothing_to_the_table_and_again(tmp_path):
+    given = ["--steps", "2", "5", "--num-images", "10", "--out", tmp_path / "out"]
+    status, out, err = run_here("reconstruct", *given)
+    assert (status, "finished: 2 settings, 20 images (20 drawn now), 0 failures" in err) == (0, True), err
+    assert out.splitlines()[0].split() == ["sampler", "S", "calls", "MSE", "std", "of", "x_T"]
+    status, again, err = run_here("reconstruct", *given)
+    assert (status, again, "nothing to do: every file is there" in err) == (0, out, True)
+
+
+def test_a_part_of_the_images_is_read_without_those_before_it(tmp_path, monkeypatch):
+    folder = pictures(tmp_path / "many", *[(8, 8)] * 30)
+    real, read = open_images(str(folder)), []
+    plain = Image.open
+    monkeypatch.setattr(
+        "pipeline.evaluation.real_images.Image.open", lambda file: read.append(file.name) or plain(file)
+    )
+    assert [int(image[0, 0, 0]) for image in real.read(20, 23)] == [*range(200, 230, 10)]
+    assert len(read) == 3
+    assert real.count == 30
+    assert [*real.read(28, 40)][-1].shape == (1, 8, 8)

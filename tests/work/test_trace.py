@@ -1,0 +1,89 @@
+"""Trajectories: they end in the sweep's images, bit for bit; resumed, verified, refused."""
+
+import numpy as np
+import pytest
+import torch
+from here import run_here
+from studies import assert_a_flipped_bit_is_found, digests, do, kill_after
+
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.drawn import read_drawn
+from pipeline.sweep.run import open_run
+from pipeline.work.draw import Draw, DrawWorker
+from pipeline.work.trace import Trace, TraceConfig, TraceWorker, open_trace, path_of
+
+SAMPLERS = ("ddim", "ddim:eta=1", "dpmpp_2m", "heun")
+SMALL = {"sampler": SAMPLERS, "steps": (9,), "seeds": (5, 0, 7), "columns": 4, "batch_size": 12}
+
+
+def opened(out, **changes):
+    return Trace(open_trace(TraceConfig(out=str(out), **SMALL | changes), None))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    return do(opened(tmp_path_factory.mktemp("trajectory") / "out"))
+
+
+def rows_of(work, setting):
+    return read_drawn(work.study.storage, path_of(setting), setting.fingerprint(work.study.identity))[0]
+
+
+def test_the_last_picture_is_the_sweeps_image_bit_for_bit(done, tmp_path):
+    config = SweepConfig(out=str(tmp_path), sampler=SAMPLERS, steps=(9,), eta=None, num_images=12, batch_size=12)
+    worker = DrawWorker("cpu", Draw(open_run(config)).arguments)
+    for setting in done.study.settings:
+        expected, rows = worker.draw_batch(setting, torch.arange(12)), rows_of(done, setting)
+        for seed in (5, 0, 7):
+            last = [row for row in rows if row["seed"] == seed][-1]
+            assert np.array_equal(last["x_t"], expected[seed]), (setting.slug, seed)
+            assert last["calls"] == setting.nfe
+
+
+def test_pictures_are_in_the_order_of_the_walk_and_end_in_what_was_predicted(done):
+    for setting in done.study.settings:
+        rows = [row for row in rows_of(done, setting) if row["seed"] == 0]
+        calls = [row["calls"] for row in rows]
+        assert (len(rows), calls) == (4, sorted(set(calls)))
+        # noise fades: the mean distance of x_t to pred_x0 falls along the walk, to nothing at time 0
+        far = [np.abs(row["x_t"].astype(float) - row["pred_x0"]).mean() for row in rows]
+        assert far[0] > 20
+        assert far[-1] < 3
+
+
+def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch):
+    work = opened(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        kill_after(patch, TraceWorker, 2)
+        with pytest.raises(KeyboardInterrupt):
+            do(work)
+    assert len(work.tasks()) == 2
+    assert digests(do(work)) == digests(done)
+
+
+def test_verify_finds_a_flipped_bit_in_every_file(done):
+    assert_a_flipped_bit_is_found(done)
+
+
+def test_every_setting_has_its_strip(done):
+    text = done.publish()
+    slugs = [setting.slug for setting in done.study.settings]
+    assert set(done.study.storage.ls("report")) == {f"{slug}.{kind}" for slug in slugs for kind in ("png", "pdf")}
+    assert "DDIM η = 0.0, S = 9: after 1, 4, 6, 9 calls" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seeds", "1", "1"], "give different seeds"),
+        (["--seeds", "-1"], "none below 0"),
+        (["--seeds", *map(str, range(6)), "--batch-size", "5"], "6 do not fit into a batch of 5"),
+        (["--columns", "1"], "--columns"),
+        (["--sampler", "pndm", "--steps", "5"], "pndm takes 13 network calls at least"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, arguments, says):
+    status, out, err = run_here("trajectory", "--out", tmp_path / "out", *arguments)
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert says in err
+    assert not (tmp_path / "out").exists()
