@@ -3,6 +3,7 @@
     python jobs/report.py --out runs/samplers
     python jobs/report.py --out s3://bucket/prefix --price-per-hour 2.5
     python jobs/report.py --out runs/samplers runs/digits            # side by side, in the first one's report/
+    python jobs/report.py --out runs/digits runs/reconstruction      # with a study: reconstruction, interpolation, …
 
 Every sweep writes this page when it ends. Draws and measures nothing; settings that are not measured are named as such.
 Prints where the page is. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
@@ -13,20 +14,24 @@ import math
 from pipeline import UserError
 from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.reporting.report import write_page
+from pipeline.reporting.studies import read_study
 from pipeline.sweep.run import saved_run
 
 
 def main() -> int:
     """Write the page and return the exit status."""
     parser = Parser(__doc__)
-    parser.add_argument("--out", required=True, nargs="+", metavar="URL", help="folders or URLs of sweeps' outputs")
+    parser.add_argument("--out", required=True, nargs="+", metavar="URL", help="outputs of sweeps, and of studies")
     parser.add_argument("--price-per-hour", metavar="P", help="of a GPU; of a CPU core where no GPU was used")
     parser.add_storage_options()
     args = parser.parse_args()
     price = None if args.price_per_hour is None else _price(args.price_per_hour)
     options = storage_options(args.storage_options)
-    runs = [saved_run(out, options) for out in dict.fromkeys(args.out)]
-    print(write_page(runs, price))
+    found = {out: read_study(out, options) for out in dict.fromkeys(args.out)}
+    runs = [saved_run(out, options) for out, study in found.items() if study is None]
+    if not runs:
+        raise UserError("--out: give a sweep's output too, whose report/ gets the page")
+    print(write_page(runs, price, studies=[study for study in found.values() if study is not None]))
     return 0
 
 

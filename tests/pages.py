@@ -1,9 +1,13 @@
 """Outputs to make pages of, with made-up numbers and pictures, and a reader of pages."""
 
+import io
 from html.parser import HTMLParser
 
 import numpy as np
+from PIL import Image
 
+from pipeline.reporting.studies import read_study
+from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import ImageFile, pixel_digest, write_images
 from pipeline.sweep.run import open_run
@@ -101,6 +105,17 @@ def output(out, *, measured=None, without=(), changes=None, **config):
         row = setting.describe() | {k: v for k, v in numbers(i).items() if k not in without} | (changes or {})
         run.storage.write_json(run.paths.row(setting.slug), row)
     return run
+
+
+def study(out):
+    """What the page shows of a made-up study with a long line and a wide picture."""
+    storage = Storage(str(out))
+    storage.write_json("study.json", {"format": 1, "kind": "reconstruction"})
+    storage.write("report/summary.txt", ("MSE of s3://user:secret@bucket/x 0.001 " * 20 + "\n").encode())
+    picture = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 1600), dtype=np.uint8)).save(picture, "PNG")
+    storage.write("report/figure.png", picture.getvalue())
+    return read_study(str(out), None)
 
 
 def read(run):

@@ -11,18 +11,22 @@ from pipeline.reporting import account, charts
 from pipeline.reporting.charts import Axis, Point
 from pipeline.reporting.part import Part, picture_grid, public
 from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, frontier, line, ordered, shown
+from pipeline.reporting.studies import Shown
 from pipeline.reporting.table import PUBLISHED
 from pipeline.reporting.verdict import verdict as verdict_of
 from pipeline.sweep.result import now
 
 
-def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float | None = None) -> bytes:
+def to_html(
+    parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float | None = None, studies: Sequence[Shown] = ()
+) -> bytes:
     """Return the page, in UTF-8, for the report's folder of the first part's output.
 
     Args:
         parts: the outputs, at least one. Those measured alike share charts and table, others have their own.
         verdict: lines of text to begin with; no verdict if there are none.
         price_per_hour: price of a GPU hour, or of a CPU core hour for an output without GPUs; None to leave out money.
+        studies: studies whose reports the page shows too.
 
     """
     alike: dict[str, list[Part]] = {}
@@ -44,6 +48,7 @@ def to_html(parts: Sequence[Part], verdict: Sequence[str], price_per_hour: float
         verdict=verdict,
         groups=[_group(group, told if len(parts) > 1 else {}) for group in alike.values()],
         parts=[_part(part, parts[0], price_per_hour) for part in parts],
+        studies=studies,
         columns=COLUMNS,
         marks=charts.MARKS,
         cross=charts.PUBLISHED,

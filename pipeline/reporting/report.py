@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.reporting import page, plots, table
@@ -9,6 +10,7 @@ from pipeline.reporting.labels import Row, in_latex, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.part import Part
 from pipeline.reporting.published import later_samplers, published_fid
+from pipeline.reporting.studies import Shown
 from pipeline.reporting.timing import proportions, to_line
 from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.storage.store import DamagedFileError
@@ -58,7 +60,12 @@ def publish(run: Run) -> str:
     return f"{table.to_text(rows)}\n\n{below}\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
 
 
-def write_page(runs: list[Run], price_per_hour: float | None = None, seen: dict[str, Pixels] | None = None) -> str:
+def write_page(
+    runs: list[Run],
+    price_per_hour: float | None = None,
+    seen: dict[str, Pixels] | None = None,
+    studies: Sequence[Shown] = (),
+) -> str:
     """Write the page of one or several outputs, whole or half done, into the first, and return its URL.
 
     Args:
@@ -66,6 +73,7 @@ def write_page(runs: list[Run], price_per_hour: float | None = None, seen: dict[
         price_per_hour: see `page.to_html`.
         seen: slug of a setting → its first images, for the page of one output that is written again and again: those
             that are in it are not read again, and others are added.
+        studies: see `page.to_html`.
 
     """
     parts, found = [], []
@@ -81,7 +89,7 @@ def write_page(runs: list[Run], price_per_hour: float | None = None, seen: dict[
         name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""
         found += [name + text for text in to_lines(verdict(rows)) + to_line(proportions(rows))]
     first = runs[0]
-    first.storage.write(first.paths.report(PAGE), page.to_html(parts, found, price_per_hour))
+    first.storage.write(first.paths.report(PAGE), page.to_html(parts, found, price_per_hour, studies))
     return f"{first.config.out.rstrip('/')}/{first.paths.report(PAGE)}"
 
 

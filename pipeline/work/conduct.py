@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from pipeline.cluster.resources import Request
+from pipeline.sweep.layout import REPORT, SUMMARY
 from pipeline.work.claim import claim, claimed
 from pipeline.work.kind import StudyWork
 from pipeline.work.perform import perform
@@ -23,8 +24,14 @@ def conduct(work: StudyWork[Any, Any, Any], request: Request) -> None:
         claim(study)
         print("nothing to do: every file is there", file=sys.stderr)
         with study.result.recorded(*planned):
-            print(work.publish())
+            _report(work)
         return
     with claimed(study, request) as joined, study.result.recorded(*planned):
         perform(work, joined, study.result)
-        print(work.publish())
+        _report(work)
+
+
+def _report(work: StudyWork[Any, Any, Any]) -> None:
+    text = work.publish()
+    work.study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
+    print(text)

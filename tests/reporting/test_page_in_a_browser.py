@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pages import output
+from pages import output, study
 
 from pipeline.reporting.report import publish, write_page
 
@@ -23,13 +23,13 @@ SEEN = [(PHONE, "light"), (PHONE, "dark"), (DESKTOP, "light"), (DESKTOP, "dark")
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Pages: of a whole run, of half a one, and of two outputs side by side."""
+    """Pages: of a whole run, of half a one, and of two outputs side by side with a study."""
     base = tmp_path_factory.mktemp("pages")
     whole, half = output(base / "whole"), output(base / "half", measured=4)
     publish(whole)
     write_page([half])
     both = output(base / "both")
-    write_page([both, half])
+    write_page([both, half], studies=[study(base / "study")])
     return {name: base / name / "report" / "index.html" for name in ("whole", "half", "both")}
 
 

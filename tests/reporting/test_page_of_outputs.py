@@ -4,7 +4,7 @@ import math
 
 import pytest
 from here import run_here
-from pages import ERRORS, Page, output, read
+from pages import ERRORS, Page, output, read, study
 
 from pipeline.reporting.page import to_html
 from pipeline.reporting.part import Part
@@ -102,3 +102,28 @@ def test_no_output_is_one_line(tmp_path):
     status, said, err = run_here("report", "--out", tmp_path / "nothing")
     assert (status, said, err.count("\n")) == (2, "", 1)
     assert "it is not the output of a sweep" in err
+
+
+def test_a_study_beside_a_sweep(tmp_path):
+    run = output(tmp_path / "sweep", measured=1)
+    study(tmp_path / "study")
+    status, out, err = run_here("report", "--out", tmp_path / "sweep", tmp_path / "study")
+    assert (status, out.strip(), err) == (0, f"{tmp_path}/sweep/report/index.html", "")
+    page = read(run)
+    assert "MSE of s3://bucket/x 0.001" in page.sections["studies"]
+    assert "secret" not in page.sections["studies"]
+    assert [a["alt"] for a in page.all("img") if a.get("class") == "figure-of-study"] == ["reconstruction, figure.png"]
+    write_page([run])
+    assert "studies" not in read(run).sections
+
+
+def test_a_study_alone_or_without_a_report_is_bad_input(tmp_path):
+    study(tmp_path / "study")
+    run = output(tmp_path / "sweep", measured=1)
+    assert run_here("report", "--out", tmp_path / "study")[::2] == (
+        2,
+        "error: --out: give a sweep's output too, whose report/ gets the page\n",
+    )
+    (tmp_path / "study" / "report" / "summary.txt").unlink()
+    status, _, err = run_here("report", "--out", run.config.out, tmp_path / "study")
+    assert (status, "the study has no report yet, run it to its end first" in err) == (2, True)

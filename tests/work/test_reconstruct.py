@@ -109,7 +109,7 @@ def test_all_timesteps_give_the_digits_back_below_table_2s_scale(tmp_path):
 def pictures(folder, *shapes):
     folder.mkdir()
     for i, shape in enumerate(shapes):
-        Image.fromarray(np.full(shape, 8 * i, np.uint8)).save(folder / f"{i}.png")
+        Image.fromarray(np.full(shape, 8 * i, np.uint8)).save(folder / f"{i:02d}.png")
     return folder
 
 
