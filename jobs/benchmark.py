@@ -4,9 +4,10 @@
     python jobs/benchmark.py
 
 Prints three parts. The first is throughput in network calls × images per second of all workers together. Each figure is
-the median of interleaved rounds in one run: compare their ratios, since the absolute values depend on the machine. The
-second is the share of encoding, committing, reading and checking files in the default sweep, and how much one worker
-verifies per second. The third is the time and the peak memory of all processes of a new `python jobs/sweep.py`.
+the median of interleaved rounds in one run: compare their ratios, as the absolute values depend on the machine. Then
+comes what a store costs that takes half a second more a commit. The second is the share of encoding, committing, reading
+and checking files in the default sweep, and how much one worker verifies per second. The third is the time and the peak
+memory of all processes of a new `python jobs/sweep.py`.
 """
 
 import statistics
@@ -23,13 +24,13 @@ from diffusers import DDIMPipeline
 from pipeline.cli import Parser
 from pipeline.cluster.dispatch import Watcher
 from pipeline.cluster.executor import Cluster, cluster
-from pipeline.cluster.task import Task, Work
+from pipeline.cluster.task import Rest, Task, Work
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.images import read_footer, read_images
 from pipeline.sweep.model import model_folder
 from pipeline.sweep.run import Run, open_run
 from pipeline.sweep.shards import Shard
-from pipeline.work.draw import Draw, DrawArguments, DrawWorker
+from pipeline.work.draw import Draw, DrawArguments, Drawn, DrawWorker
 
 STEPS, IMAGES, ROUNDS = 50, 1000, 5
 
@@ -41,6 +42,16 @@ class Contender(DrawWorker):
         """Do a shard by the method that the item names."""
         method, shard = item
         return super().do(shard) if method == "do" else getattr(self, method)(shard)
+
+    def slow_store(self, shard: Shard) -> Rest[Drawn]:
+        """Draw a shard for a store that takes another half second a commit."""
+        rest = super().do(shard)
+
+        def end() -> Drawn:
+            time.sleep(0.5)
+            return rest.end()
+
+        return Rest(end)
 
     @torch.inference_mode()
     def network_calls(self, shard: Shard) -> None:
@@ -61,14 +72,14 @@ class Contender(DrawWorker):
 
 
 class Contest(Work[DrawArguments, tuple[str, Shard], object]):
-    """One shard per worker, by one of the methods."""
+    """Shards, one per worker unless another count is given, by one of the methods."""
 
     name = "contest"
     on_gpu = True
     worker = Contender
 
-    def __init__(self, run: Run, method: str, workers: int) -> None:
-        self.run, self.method, self.workers = run, method, workers
+    def __init__(self, run: Run, method: str, count: int, images: int = IMAGES) -> None:
+        self.run, self.method, self.count, self.images = run, method, count, images
 
     @property
     def arguments(self) -> DrawArguments:
@@ -78,7 +89,7 @@ class Contest(Work[DrawArguments, tuple[str, Shard], object]):
     def tasks(self) -> list[Task[tuple[str, Shard]]]:
         """Return one task per shard."""
         (setting,) = self.run.settings
-        shards = [Shard(setting, i * IMAGES, (i + 1) * IMAGES) for i in range(self.workers)]
+        shards = [Shard(setting, i * self.images, (i + 1) * self.images) for i in range(self.count)]
         return [Task((self.method, shard), shard.name, None, shard.rows, shard.cost) for shard in shards]
 
 
@@ -102,6 +113,22 @@ def throughput(joined: Cluster) -> None:
     names = ("bare network calls", "the pipeline", "diffusers' DDIMPipeline")
     for name, rate in zip(names, medians.values(), strict=True):
         print(f"  {name:<24} {rate:>9,.0f} calls × images/s  {rate / medians['network_calls']:>6.1%}")
+
+
+def slow_store(joined: Cluster) -> None:
+    """Print what a slow store costs where its commits overlap the drawing: ten shards a worker, two rounds in turn."""
+    pool = joined.pool(on_gpu=True)
+    seconds: dict[str, float] = {"do": 0.0, "slow_store": 0.0}
+    with tempfile.TemporaryDirectory() as out:
+        run = open_run(SweepConfig(out=out, steps=(2 * STEPS,), eta=(1.0,)))
+        for _ in range(2):
+            for method in seconds:
+                contest = Contest(run, method, 10 * pool.size, run.config.batch_size)
+                start = time.perf_counter()
+                pool.run(contest, contest.tasks(), Watcher())
+                seconds[method] += time.perf_counter() - start
+    share, shard = seconds["do"] / seconds["slow_store"], seconds["do"] / 20
+    print(f"a store that takes 0.5 s more a commit: {share:.1%} of the throughput, at {shard:.1f} s a shard")
 
 
 def storage_share() -> None:
@@ -162,5 +189,6 @@ if __name__ == "__main__":
     Parser(__doc__).parse_args()
     with cluster() as joined:
         throughput(joined)
+        slow_store(joined)
     storage_share()
     whole_sweep()
