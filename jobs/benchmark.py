@@ -5,8 +5,8 @@
 
 Prints three parts. The first is throughput in network calls × images per second of all workers together. Each figure is
 the median of interleaved rounds in one run: compare their ratios, as the absolute values depend on the machine. Then
-comes what a store costs that takes half a second more a commit. The second is the share of encoding, committing, reading
-and checking files in the default sweep, and how much one worker verifies per second. The third is the time and the peak
+comes what a store costs that takes half a second more a commit. The second is the share of encoding, committing and
+checking files in the default sweep, and how much one worker verifies per second. The third is the time and the peak
 memory of all processes of a new `python jobs/sweep.py`.
 """
 
