@@ -2,6 +2,7 @@
 
 from in_process import InProcess
 
+from pipeline.diffusion.network import UNet
 from pipeline.work.claim import claim
 from pipeline.work.perform import perform
 from pipeline.work.verify import take_inventory, verify
@@ -34,6 +35,14 @@ def kill_after(monkeypatch, worker, count):
         return do_one(self, item)
 
     monkeypatch.setattr(worker, "do", counted)
+
+
+def sizes_of_calls(monkeypatch, work):
+    """Do the study and return how many images its network calls had, and their channels and size."""
+    seen, call = set(), UNet.__call__
+    monkeypatch.setattr(UNet, "__call__", lambda self, x_t, t: seen.add(tuple(x_t.shape)) or call(self, x_t, t))
+    do(work)
+    return seen
 
 
 def problems(work):

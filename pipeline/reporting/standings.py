@@ -145,6 +145,8 @@ def _decimals(key: str, value: float) -> int:
     """Return the decimals of a metric, those of the tables in report/; KID of Inception is a few thousandths."""
     if key in ("precision", "recall"):
         return 3
+    if key == "consistency":
+        return 4 if value < 0.1 else 3
     if key == "is_mean" or abs(value) >= 1:
         return 2
     return 4 if key == "kid_mean" else 3

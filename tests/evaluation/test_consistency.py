@@ -50,3 +50,9 @@ def test_its_error_is_that_of_other_seeds():
 def test_a_scale_of_the_features_changes_nothing():
     one, other = normal(0, 50, 4), normal(1, 50, 4)
     assert consistency(10 * one, 10 * other).score == pytest.approx(consistency(one, other).score)
+
+
+def test_a_ratio_that_is_the_same_for_every_seed_has_no_error():
+    """All images at the largest S are one image, so each distance is its own control, however far it is."""
+    found = consistency(normal(0, 100, 4), normal(1, 1, 4).expand(100, 4))
+    assert (found.score, found.score_se) == (1.0, 0.0)

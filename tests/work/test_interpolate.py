@@ -7,7 +7,7 @@ import pytest
 import torch
 from here import run_here
 from PIL import Image
-from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after
+from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after, sizes_of_calls
 
 from pipeline.evaluation.real_images import digits_images
 from pipeline.sweep.config import SweepConfig
@@ -106,6 +106,10 @@ def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch
             do(work)
     assert len(work.tasks()) == len(files(work)) - 1
     assert digests(do(work)) == digests(done)
+
+
+def test_every_call_has_a_whole_batch(tmp_path, monkeypatch):
+    assert sizes_of_calls(monkeypatch, opened(tmp_path / "out", steps=(2,))) == {(12, 1, 8, 8)}
 
 
 def test_verify_finds_a_flipped_bit_in_every_file(done):

@@ -9,7 +9,7 @@ import torch
 from here import run_here
 from PIL import Image
 from schedules import SCHEDULE
-from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after
+from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after, sizes_of_calls
 
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
@@ -93,6 +93,11 @@ def test_another_batch_of_the_last_images_changes_nothing_but_rounding(done, tmp
     alone = do(opened(tmp_path / "out", num_images=45, batch_size=45, shard_size=45, steps=(5,)))
     alone.publish()
     assert rows(alone)[0]["mse"] == pytest.approx(rows(done)[0]["mse"], rel=1e-3)
+
+
+def test_every_call_has_a_whole_batch(tmp_path, monkeypatch):
+    """Kernels choose their order of summation by batch size: the last images are filled up."""
+    assert sizes_of_calls(monkeypatch, opened(tmp_path / "out", steps=(2,))) == {(20, 1, 8, 8)}
 
 
 def test_verify_finds_a_flipped_bit_in_every_file(done):

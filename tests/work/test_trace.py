@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from here import run_here
-from studies import assert_a_flipped_bit_is_found, digests, do, kill_after
+from studies import assert_a_flipped_bit_is_found, digests, do, kill_after, sizes_of_calls
 
+from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.drawn import read_drawn
 from pipeline.sweep.run import open_run
@@ -59,6 +60,15 @@ def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch
             do(work)
     assert len(work.tasks()) == 2
     assert digests(do(work)) == digests(done)
+
+
+def test_every_call_has_a_whole_batch(tmp_path, monkeypatch):
+    assert sizes_of_calls(monkeypatch, opened(tmp_path / "out", sampler=("ddim",))) == {(12, 1, 8, 8)}
+
+
+def test_a_file_of_another_study_is_not_read(done):
+    with pytest.raises(DamagedFileError, match="this study has another"):
+        read_drawn(done.study.storage, path_of(done.study.settings[0]), "another")
 
 
 def test_verify_finds_a_flipped_bit_in_every_file(done):
