@@ -70,7 +70,7 @@ def _block(
         drawn = [cells.get((sampler, s)) for s in steps]
         texts = [shown(metric, row, se) if row else "" for row in drawn]
         for i, row in enumerate(drawn):
-            if row and row["nfe"] != row["steps"] and len(set(calls[row["steps"]])) > 1:
+            if row and metric in row and row["nfe"] != row["steps"] and len(set(calls[row["steps"]])) > 1:
                 texts[i] += f" ({row['nfe']})"
         lines.append((names[sampler], texts))
         for key, label in PUBLISHED.items() if metric == "fid" else ():
