@@ -17,6 +17,8 @@ class Opened(ABC):
     """What the user asks for: a frozen model with at least `out`."""
     model: ModelInfo
     storage_options: dict[str, Any] | None
+    patience: float | None = None
+    """Seconds for which a failing request to the output is retried; None for the storage's own."""
     first_file: ClassVar[str]
     """The name of the file that claims the output."""
 
@@ -28,7 +30,7 @@ class Opened(ABC):
     @cached_property
     def storage(self) -> Storage:
         """The output."""
-        return Storage(self.out, self.storage_options)
+        return Storage(self.out, self.storage_options, self.patience)
 
     @cached_property
     def schedule(self) -> Schedule:

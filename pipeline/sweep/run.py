@@ -40,6 +40,7 @@ class Run(Opened):
     storage_options: dict[str, Any] | None = field(repr=False)
     earlier_samplers: dict[str, int] = field(default_factory=dict)
     """Name → version of the samplers that have drawn into the output before."""
+    patience: float | None = None
 
     @property
     def paths(self) -> Paths:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 from pipeline.reporting.report import write_page
 from pipeline.storage.store import StorageError
@@ -18,6 +19,7 @@ def growing_page(run: Run) -> Iterator[Callable[[], None]]:
     It is written in a thread of its own, since a slow store must not keep workers waiting for tasks; while one is being
     written, no other is begun. If tasks fail for good, the last page has what all others gave.
     """
+    run = replace(run, patience=0.0)  # a page that waits for a lost store would keep the run from ending
     seen: dict[str, Pixels] = {}
     writing: Future[None] = Future()
     writing.set_result(None)
