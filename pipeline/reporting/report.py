@@ -30,9 +30,10 @@ _EMA = {True: "EMA weights", False: "weights that are not EMA", None: "weights o
 
 def publish(run: Run) -> str:
     """Write metrics.json and report/ of a measured run, and return the text for the terminal."""
-    measured = list(run.metrics().values())
+    by_setting = run.metrics()
+    measured = [*by_setting.values()]
     run.storage.write(run.paths.metrics, (json.dumps(measured, indent=2) + "\n").encode())
-    known = _with_consistency(run)
+    known = _with_consistency(run, by_setting)
     rows, lines = _compared(run, known), caption(run, measured)
     found = to_lines(verdict(measured)) + to_line(proportions(measured))
     later = later_samplers() if rows is not known and run.config.preset == "cifar10" else ""
@@ -84,7 +85,7 @@ def write_page(
             with contextlib.suppress(DamagedFileError):
                 known[setting.slug] = known[setting.slug] if setting.slug in known else _first_images(run, setting)
         pictures = {setting: known[setting.slug] for setting in run.settings if setting.slug in known}
-        rows = _with_consistency(run)
+        rows = _with_consistency(run, run.metrics())
         parts.append(Part(run, _compared(run, rows), caption(run, rows) if rows else [], pictures))
         name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""
         found += [name + text for text in to_lines(verdict(rows)) + to_line(proportions(rows))]
@@ -131,14 +132,11 @@ def _beside(run: Run, row: Row) -> dict[str, Any]:
     return beside | ({"fid_published": published_fid(row)} if run.config.preset == "cifar10" else {})
 
 
-def _with_consistency(run: Run) -> list[Row]:
-    """Return the rows of metrics.json with the distance from the sampler's largest S, where that is measured."""
+def _with_consistency(run: Run, measured: dict[Setting, Row]) -> list[Row]:
+    """Return the rows that are measured, with the distance from the sampler's largest S where that is known."""
     found = read_consistency(run.storage, run.paths, run.settings)
-    return [
-        row
-        | ({"consistency": near["score"], "consistency_se": near["score_se"]} if (near := found.get(setting)) else {})
-        for setting, row in run.metrics().items()
-    ]
+    near = {s: {"consistency": one["score"], "consistency_se": one["score_se"]} for s, one in found.items()}
+    return [row | near.get(setting, {}) for setting, row in measured.items()]
 
 
 def _ends(cells: dict[int, Pixels]) -> dict[int, Pixels]:
