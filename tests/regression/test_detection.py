@@ -109,7 +109,7 @@ def bfloat16(monkeypatch, worker):
 
 def raw_weights(monkeypatch, worker):
     """Weights that no average smooths: ten more steps of training, at half of the recipe's peak rate."""
-    network = worker.eps_model.network.train().requires_grad_(True)
+    network = worker.eps_model.eps_model.network.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     x_0, alphas = digits_images() / 127.5 - 1, torch.tensor(worker.schedule.alphas_cumprod)
     generator = torch.Generator().manual_seed(0)
