@@ -13,8 +13,9 @@ from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.cluster.resources import Request
 from pipeline.sweep.layout import STUDY
 from pipeline.sweep.study import make_study_config
+from pipeline.work.between import InterpolateConfig, open_interpolation
 from pipeline.work.conduct import conduct
-from pipeline.work.interpolate import Interpolate, InterpolateConfig, open_interpolation
+from pipeline.work.interpolate import Interpolate
 
 
 def main() -> int:

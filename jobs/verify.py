@@ -11,7 +11,8 @@ from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
 from pipeline.sweep.layout import SET_ASIDE
-from pipeline.work.verify import set_aside, take_inventory, verify
+from pipeline.work.inventory import take_inventory
+from pipeline.work.verify import set_aside, verify
 
 
 def main() -> int:

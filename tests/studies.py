@@ -4,8 +4,9 @@ from in_process import InProcess
 
 from pipeline.diffusion.network import UNet
 from pipeline.work.claim import claim
+from pipeline.work.inventory import take_inventory
 from pipeline.work.perform import perform
-from pipeline.work.verify import take_inventory, verify
+from pipeline.work.verify import verify
 
 
 def do(work):

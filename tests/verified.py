@@ -4,7 +4,8 @@ from in_process import InProcess
 
 from pipeline.sweep.run import saved_run
 from pipeline.sweep.shards import plan
-from pipeline.work.verify import SweepInventory, verify
+from pipeline.work.inventory import SweepInventory
+from pipeline.work.verify import verify
 
 
 def verify_all(place):

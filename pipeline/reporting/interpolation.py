@@ -35,11 +35,10 @@ def publish(study: Study, setting: Setting, grid: list[Row], rows: list[Row], an
         animated: whether to write an animation of the first lines.
 
     """
-    lines = _lines(rows)
-    numbers = [measured(path, lines[path]) for path in _SAYS]
+    lines, found = _lines(rows), numbers(setting, rows)
     write = study.storage.write
-    write(METRICS, (json.dumps([setting.describe() | one for one in numbers], indent=2) + "\n").encode())
-    text, below = to_text(numbers), caption(study, setting, numbers)
+    write(METRICS, (json.dumps(found, indent=2) + "\n").encode())
+    text, below = to_text(found), caption(study, setting, found)
     write(f"{REPORT}/table.md", f"```\n{text}\n```\n\n{below}\n".encode())
     count = math.isqrt(len(grid))
     figures = {"grid": _grid(grid, count), "lines": _figure_of_lines(lines)}
@@ -50,6 +49,12 @@ def publish(study: Study, setting: Setting, grid: list[Row], rows: list[Row], an
         write(f"{REPORT}/lines.gif", _animation(lines["slerp"]))
     out = study.out.rstrip("/")
     return f"{text}\n\n{below}\nFiles: {out}/{METRICS}, {out}/{REPORT}/"
+
+
+def numbers(setting: Setting, rows: list[Row]) -> list[Row]:
+    """Return the rows of metrics.json, one for each path, from the rows of the files of lines."""
+    lines = _lines(rows)
+    return [setting.describe() | measured(path, lines[path]) for path in _SAYS]
 
 
 def measured(path: str, lines: list[list[Row]]) -> dict[str, Any]:
@@ -66,23 +71,23 @@ def measured(path: str, lines: list[list[Row]]) -> dict[str, Any]:
     }
 
 
-def to_text(numbers: list[dict[str, Any]]) -> str:
+def to_text(found: list[Row]) -> str:
     """Return the table for a terminal."""
     lines = [f"{'path':<32}{'largest step / mean step':>26}{'norm of x_T in the middle':>28}"]
     lines.append("─" * len(lines[0]))
-    for one in numbers:
+    for one in found:
         norm = one["x_T_norm_in_the_middle"]
         ratio = f"{one['smoothness']:.2f} ± {one['smoothness_se']:.2f}"
         lines.append(f"{_SAYS[one['path']]:<32}{ratio:>26}{'–' if norm is None else f'{norm:.3f}':>28}")
     return "\n".join(lines)
 
 
-def caption(study: Study, setting: Setting, numbers: list[dict[str, Any]]) -> str:
+def caption(study: Study, setting: Setting, found: list[Row]) -> str:
     """Return what the numbers are of."""
     source, count = study.identity["encodings"], study.identity["count"]
     between = f"encodings of {source['images']}" if source else "image seeds"
     text = (
-        f"{numbers[0]['lines']} lines of {count} pictures between {between}, {setting.sampler.label}, "
+        f"{found[0]['lines']} lines of {count} pictures between {between}, {setting.sampler.label}, "
         f"S = {setting.steps}; steps are distances in features. 1 is an even walk, {count - 1} a single jump; ± one "
         "standard error over lines. Norms are over √(C·H·W), that of noise."
     )

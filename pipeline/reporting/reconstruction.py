@@ -22,8 +22,11 @@ from pipeline.sweep.study import Study
 _SOURCE = "Song, Meng, Ermon, ICLR 2021, table 2"
 
 
-def row(setting: Setting, parts: Sequence[Reconstructed]) -> Row:
-    """Return a setting's numbers: mean and standard error of the images' errors, and the spread of x_T's values."""
+def row(study: Study, setting: Setting, parts: Sequence[Reconstructed]) -> Row:
+    """Return a setting's numbers: mean and standard error of the images' errors, and the spread of x_T's values.
+
+    The paper's number is among them if it can be set beside them.
+    """
     mse, x_T = (torch.cat([getattr(part, name) for part in parts]).double() for name in ("mse", "x_T"))
     return {
         **setting.describe(),
@@ -31,15 +34,13 @@ def row(setting: Setting, parts: Sequence[Reconstructed]) -> Row:
         "mse": float(mse.mean()),
         "mse_se": float(mse.std()) / math.sqrt(len(mse)),
         "x_T_std": float(x_T.std()),
+        **({} if differences(study) else {"mse_paper": RECONSTRUCTION.get(setting.steps)}),
     }
 
 
 def publish(study: Study, rows: list[Row]) -> str:
     """Write metrics.json and report/ of a finished reconstruction, and return the text for the terminal."""
-    reasons = differences(study)
-    if not reasons:
-        rows = [one | {"mse_paper": RECONSTRUCTION.get(one["steps"])} for one in rows]
-    lines = caption(study, rows, reasons)
+    lines = caption(study, rows, differences(study))
     write = study.storage.write
     write(METRICS, (json.dumps(rows, indent=2) + "\n").encode())
     write(f"{REPORT}/table.md", to_markdown(rows, lines).encode())

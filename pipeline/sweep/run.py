@@ -172,15 +172,20 @@ def _read_saved(storage: Storage) -> dict[str, Any]:
             f"--out {storage.url} has format {there}, and this release reads up to {FORMAT}: use a later one"
         )
     saved.setdefault("samplers", {"ddim": 1})
-    for name, version in saved["samplers"].items():
+    assert_versions(storage.url, saved["samplers"])
+    return saved
+
+
+def assert_versions(out: str, samplers: dict[str, int]) -> None:
+    """Check that this release has the versions of the samplers, name → version, of an output. Raises UserError."""
+    for name, version in samplers.items():
         here = SAMPLERS[name].version if name in SAMPLERS else None
         if here != version:
             which = "does not have it" if here is None else f"has version {here}"
             raise UserError(
-                f"--out {storage.url} has images of version {version} of {name}, and this release {which}: "
+                f"--out {out} has images of version {version} of {name}, and this release {which}: "
                 "use the release that drew them, or give another --out"
             )
-    return saved
 
 
 def _assert_files_are_of(run: Run) -> None:

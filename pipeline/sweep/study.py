@@ -11,11 +11,11 @@ from pipeline.diffusion.network import Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting, settings
-from pipeline.sweep.layout import SET_ASIDE, STUDY
+from pipeline.sweep.grid import Setting, described, settings
+from pipeline.sweep.layout import METRICS, REPORT, RESULT, SET_ASIDE, STUDY
 from pipeline.sweep.model import model_folder
 from pipeline.sweep.opened import Opened
-from pipeline.sweep.run import open_folder
+from pipeline.sweep.run import assert_versions, open_folder
 
 FORMAT = 1
 """The format of a study's output."""
@@ -32,6 +32,8 @@ class StudyConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]
     """The name of the study."""
+    folder: ClassVar[str]
+    """The folder of its files."""
 
     out: str = Field(description=same_as_sweep("out"))
     model: str = Field(default="digits", description=same_as_sweep("model"))
@@ -78,11 +80,10 @@ class Study(Opened):
     identity: dict[str, Any]
     """The identity of its files, besides their settings."""
     storage_options: dict[str, Any] | None = field(repr=False)
-
-    @property
-    def settings(self) -> list[Setting]:
-        """The settings of its grid."""
-        return settings(self.config.grid, self.schedule)
+    settings: list[Setting]
+    """The settings of its grid."""
+    earlier: list[Setting]
+    """Other settings, of earlier grids of the same study."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of study.json."""
@@ -91,6 +92,8 @@ class Study(Opened):
             "kind": self.config.kind,
             "config": self.config.model_dump(),
             "identity": self.identity,
+            "settings": [setting.describe() for setting in [*self.settings, *self.earlier]],
+            "samplers": {setting.sampler.name: setting.sampler.version for setting in [*self.settings, *self.earlier]},
             "model": asdict(self.model),
         }
 
@@ -107,9 +110,10 @@ def open_study(
         storage_options: fsspec's options for the output.
 
     Raises:
-        UserError: the grid does not fit the model, or the output is a sweep's, another study's, or not empty.
+        UserError: the grid does not fit the model, or the output is a sweep's, another study's, or holds other files.
 
     """
+    grid = settings(config.grid, model.schedule())
     identity = {
         "kind": config.kind,
         "model": model.digest,
@@ -117,17 +121,22 @@ def open_study(
         **config.model_dump(include={"seed", "batch_size", "dtype"}),
         **more,
     }
-    study = Study(config, model, identity, storage_options)
-    _ = study.settings
-    _, names = open_folder("--out", config.out, storage_options)
+    storage, names = open_folder("--out", config.out, storage_options)
+    earlier = []
     if STUDY in names:
-        there = _read(study.storage)["identity"]
+        try:
+            saved = _read(storage)
+        except DamagedFileError as error:
+            text = f"--out {error}: move {STUDY} away, and the same command goes on from the files"
+            raise UserError(text) from error
+        there = saved["identity"]
+        earlier = [old for old in _settings_of(saved, model) if old not in grid]
         if differ := [name for name in {**identity, **there} if there.get(name) != identity.get(name)]:
             texts = "; ".join(f"{name} {there.get(name)} there, {identity.get(name)} here" for name in differ)
             raise UserError(f"--out {config.out} is another study's ({texts}): give another --out")
-    elif foreign := [name for name in names if name != SET_ASIDE]:
+    elif foreign := [name for name in names if name not in {RESULT, METRICS, REPORT, SET_ASIDE, config.folder}]:
         raise UserError(f"--out {config.out} holds {foreign[0]!r} and no {STUDY}: give an empty or a new folder")
-    return study
+    return Study(config, model, identity, storage_options, grid, earlier)
 
 
 def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: dict[str, Any] | None) -> Study:
@@ -135,6 +144,7 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
 
     Raises:
         UserError: this release cannot read it.
+        DamagedFileError: its study.json is broken.
 
     """
     storage, _ = open_folder("--out", out, storage_options)
@@ -142,7 +152,9 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
     try:
         config = kinds[saved["kind"]].model_validate(saved["config"] | {"out": out})
         model = ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
-        return Study(config, model, saved["identity"], storage_options)
+        grid = settings(config.grid, model.schedule())
+        earlier = [old for old in _settings_of(saved, model) if old not in grid]
+        return Study(config, model, saved["identity"], storage_options, grid, earlier)
     except (LookupError, TypeError, ValueError) as error:  # ValidationError is a ValueError
         raise UserError.because(f"--out {out}: its {STUDY} is not one of this release", error) from error
 
@@ -153,10 +165,19 @@ def inspect(model: str) -> ModelInfo:
 
 
 def _read(storage: Storage) -> dict[str, Any]:
-    try:
-        saved = storage.read_json(STUDY)
-    except DamagedFileError as error:
-        raise UserError(f"--out {error}: move {STUDY} away, and the same command goes on from the files") from error
+    """Return the content of study.json.
+
+    Raises:
+        UserError: it has another format, or a version of a sampler that this release does not have.
+        DamagedFileError: it is broken.
+
+    """
+    saved = storage.read_json(STUDY)
     if saved.get("format") != FORMAT:
         raise UserError(f"--out {storage.url}: its {STUDY} has format {saved.get('format')}, not {FORMAT}")
+    assert_versions(storage.url, saved["samplers"])
     return saved
+
+
+def _settings_of(saved: dict[str, Any], model: ModelInfo) -> list[Setting]:
+    return [described(values, model.schedule()) for values in saved["settings"]]

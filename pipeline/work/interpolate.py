@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion import noise
 from pipeline.diffusion.pixels import to_uint8
@@ -18,63 +15,15 @@ from pipeline.evaluation.extractors import ExtractorInfo, extractor_info, make_e
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.smoothness import feature_steps, lerp
 from pipeline.reporting import interpolation
+from pipeline.reporting.labels import Row
 from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import read_drawn, write_drawn
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, same_as_sweep
+from pipeline.sweep.layout import folder
+from pipeline.work.between import CORNERS, InterpolateConfig
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Claims, File, Output, StudyWork
-from pipeline.work.reconstruct import assert_encoded, encoded, saved_encodings
-
-CORNERS = 4
-"""Images whose x_T are the grid's corners."""
-
-
-class InterpolateConfig(StudyConfig):
-    """Between which x_T images are drawn, and how many."""
-
-    kind = "interpolation"
-
-    out: str = Field(default="runs/interpolation", description="folder or URL of the output (runs/interpolation)")
-    sampler: tuple[str, ...] = Field(default=("ddim",), max_length=1, description="one, without noise in its steps")
-    steps: tuple[int, ...] = Field(default=(50,), max_length=1, description="S, one (50, as the paper)")
-    spacing: tuple[str, ...] | None = Field(default=None, max_length=1, description=same_as_sweep("spacing"))
-    seeds: tuple[int, ...] = Field(
-        default=tuple(range(100)), description="of images: each two are the ends of a line, the first four the corners"
-    )
-    encodings: str | None = Field(
-        default=None, description="output of jobs/reconstruct.py, of whose images --seeds are then the positions"
-    )
-    count: int = Field(default=11, ge=3, le=100, description="pictures a line (11)")
-    extractor: str = Field(default="digits-classifier", description=same_as_sweep("extractor"))
-    extractor_weights: str | None = Field(default=None, description=same_as_sweep("extractor_weights"))
-
-
-def open_interpolation(config: InterpolateConfig, storage_options: dict[str, Any] | None) -> Study:
-    """Return the study of a config; writes nothing.
-
-    Raises:
-        UserError: a sampler injects noise, seeds are no pairs or have no encodings, or see `open_study`.
-
-    """
-    (text,), (sampler,) = config.sampler, config.grid.samplers()
-    if sampler.injects_noise:
-        raise UserError(f"--sampler {text} injects noise, so x_T alone leads to no image: use one without, as ddim")
-    seeds = config.seeds
-    if len(seeds) % 2 or len(seeds) < CORNERS or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UserError(f"--seeds: give an even number of different seeds, {CORNERS} at least, none below 0")
-    model = inspect(config.model)
-    source = None if config.encodings is None else saved_encodings(config.encodings, storage_options)
-    more = {
-        "seeds": list(seeds),
-        "count": config.count,
-        "extractor": extractor_info(config.extractor, config.extractor_weights).digest,
-        "encodings": None if source is None else source.identity,
-    }
-    study = open_study(config, model, more, storage_options)
-    if source is not None:
-        assert_encoded(source, study.settings[0], model.digest, seeds)
-    return study
+from pipeline.work.reconstruct import encoded, saved_encodings
 
 
 @dataclass(frozen=True)
@@ -160,7 +109,7 @@ class InterpolateWorker:
             "seeds": list(lines.seeds),
             "setting": self.arguments.setting.describe(),
         }
-        write_drawn(self.drawer.storage, path_of(lines), columns, {"image": images}, metadata)
+        write_drawn(self.drawer.storage, path_of(self.arguments.setting, lines), columns, {"image": images}, metadata)
         return len(images)
 
     def _columns(self, lines: Lines, names: list[str], steps: Tensor, norms: Tensor) -> dict[str, pa.Array]:
@@ -227,21 +176,29 @@ class Interpolate(StudyWork[InterpolateArguments, Lines, int]):
     def file(self, item: Lines) -> File:
         """Return the file of a task."""
         (setting,) = self.study.settings
-        return File(path_of(item), partial(_check, path_of(item), setting.fingerprint(self.study.identity)))
+        path = path_of(setting, item)
+        return File(path, partial(_check, path, setting.fingerprint(self.study.identity)))
+
+    def rows(self) -> list[Row]:
+        """Return the numbers of the paths."""
+        (setting,) = self.study.settings
+        return interpolation.numbers(setting, self._read(self.planned()[1:]))
 
     def publish(self) -> str:
         """Write metrics.json and report/, and return the table."""
         (setting,) = self.study.settings
-        fingerprint = setting.fingerprint(self.study.identity)
-        files = [read_drawn(self.study.storage, path_of(task.item), fingerprint)[0] for task in self.planned()]
-        return interpolation.publish(
-            self.study, setting, files[0], [row for rows in files[1:] for row in rows], self.animated
-        )
+        first, *others = self.planned()
+        return interpolation.publish(self.study, setting, self._read([first]), self._read(others), self.animated)
+
+    def _read(self, tasks: list[Task[Lines]]) -> list[Row]:
+        (setting,) = self.study.settings
+        storage, fingerprint = self.study.storage, setting.fingerprint(self.study.identity)
+        return [row for task in tasks for row in read_drawn(storage, path_of(setting, task.item), fingerprint)[0]]
 
 
-def path_of(lines: Lines) -> str:
+def path_of(setting: Setting, lines: Lines) -> str:
     """Return the path of a file of pictures."""
-    return f"interpolations/{lines.name}.parquet"
+    return f"{folder(InterpolateConfig.folder, setting.slug)}/{lines.name}.parquet"
 
 
 def _check(path: str, fingerprint: str, storage: Storage) -> Claims:

@@ -54,6 +54,8 @@ class StudyWork(Work[Arguments, Item, Outcome]):
 
     config: type[StudyConfig]
     """The class of the study's config."""
+    has_numbers = True
+    """Whether it writes metrics.json."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -74,6 +76,15 @@ class StudyWork(Work[Arguments, Item, Outcome]):
     @abstractmethod
     def publish(self) -> str:
         """Write the report of a finished study and return the text for the terminal."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the content of metrics.json, from the files of a finished study; no rows if it has no numbers.
+
+        Raises:
+            DamagedFileError: a file is missing or damaged.
+
+        """
+        return []
 
 
 class RunWork(Work[Arguments, Item, Outcome]):

@@ -13,7 +13,8 @@ from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.evaluation.real_images import images_identity, open_images
 from pipeline.reporting import reconstruction
-from pipeline.storage.store import Storage
+from pipeline.reporting.labels import Row
+from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed, write_reconstructed
 from pipeline.sweep.shards import Shard, Shards, plan, plan_all
@@ -26,6 +27,7 @@ class ReconstructConfig(StudyConfig):
     """Which images are reconstructed, and by which walks."""
 
     kind = "reconstruction"
+    folder = KIND
 
     out: str = Field(default="runs/reconstruction", description="folder or URL of the output (runs/reconstruction)")
     sampler: tuple[str, ...] = Field(default=("ddim",), description="ddim: the others have no walk upward")
@@ -68,7 +70,7 @@ def saved_encodings(url: str, storage_options: dict[str, Any] | None) -> Study:
     """Return the reconstruction in an output. Raises UserError if there is none."""
     try:
         return saved_study({ReconstructConfig.kind: ReconstructConfig}, url, storage_options)
-    except UserError as error:
+    except (UserError, DamagedFileError) as error:
         raise UserError(f"--encodings {url} is no output of jobs/reconstruct.py: {error}") from None
 
 
@@ -79,7 +81,7 @@ def assert_encoded(source: Study, setting: Setting, model: str, positions: Seque
         UserError: it is of another model, does not have the setting, or has not so many images.
 
     """
-    if setting not in source.settings or source.identity["model"] != model:
+    if setting not in [*source.settings, *source.earlier] or source.identity["model"] != model:
         raise UserError(f"--encodings {source.out} has no {setting.slug} of this model: reconstruct with it first")
     if max(positions) >= (number := source.identity["num_images"]):
         raise UserError(f"--encodings {source.out} has {number} images, and --seeds asks for number {max(positions)}")
@@ -187,16 +189,19 @@ class Reconstruct(StudyWork[ReconstructArguments, Shard, int]):
         fingerprint = item.setting.fingerprint(self.study.identity)
         return File(item.path(KIND), partial(_check, item, fingerprint), shard=item)
 
+    def rows(self) -> list[Row]:
+        """Return the numbers of each setting."""
+        study, rows = self.study, []
+        for setting in study.settings:
+            fingerprint = setting.fingerprint(study.identity)
+            shards = plan(setting, study.identity["num_images"], study.identity["shard_size"])
+            parts = [read_reconstructed(study.storage, shard, fingerprint) for shard in shards]
+            rows.append(reconstruction.row(study, setting, parts))
+        return rows
+
     def publish(self) -> str:
         """Write metrics.json and report/, and return the table."""
-        study, rows = self.study, []
-        for setting, firsts in self.shards().parts:
-            shards = Shards([(setting, firsts)], study.identity["num_images"], study.identity["shard_size"])
-            fingerprint = setting.fingerprint(study.identity)
-            rows.append(
-                reconstruction.row(setting, [read_reconstructed(study.storage, shard, fingerprint) for shard in shards])
-            )
-        return reconstruction.publish(study, rows)
+        return reconstruction.publish(self.study, self.rows())
 
 
 def _check(shard: Shard, fingerprint: str, storage: Storage) -> Claims:

@@ -28,6 +28,7 @@ class TraceConfig(StudyConfig):
     """Whose walks are shown, and at how many steps."""
 
     kind = "trajectory"
+    folder = "trajectories"
 
     out: str = Field(default="runs/trajectory", description="folder or URL of the output (runs/trajectory)")
     sampler: tuple[str, ...] = Field(
@@ -110,6 +111,7 @@ class Trace(StudyWork[TraceArguments, Setting, int]):
     on_gpu = True
     worker = TraceWorker
     config = TraceConfig
+    has_numbers = False
 
     @property
     def arguments(self) -> TraceArguments:
@@ -141,7 +143,7 @@ class Trace(StudyWork[TraceArguments, Setting, int]):
 
 def path_of(setting: Setting) -> str:
     """Return the path of a setting's file."""
-    return f"trajectories/{setting.slug}.parquet"
+    return f"{TraceConfig.folder}/{setting.slug}.parquet"
 
 
 def _check(path: str, fingerprint: str, storage: Storage) -> Claims:

@@ -14,7 +14,8 @@ from processes import ROOT
 from pipeline.evaluation.real_images import digits_images
 from pipeline.sweep.layout import folder
 from pipeline.sweep.run import saved_run
-from pipeline.work.verify import SweepInventory, verify
+from pipeline.work.inventory import SweepInventory
+from pipeline.work.verify import verify
 
 TIMES = ("seconds", "images_per_second")
 

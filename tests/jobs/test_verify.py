@@ -10,8 +10,9 @@ from verified import file, found
 
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.run import saved_run
+from pipeline.work.inventory import SweepInventory
 from pipeline.work.kind import Output
-from pipeline.work.verify import SweepInventory, VerifyWorker
+from pipeline.work.verify import VerifyWorker
 
 
 def test_a_finished_run_has_no_problems(place):

@@ -21,9 +21,10 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.run import saved_run
 from pipeline.work.compare import Compare
+from pipeline.work.inventory import SweepInventory
 from pipeline.work.perform import perform
 from pipeline.work.registry import WORKS
-from pipeline.work.verify import SweepInventory, Verify, set_aside, verify
+from pipeline.work.verify import Verify, set_aside, verify
 
 GRID = ["--sampler", "ddim", "toy", "toy:order=1", "--steps", "5", "10", "--num-images", "40", "--shard-size", "25"]
 

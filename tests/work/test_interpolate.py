@@ -13,8 +13,9 @@ from pipeline.evaluation.real_images import digits_images
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.drawn import read_drawn
 from pipeline.sweep.run import open_run
+from pipeline.work.between import InterpolateConfig, open_interpolation
 from pipeline.work.draw import Draw, DrawWorker
-from pipeline.work.interpolate import Interpolate, InterpolateConfig, InterpolateWorker, open_interpolation
+from pipeline.work.interpolate import Interpolate, InterpolateWorker
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
 
 SMALL = {"steps": (5,), "seeds": (3, 1, 4, 15, 9, 2, 6, 5), "count": 5, "batch_size": 12}
@@ -33,7 +34,11 @@ def done(tmp_path_factory):
 
 def rows_of(work, name):
     (setting,) = work.study.settings
-    return read_drawn(work.study.storage, f"interpolations/{name}.parquet", setting.fingerprint(work.study.identity))[0]
+    return read_drawn(
+        work.study.storage,
+        f"interpolations/setting={setting.slug}/{name}.parquet",
+        setting.fingerprint(work.study.identity),
+    )[0]
 
 
 def lines_of(work):

@@ -12,9 +12,10 @@ from pipeline.sweep.measured import largest_of, read_consistency
 from pipeline.sweep.run import open_run
 from pipeline.work.claim import claim
 from pipeline.work.flow import flow
+from pipeline.work.inventory import SweepInventory
 from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
-from pipeline.work.verify import SweepInventory, verify
+from pipeline.work.verify import verify
 
 CONFIG = SweepConfig(
     sampler=("ddim:eta=0", "ddim:eta=1", "dpmpp_2m"), steps=(5, 10, 20), eta=None, num_images=200, batch_size=100
