@@ -46,7 +46,7 @@ def main() -> int:
         return 0
     if config.dtype == "tf32" and not joins_a_cluster() and not torch.cuda.is_available():
         raise UserError("--dtype tf32 is a GPU's, and torch sees none here")
-    if run.config.batch_size < config.batch_size:
+    if 0 < run.config.batch_size < config.batch_size:
         print(f"batches of {run.config.batch_size} images: a shard has no more", file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -31,7 +31,7 @@ def cost(part: Part, price_per_hour: float | None) -> list[tuple[str, str]]:
         except DamagedFileError:
             content = {}
     devices = sorted({row["device"] for row in part.rows if row.get("device")})
-    found = [("device", ", ".join(devices) or "unknown"), ("dtype of the network", run.config.dtype)]
+    found = [("device", ", ".join(devices) or "unknown"), ("dtype of the network", run.config.network)]
     if not content:
         return [*found, ("hours", "unknown: there is no result.json")]
     gpu, cpu = content["gpu_hours"], content["cpu_hours"]

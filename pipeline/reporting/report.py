@@ -100,9 +100,9 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
     extractor, reference = measurement.extractor, rows[0]["reference"]
     of = f" ({reference['num_images']:,} images)" if "num_images" in reference else " (statistics alone)"
     lines = [
-        f"{config.num_images:,} images a setting, {_EMA[run.model.ema]}, {config.dtype}; features of {extractor.name}, "
-        f"reference {measurement.reference.spec}{of}. FID falls with the number of images: compare only at the same "
-        "number."
+        f"{config.num_images:,} images a setting, {_EMA[run.model.ema]}, {config.network}; "
+        f"features of {extractor.name}, reference {measurement.reference.spec}{of}. "
+        "FID falls with the number of images: compare only at the same number."
     ]
     if rows[0]["kid_mean"] is None:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")

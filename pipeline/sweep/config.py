@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline import UserError
 from pipeline.diffusion import samplers
-from pipeline.diffusion.network import Precision
+from pipeline.diffusion.network import Form, Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
@@ -17,6 +17,21 @@ from pipeline.sweep.presets import DDIM_SPACINGS, MISSING, PRESETS
 
 Steps = Annotated[int, Field(ge=1)]
 Clip = Literal["hat", "always", "never"]
+Speed = Literal["plain", "channels_last", "compiled", "auto"]
+"""A `Form`, or what is to become one."""
+AUTO: Literal["auto"] = "auto"
+"""What is chosen on a worker before the first file is written, and then saved as if the user had given it."""
+AUTO_BATCH = 0
+"""The batch size that stands for `AUTO` until it is chosen."""
+
+
+def _batch_size(value: Any) -> Any:
+    if str(value) == str(AUTO_BATCH):
+        raise ValueError(f"give 1 or more, or {AUTO}")
+    return AUTO_BATCH if value == AUTO else value
+
+
+BatchSize = Annotated[int, Field(ge=AUTO_BATCH, le=10**9), BeforeValidator(_batch_size)]
 
 
 class SweepConfig(BaseModel):
@@ -48,7 +63,11 @@ class SweepConfig(BaseModel):
     dtype: Precision = Field(default="float32", description="of the network alone: float32, tf32, bfloat16 or float16")
     num_images: int = Field(default=2000, ge=2, le=10**9, description="images a setting")
     seed: int = Field(default=0, ge=0, lt=2**64, description="of the noise")
-    batch_size: int = Field(default=250, ge=1, le=10**9, description="images a network call")
+    batch_size: BatchSize = Field(default=250, description="images a network call, or auto: the most that fit")
+    speed: Speed = Field(
+        default="plain",
+        description="how the network runs: plain, channels_last, compiled, or auto: the fastest if it pays (plain)",
+    )
     shard_size: int = Field(default=500, ge=1, le=10**9, description="images a file")
     extractor: str = Field(default="digits-classifier", description="digits-classifier, inception-v3-compat, vgg16, …")
     extractor_weights: str | None = Field(default=None, description="file or URL; default torch-fidelity's download")
@@ -100,8 +119,24 @@ class SweepConfig(BaseModel):
 
         Samplers, steps, spacing and clip are left out, so that a grid may grow in the same output.
         """
-        fields = ("seed", "num_images", "batch_size", "shard_size", "dtype")
-        return {name: getattr(self, name) for name in fields} | {"model": model_digest, "noise": NOISE_VERSION}
+        fields = ("seed", "num_images", "batch_size", "shard_size")
+        names = {"dtype": self.network, "model": model_digest, "noise": NOISE_VERSION}
+        return {name: getattr(self, name) for name in fields} | names
+
+    @property
+    def network(self) -> str:
+        """The precision of the network, and its form if that is not the plain one: both change the last bits."""
+        return self.dtype if self.speed == "plain" else f"{self.dtype}, {self.speed}"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing in it is left to be chosen on a worker."""
+        return self.speed != AUTO and self.batch_size != AUTO_BATCH
+
+    def settle(self, batch_size: int, speed: Form) -> "SweepConfig":
+        """Return it with these values for what is left to be chosen."""
+        batch_size = batch_size if self.batch_size == AUTO_BATCH else self.batch_size
+        return self.model_copy(update={"batch_size": batch_size, "speed": speed if self.speed == AUTO else self.speed})
 
     def overridden(self) -> dict[str, Any]:
         """Return the fields that differ from the preset, except `out` and those that the preset leaves open."""

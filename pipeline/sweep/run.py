@@ -106,6 +106,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
             with _of_this_release(config.out):
                 saved = _read_saved(storage)
                 there = saved["evaluation"]["identity"]
+                config = config.settle(there["batch_size"], saved["config"].get("speed", "plain"))
         except DamagedFileError as error:
             text = f"--out {error}: move sweep.json away, and the same command goes on from the files"
             raise UserError(text) from error

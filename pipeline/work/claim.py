@@ -81,7 +81,7 @@ class Claim(RunWork[Output, Content, None]):
 
 
 def claim(opened: Opened, joined: Cluster | None = None) -> None:
-    """Write the first file; given a cluster, from one of its workers, like all later files.
+    """Write the first file; from a worker, like all later files, if the workers of a cluster may be on other machines.
 
     Raises:
         UserError: the output cannot be written, or a file that a worker writes is not visible here.
@@ -90,7 +90,7 @@ def claim(opened: Opened, joined: Cluster | None = None) -> None:
     """
     try:
         opened.storage.remove_stale_temporaries()
-        if joined is None:
+        if joined is None or not joins_a_cluster():
             opened.storage.write_json(opened.first_file, opened.to_json())
         else:
             _claim_from_worker(opened, joined)
@@ -113,14 +113,14 @@ def claim_evaluation(run: Run) -> None:
 
 @contextlib.contextmanager
 def claimed(opened: Opened, request: Request) -> Iterator[Cluster]:
-    """Start or join a cluster, then claim the output, from a worker if workers may be on other machines.
+    """Start or join a cluster, then claim the output.
 
     Raises:
         UserError, PoolBrokenError: see `cluster` and `claim`.
 
     """
     with cluster(request) as joined:
-        claim(opened, joined if joins_a_cluster() else None)
+        claim(opened, joined)
         yield joined
 
 

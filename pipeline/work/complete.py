@@ -12,12 +12,13 @@ from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
-from pipeline.work.claim import claim, claim_evaluation, claimed
+from pipeline.work.claim import claim, claim_evaluation
 from pipeline.work.draw import Draw
 from pipeline.work.flow import flow
 from pipeline.work.growing import growing_page
 from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
+from pipeline.work.settle import settle
 
 
 def complete(run: Run, request: Request) -> None:
@@ -33,17 +34,25 @@ def complete(run: Run, request: Request) -> None:
     for note in run.notes:
         print(note, file=sys.stderr)
     grid = len(run.settings), len(run.settings) * run.config.num_images
-    if not Draw(run).tasks() and len(run.metrics()) == len(run.settings) and not Consistency(run).tasks():
+    if (
+        run.config.settled
+        and not Draw(run).tasks()
+        and len(run.metrics()) == len(run.settings)
+        and not Consistency(run).tasks()
+    ):
         claim(run)
         print("nothing to draw: every shard is there", file=sys.stderr)
         with run.result.recorded(*grid):
             print(publish(run))
         return
-    with claimed(run, request) as joined, run.result.recorded(*grid):
-        with growing_page(run) as write:
-            flow(run, joined, run.result, on_minute=write)
-            perform(Consistency(run), joined, run.result)
-        print(publish(run))
+    with cluster(request) as joined:
+        run = settle(run, joined)
+        claim(run, joined)
+        with run.result.recorded(*grid):
+            with growing_page(run) as write:
+                flow(run, joined, run.result, on_minute=write)
+                perform(Consistency(run), joined, run.result)
+            print(publish(run))
 
 
 def print_plan(run: Run) -> None:
@@ -61,9 +70,10 @@ def print_plan(run: Run) -> None:
         print(
             f"{setting.slug:<{width}} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found"
         )
+    known = fingerprint(run.identity) if run.config.settled else "known when it is chosen what is auto"
     print(
         f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
-        f"fingerprint {fingerprint(run.identity)}\n"
+        f"fingerprint {known}\n"
         f"{len(shards) - len(missing)} shards found, {len(missing)} missing: "
         f"{sum(shard.cost for shard in missing):,} network calls × images to do"
     )

@@ -13,11 +13,12 @@ from pipeline.cluster.device import device_name
 from pipeline.cluster.task import Rest, Task, Tasks
 from pipeline.diffusion import noise
 from pipeline.diffusion.checkpoint import read_checkpoint
-from pipeline.diffusion.network import Precision, Timed, UNet, set_tf32
+from pipeline.diffusion.network import Form, Precision, Timed, UNet, set_tf32
 from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.schedule import Grid, Node
 from pipeline.storage.store import Storage
+from pipeline.sweep.config import AUTO
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
 from pipeline.sweep.model import model_folder
@@ -48,6 +49,8 @@ class DrawArguments:
     """The seed of the run."""
     batch_size: int
     """Images per network call."""
+    form: Form = "plain"
+    """How the network runs."""
 
 
 class DrawWorker:
@@ -70,7 +73,7 @@ class DrawWorker:
             raise ValueError(f"model {arguments.model!r} is another one on this node: digest {here}, not {asked}")
         self.device = device
         self.arguments = arguments
-        self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision), device)
+        self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision, arguments.form), device)
         self.image_shape = checkpoint.info.image_shape
         self.schedule = checkpoint.info.schedule()
         self.grid_of = cache(lambda setting: setting.grid(self.schedule))
@@ -142,7 +145,8 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
     def arguments(self) -> DrawArguments:
         """The arguments for the run's model and noise."""
         config = self.run.config
-        of_config = config.model, config.dtype, config.seed, config.batch_size
+        assert config.speed != AUTO
+        of_config = config.model, config.dtype, config.seed, config.batch_size, config.speed
         return DrawArguments(Output.of(self.run), self.run.identity, *of_config)
 
     def missing(self) -> Shards:
