@@ -7,6 +7,7 @@ into mantissa and exponent), because the last bits of a library's log or cos can
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -55,7 +56,13 @@ def step_of(t: float, resolution: float) -> int:
     return int(t) if t == int(t) else FRACTIONAL | int(t / resolution)
 
 
-def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
+def normal(
+    run_seed: int,
+    image_seeds: Tensor,
+    step: int,
+    shape: tuple[int, ...],
+    words: Callable[[Tensor, tuple[int, int]], Tensor] = philox4x32,
+) -> Tensor:
     """Return standard normal noise for a batch of images: float32, shape (N, *shape).
 
     Args:
@@ -63,14 +70,15 @@ def normal(run_seed: int, image_seeds: Tensor, step: int, shape: tuple[int, ...]
         image_seeds: int64, shape (N,), each ≥ 0; the result is on their device.
         step: the result of `step_of` for a timestep, or `X_T_STEP`.
         shape: shape of one image.
+        words: `philox4x32`, or what `torch.compile` made of it: integers have no rounding that a compiler could change.
 
     """
     numel = math.prod(shape)
     blocks = torch.arange((numel + 3) // 4, device=image_seeds.device).expand(len(image_seeds), -1)
     seeds = image_seeds[:, None].expand_as(blocks)
     counter = torch.stack([blocks, torch.full_like(blocks, step), seeds & _MASK, seeds >> 32])
-    words = philox4x32(counter, (run_seed & _MASK, run_seed >> 32))
-    normals = _box_muller(words[0::2], words[1::2])  # (4, N, blocks)
+    random = words(counter, (run_seed & _MASK, run_seed >> 32))
+    normals = _box_muller(random[0::2], random[1::2])  # (4, N, blocks)
     return normals.permute(1, 2, 0).flatten(1)[:, :numel].reshape(len(image_seeds), *shape).float()
 
 

@@ -121,7 +121,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
         _assert_same(run, there)
     elif foreign := [name for name in names if name not in TOP]:
         raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
-    else:
+    elif config.settled:
         _assert_files_are_of(run)
     return run
 

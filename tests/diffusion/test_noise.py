@@ -69,6 +69,14 @@ def test_polynomials_are_exact_to_float32_over_the_whole_range():
     torch.testing.assert_close(ours, expected, rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.slow
+def test_compiled_words_leave_every_bit_of_the_noise():
+    words = torch.compile(philox4x32, dynamic=False)
+    seeds = torch.tensor([0, 1, ONES, ONES + 1, 2**63 - 1])
+    for step in (0, 1, X_T_STEP):
+        assert torch.equal(normal(ONES + 7, seeds, step, (3, 5), words), normal(ONES + 7, seeds, step, (3, 5)))
+
+
 def test_an_image_is_the_same_in_any_batch_and_order():
     shape = (1, 8, 8)
     together = normal(5, torch.arange(100), 40, shape)
