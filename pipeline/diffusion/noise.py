@@ -8,6 +8,7 @@ into mantissa and exponent), because the last bits of a library's log or cos can
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -37,17 +38,12 @@ def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
         key: two unsigned 32-bit values.
 
     """
-
-    def pair(values: tuple[int, int]) -> Tensor:
-        return torch.tensor(values, device=counter.device).view(2, *[1] * (counter.dim() - 1))
-
-    multipliers = pair(_MULTIPLIERS)
+    multipliers, round_keys = (c.view(-1, 2, *[1] * (counter.dim() - 1)) for c in _constants(key, counter.device))
     even, odd = counter[0::2], counter[1::2]  # words (0, 2) and (1, 3): a round treats both words alike
     for i in range(10):
         # int64 wraps at 2^64, so these are the 64 bits of the unsigned product.
-        product = (even * multipliers).flip(0)
-        round_key = pair(((key[0] + i * _WEYL[0]) & _MASK, (key[1] + i * _WEYL[1]) & _MASK))
-        even, odd = ((product >> 32) & _MASK) ^ odd ^ round_key, product & _MASK
+        product = (even * multipliers[0]).flip(0)
+        even, odd = ((product >> 32) & _MASK) ^ odd ^ round_keys[i], product & _MASK
     return torch.stack([even, odd], dim=1).flatten(0, 1)
 
 
@@ -94,6 +90,13 @@ def slerp(x_0: Tensor, x_1: Tensor, a: float) -> Tensor:
     norms = x_0.flatten(1).norm(dim=1) * x_1.flatten(1).norm(dim=1)
     theta = torch.arccos((x_0 * x_1).flatten(1).sum(1) / norms).view(-1, *[1] * (x_0.dim() - 1))
     return torch.sin((1 - a) * theta) / torch.sin(theta) * x_0 + torch.sin(a * theta) / torch.sin(theta) * x_1
+
+
+@cache
+def _constants(key: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the multipliers, (2,), and the keys of the rounds, (10, 2), once: a GPU waits for a copy to it."""
+    keys = [[(key[j] + i * _WEYL[j]) & _MASK for j in (0, 1)] for i in range(10)]
+    return torch.tensor(_MULTIPLIERS, device=device), torch.tensor(keys, device=device)
 
 
 def _box_muller(radius_word: Tensor, angle_word: Tensor) -> Tensor:
