@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch_fidelity.defaults import DEFAULTS
 
 GROUPS = 20
 """Groups of the jackknife; the relative error of its standard error is 1/√(2 (K - 1)), 16 %."""
@@ -79,6 +78,8 @@ def inception_score_influence(logits: Tensor, splits: int) -> Tensor:
 
     IS is the mean over splits of exp(E[log p - log q]) with q = E[p], and each split has its own images.
     """
+    from torch_fidelity.defaults import DEFAULTS  # a slow import that only workers need
+
     n = len(logits)
     log_p = logits.double().log_softmax(dim=1)
     order = np.random.RandomState(DEFAULTS["rng_seed"]).permutation(n)
@@ -134,8 +135,9 @@ def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> 
         radii[k] = distances.gather(1, place[:, None])[:, 0].where(group != k, torch.tensor(-1.0))
     covered = torch.zeros(len(parts), dtype=torch.float64)
     for part in reference.split(KID_IMAGES):
-        distance = torch.cdist(part, features)
-        covered += torch.stack([(distance <= radius).any(1).sum() for radius in radii])
+        distance = torch.cdist(part, features).numpy()
+        # numpy's `any` takes a quarter of torch's time
+        covered += torch.tensor([(distance <= radius).any(1).sum() for radius in radii.numpy()])
     return covered / len(reference)
 
 
