@@ -9,7 +9,14 @@ from torch import Tensor
 
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
-from pipeline.evaluation.uncertainty import Measured, groups, inception_score_influence, kid_influence, recall_left_out
+from pipeline.evaluation.uncertainty import (
+    Measured,
+    groups,
+    inception_score_influence,
+    kid_influence,
+    recall_left_out,
+    rows_at_once,
+)
 
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
@@ -119,12 +126,12 @@ def _by_neighbours(
         names = ("kid_mean", "kid_std", "kid_se", "precision", "precision_se", "recall", "recall_se")
         return dict.fromkeys(names)
     # The first argument is the generated side. For 50,000 images all distances at once would take 30 GB, and
-    # batches of the default size 8 GB.
+    # batches of the default size 8 GB. Up to 20,000 images batches are of 2,500, then smaller.
     precision_recall = prc_features_to_metric(
         features,
         reference,
         prc_neighborhood=options["prc_neighborhood"],
-        prc_batch_size=2500,
+        prc_batch_size=rows_at_once(2500, max(len(features), len(reference))),
         save_cpu_ram=True,
         verbose=False,
     )

@@ -13,6 +13,8 @@ GROUPS = 20
 FEWEST_GROUPS = 5
 KID_IMAGES = 2000
 """Images of a side from which the mean of KID's kernel is taken for each image."""
+PAIRS = 50_000_000
+"""Distances at once. In torch-fidelity's search for neighbours each takes 16 bytes, its value, a copy and an index."""
 _NEIGHBOURS = 64
 
 
@@ -109,6 +111,11 @@ def kid_influence(features: Tensor, reference: Tensor) -> Tensor:
     return influence - influence.mean()
 
 
+def rows_at_once(most: int, num_images: int) -> int:
+    """Return how many images, `most` at most, are compared at once with `num_images` others; see `PAIRS`."""
+    return max(1, min(most, PAIRS // num_images))
+
+
 def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> Tensor | None:
     """Return torch-fidelity's recall without each of the groups of images: float64, (K,); None for too few images.
 
@@ -119,8 +126,8 @@ def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> 
     parts = groups(n)
     if not parts:
         return None
-    near, who = [], []
-    for part in features.split(KID_IMAGES):
+    near, who, rows = [], [], rows_at_once(KID_IMAGES, n)
+    for part in features.split(rows):
         found = torch.cdist(part, features).topk(min(n, _NEIGHBOURS), largest=False)
         near.append(found.values)
         who.append(found.indices)
@@ -134,7 +141,7 @@ def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> 
         place = ((of != k).cumsum(1) == neighbourhood + 1).int().argmax(1)
         radii[k] = distances.gather(1, place[:, None])[:, 0].where(group != k, torch.tensor(-1.0))
     covered = torch.zeros(len(parts), dtype=torch.float64)
-    for part in reference.split(KID_IMAGES):
+    for part in reference.split(rows):
         distance = torch.cdist(part, features).numpy()
         # numpy's `any` takes a quarter of torch's time
         covered += torch.tensor([(distance <= radius).any(1).sum() for radius in radii.numpy()])
