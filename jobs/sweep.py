@@ -23,8 +23,6 @@ from pipeline.cluster.resources import Request, joins_a_cluster
 from pipeline.storage.local import local_path
 from pipeline.sweep.config import SweepConfig, make_config
 from pipeline.sweep.layout import SWEEP
-from pipeline.sweep.run import open_run
-from pipeline.work.complete import complete, print_plan
 
 
 def main() -> int:
@@ -39,6 +37,9 @@ def main() -> int:
     file = args.config and local_path("--config", args.config)
     changes = parser.given(args, SweepConfig)
     config = make_config(changes.pop("preset", None), file, changes)
+    from pipeline.sweep.run import open_run  # slow imports, for which neither --help nor a wrong option waits
+    from pipeline.work.complete import complete, print_plan
+
     request = Request(**parser.given(args, Request), out=config.out, first_file=SWEEP)
     run = open_run(config, storage_options(args.storage_options))
     if args.dry_run:

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from pipeline.cli import Parser
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
-from pipeline.evaluation.extractors import DigitsNetwork
+from pipeline.evaluation.digits_classifier import DigitsNetwork
 
 NUM_TRAIN_TIMESTEPS = 1000
 WARM_UP_STEPS = 200

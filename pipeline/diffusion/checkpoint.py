@@ -83,13 +83,14 @@ class Checkpoint:
     info: ModelInfo
 
 
-def read_checkpoint(root: Path) -> Checkpoint:
+def read_checkpoint(root: Path, check_tensors: bool = True) -> Checkpoint:
     """Return the checkpoint in a folder, with its metadata.
 
     Args:
         root: a diffusers pipeline with the folders `unet` and `scheduler`, or that `unet`; or the folder of a U-Net
             only, with scheduler_config.json beside its config; without that file the schedule is DDPM's, linear with
             1000 steps. `weights.json`, as `convert` writes it, says whether the weights are EMA.
+        check_tensors: compare names and shapes of the tensors with the network's, which imports diffusers.
 
     Raises:
         UserError: there is no U-Net that the samplers can use; the message says what is wrong, and where.
@@ -128,7 +129,8 @@ def read_checkpoint(root: Path) -> Checkpoint:
     schedule = _parse(_SchedulerConfig, scheduler, scheduler_file)
     size = network.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    _check_tensors(model, config, weights)
+    if check_tensors:
+        _check_tensors(model, config, weights)
     note = root / "weights.json"
     info = ModelInfo(
         image_shape=(network.in_channels, height, width),

@@ -1,6 +1,7 @@
 """A feature file: rows of (seed, features, logits) for the images of a shard, or of a setting in a baseline."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from pipeline.storage.store import Storage
+
+Extractor = Callable[[Tensor], tuple[Tensor, ...]]
+"""Images, uint8, (N, 3, H, W) → the layers that FID and IS read, or the one layer that both read: (N, D), (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Features:
 
 
 @torch.inference_mode()
-def extract(extractor: FeatureExtractorBase, images: Tensor, device: str, batch_size: int) -> tuple[Tensor, Tensor]:
+def extract(extractor: Extractor, images: Tensor, device: str, batch_size: int) -> tuple[Tensor, Tensor]:
     """Return (features, logits), float32 on the CPU, (N, D) and (N, K), of images: uint8, (N, 1 or 3, H, W).
 
     Gray images are passed as RGB. If an extractor has one layer for both, features and logits are the same.

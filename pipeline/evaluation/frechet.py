@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_features_to_statistics
 
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured, groups
@@ -62,6 +61,8 @@ def fid(features: Tensor, reference: Reference) -> Measured:
 
 def _moments(features: Tensor, reference: Reference) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return μ and Σ of the images, μ - μ_r, all float64, and |μ - μ_r|²."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics  # a slow import that only workers need
+
     statistics = fid_features_to_statistics(features)
     mu, sigma = (torch.as_tensor(statistics[name]).double() for name in ("mu", "sigma"))
     difference = statistics["mu"] - reference.mu  # in float32, and so is its square, as torch-fidelity's

@@ -5,7 +5,8 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.evaluation import extractors, reference
-from pipeline.evaluation.extractors import DIGITS, DIGITS_SHAPE, ExtractorInfo
+from pipeline.evaluation.digits import DIGITS, DIGITS_SHAPE
+from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.reference import ReferenceInfo
 
 

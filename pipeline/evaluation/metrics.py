@@ -1,4 +1,4 @@
-"""FID, IS, KID, precision and recall from features, by torch-fidelity's own functions."""
+"""FID, IS, KID, precision and recall from features, by torch-fidelity's own functions, a slow import."""
 
 import math
 from typing import Any
@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_fidelity.defaults import DEFAULTS
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
-from torch_fidelity.metric_kid import kernel_mmd
-from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
-from pipeline.evaluation.uncertainty import Measured, groups, inception_score_influence, kid_influence, recall_left_out
+from pipeline.evaluation.uncertainty import (
+    Measured,
+    groups,
+    inception_score_influence,
+    kid_influence,
+    recall_left_out,
+    rows_at_once,
+)
 
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
@@ -79,6 +82,9 @@ def kid_subsets(features: Tensor, reference: Tensor, size: int) -> Tensor:
         size: images of each side in a subset.
 
     """
+    from torch_fidelity.defaults import DEFAULTS
+    from torch_fidelity.metric_kid import kernel_mmd
+
     random = np.random.RandomState(DEFAULTS["rng_seed"])
     sides = features.numpy(), reference.numpy()
     values = []
@@ -94,6 +100,8 @@ def _options(features: Tensor, reference: Reference) -> dict[str, Any]:
 
 def _measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, tuple[Measured, float]]:
     """Return metric → (what is measured, the spread over IS's splits or KID's subsets; 0 for FID)."""
+    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
+
     options = _options(features, reference)
     score = isc_features_to_metric(logits, splits=options["isc_splits"])
     influence = inception_score_influence(logits, options["isc_splits"])
@@ -112,16 +120,18 @@ def _measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str
 def _by_neighbours(
     features: Tensor, reference: Tensor | None, options: dict[str, Any], kid: tuple[Measured, float] | None
 ) -> dict[str, float | None]:
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
     if reference is None or kid is None:
         names = ("kid_mean", "kid_std", "kid_se", "precision", "precision_se", "recall", "recall_se")
         return dict.fromkeys(names)
     # The first argument is the generated side. For 50,000 images all distances at once would take 30 GB, and
-    # batches of the default size 8 GB.
+    # batches of the default size 8 GB. Up to 20,000 images batches are of 2,500, then smaller.
     precision_recall = prc_features_to_metric(
         features,
         reference,
         prc_neighborhood=options["prc_neighborhood"],
-        prc_batch_size=2500,
+        prc_batch_size=rows_at_once(2500, max(len(features), len(reference))),
         save_cpu_ram=True,
         verbose=False,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -14,12 +15,10 @@ import pyarrow as pa
 import pyarrow.dataset
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import Tensor
-from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 
 from pipeline import UserError
-from pipeline.diffusion.pixels import to_uint8
+from pipeline.evaluation.digits import DIGITS_DATA, digits_images
 from pipeline.storage.local import local_path, node_lock, sha256_of
 
 _PICTURES = (".png", ".jpg", ".jpeg")
@@ -50,12 +49,15 @@ def open_images(spec: str, option: str = "--reference") -> RealImages:
         UserError: there are no images; the message names the option.
 
     """
-    if spec in DATASETS_REGISTRY:
+    if spec == DIGITS_DATA:
+        digits = digits_images()
+        return RealImages(spec, len(digits), lambda first, end: iter(digits[first:end]))
+    if spec in (data_sets := _data_sets()):
         root = Path(torch.hub.get_dir()).parent / "fidelity_datasets"  # where torch-fidelity itself looks
         with node_lock("datasets"):
             root.mkdir(parents=True, exist_ok=True)
             try:
-                data = DATASETS_REGISTRY[spec](str(root), True)
+                data = data_sets[spec](str(root), True)
             except Exception as error:  # offline, no room, a changed archive: torchvision raises many kinds
                 raise UserError.because(f"{option} {spec} cannot be downloaded to {root}", error) from error
         return RealImages(spec, len(data), lambda first, end: (data[i] for i in range(first, end)))
@@ -64,7 +66,7 @@ def open_images(spec: str, option: str = "--reference") -> RealImages:
     folder = local_path(option, spec)
     pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _PICTURES)
     if not pictures:
-        known = ", ".join(DATASETS_REGISTRY)
+        known = ", ".join([*data_sets, DIGITS_DATA])
         statistics = "an .npz, " if option == "--reference" else ""
         raise UserError(f"{option} {spec} has no images: give a folder with some, Parquet, {statistics}or {known}")
 
@@ -76,7 +78,7 @@ def open_images(spec: str, option: str = "--reference") -> RealImages:
 
 def images_identity(spec: str) -> str:
     """Return text that changes with the images: a data set's name, a file's SHA-256, or that of a folder's listing."""
-    if spec in DATASETS_REGISTRY:
+    if spec == DIGITS_DATA or spec in _data_sets():
         return spec
     if spec.endswith(".parquet"):
         return f"sha256:{sha256_of(local_path('--images', spec))}"
@@ -85,12 +87,11 @@ def images_identity(spec: str) -> str:
     return f"files:{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
 
 
-def digits_images() -> Tensor:
-    """Return scikit-learn's 1,797 digits: uint8, (1797, 1, 8, 8), by the rule for samples, `to_uint8`."""
-    return to_uint8(torch.tensor(load_digits().images)[:, None] / 8 - 1)
+def _data_sets() -> dict[str, Callable[[str, bool], Any]]:
+    """Return name → how torch-fidelity makes a data set from a folder, and whether to download it."""
+    from torch_fidelity.registry import DATASETS_REGISTRY  # a slow import
 
-
-register_dataset("digits", lambda root, download: digits_images())
+    return dict(DATASETS_REGISTRY)
 
 
 def _pixels(source: Path | io.BytesIO, name: str) -> Tensor:

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_features_to_statistics
 
 from pipeline import UserError
+from pipeline.evaluation.digits import DIGITS_DATA, DIGITS_SHAPE
 from pipeline.evaluation.extractors import ExtractorInfo
-from pipeline.evaluation.features import as_column, as_tensor, extract
+from pipeline.evaluation.features import Extractor, as_column, as_tensor, extract
 from pipeline.evaluation.real_images import images_identity, open_images
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
@@ -59,6 +59,8 @@ class Reference:
     @classmethod
     def of(cls, features: Tensor, provenance: dict[str, Any] | None = None) -> "Reference":
         """Return the reference with these features, float32, (M, D)."""
+        from torch_fidelity.metric_fid import fid_features_to_statistics  # a slow import that only workers need
+
         return cls(**fid_features_to_statistics(features), features=features, provenance=provenance or {})
 
 
@@ -96,11 +98,13 @@ def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
             _assert_made_by(extractor, spec, made)
             return ReferenceInfo(spec, "features", identity, None)
         return ReferenceInfo(spec, "images", identity, _first_shape(spec))
-    shape = _first_shape(spec)
+    shape = DIGITS_SHAPE if spec == DIGITS_DATA else _first_shape(spec)
     return ReferenceInfo(spec, "images", images_identity(spec), shape)
 
 
-def make_reference(info: ReferenceInfo, extractor: Any, described: ExtractorInfo, device: str, size: int) -> Reference:
+def make_reference(
+    info: ReferenceInfo, extractor: Extractor, described: ExtractorInfo, device: str, size: int
+) -> Reference:
     """Return the reference: read if it was computed earlier, otherwise extracted in batches of `size` images.
 
     Raises:

@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.reporting import page, plots, table
+from pipeline.reporting import page, table
 from pipeline.reporting.labels import Row, in_latex, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.part import Part
@@ -28,20 +28,32 @@ SEEDS_WIDTH = 32
 _EMA = {True: "EMA weights", False: "weights that are not EMA", None: "weights of which it is unknown if they are EMA"}
 
 
-def publish(run: Run) -> str:
-    """Write metrics.json and report/ of a measured run, and return the text for the terminal."""
+def publish(run: Run, seen: Mapping[str, Pixels] | None = None) -> str:
+    """Write metrics.json and report/ of a measured run, and return the text for the terminal.
+
+    Args:
+        run: the run.
+        seen: slug of a setting → its first images, of those that need not be read again.
+
+    """
+    from pipeline.reporting import plots  # matplotlib is a slow import
+
     by_setting = run.metrics()
     measured = [*by_setting.values()]
     run.storage.write(run.paths.metrics, (json.dumps(measured, indent=2) + "\n").encode())
-    known = _with_consistency(run, by_setting)
-    rows, lines = _compared(run, known), caption(run, measured)
+    near = _with_consistency(run, by_setting)
+    rows, lines = _compared(run, near), caption(run, measured)
     found = to_lines(verdict(measured)) + to_line(proportions(measured))
-    later = later_samplers() if rows is not known and run.config.preset == "cifar10" else ""
+    later = later_samplers() if rows is not near and run.config.preset == "cifar10" else ""
     beneath = "\n" + "\n\n".join(found) + "\n" + later
     run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + beneath).encode())
     run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
     run.storage.write(run.paths.report("table.csv"), table.to_csv(rows).encode())
-    pictures = _pictures(run)
+    known = seen or {}
+    pictures = {
+        setting: known[setting.slug] if setting.slug in known else _first_images(run, setting)
+        for setting in run.settings
+    }
     figures = {
         "fid_vs_calls": plots.fid_vs_calls(rows),
         "fid_vs_seconds": plots.fid_vs_seconds(rows),
@@ -142,11 +154,6 @@ def _with_consistency(run: Run, measured: dict[Setting, Row]) -> list[Row]:
 def _ends(cells: dict[int, Pixels]) -> dict[int, Pixels]:
     """Return the cells of the least and the largest S."""
     return {s: cells[s] for s in (min(cells), max(cells))}
-
-
-def _pictures(run: Run) -> dict[Setting, Pixels]:
-    """Return setting → its first images."""
-    return {setting: _first_images(run, setting) for setting in run.settings}
 
 
 def _first_images(run: Run, setting: Setting) -> Pixels:

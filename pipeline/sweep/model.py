@@ -1,10 +1,11 @@
-"""The folder of the model that a user names: the embedded one, a folder, a checkpoint, a URL or a hub name."""
+"""The model that a user names: the embedded one, a folder, a checkpoint, a URL or a hub name."""
 
 import re
 from importlib.resources import files
 from pathlib import Path
 
 from pipeline import UserError
+from pipeline.diffusion.checkpoint import Checkpoint, read_checkpoint
 from pipeline.diffusion.convert import convert
 from pipeline.storage.local import local_path, once, sha256_of
 
@@ -12,6 +13,16 @@ EMBEDDED = {"digits": "digits-ddpm"}
 """Names of the models in the package → their folders under `pipeline/assets`."""
 CHECKPOINTS = (".ckpt", ".pth", ".pt")
 """The endings of file names in the DDIM authors' format."""
+
+
+def read_model(model: str) -> Checkpoint:
+    """Return the checkpoint of a model, named as for `model_folder`; the embedded one needs no check of its tensors.
+
+    Raises:
+        UserError: there is no such model, or the samplers cannot use it.
+
+    """
+    return read_checkpoint(model_folder(model), check_tensors=model not in EMBEDDED)
 
 
 def model_folder(model: str) -> Path:

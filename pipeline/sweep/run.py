@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
+from pipeline.diffusion.checkpoint import ModelInfo
 from pipeline.diffusion.samplers import SAMPLERS
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.storage.sealed import fingerprint
@@ -18,7 +18,7 @@ from pipeline.sweep.grid import Setting, notes, settings
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
-from pipeline.sweep.model import model_folder
+from pipeline.sweep.model import read_model
 from pipeline.sweep.opened import Opened
 from pipeline.sweep.shards import Shards, pending, plan_all
 
@@ -97,7 +97,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
         UserError: the model or measurement cannot be used, the grid does not fit, or the output is another run's.
 
     """
-    model = read_checkpoint(model_folder(config.model)).info
+    model = read_model(config.model).info
     settings(config, model.schedule())
     storage, names = open_folder("--out", config.out, storage_options)
     saved: dict[str, Any] = {}

@@ -6,14 +6,14 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
+from pipeline.diffusion.checkpoint import ModelInfo
 from pipeline.diffusion.network import Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting, described, settings
 from pipeline.sweep.layout import METRICS, REPORT, RESULT, SET_ASIDE, STUDY
-from pipeline.sweep.model import model_folder
+from pipeline.sweep.model import read_model
 from pipeline.sweep.opened import Opened
 from pipeline.sweep.run import assert_versions, open_folder
 
@@ -161,7 +161,7 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
 
 def inspect(model: str) -> ModelInfo:
     """Return the description of a model. Raises UserError if there is no such model."""
-    return read_checkpoint(model_folder(model)).info
+    return read_model(model).info
 
 
 def _read(storage: Storage) -> dict[str, Any]:

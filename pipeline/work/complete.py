@@ -9,6 +9,7 @@ from pipeline.cluster.resources import Request
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.reporting.report import publish
 from pipeline.storage.sealed import fingerprint
+from pipeline.sweep.images import Pixels
 from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
@@ -48,11 +49,12 @@ def complete(run: Run, request: Request) -> None:
     with cluster(request) as joined:
         run = settle(run, joined)
         claim(run, joined)
+        seen: dict[str, Pixels] = {}
         with run.result.recorded(*grid):
-            with growing_page(run) as write:
+            with growing_page(run, seen) as write:
                 flow(run, joined, run.result, on_minute=write)
                 perform(Consistency(run), joined, run.result)
-            print(publish(run))
+            print(publish(run, seen))
 
 
 def print_plan(run: Run) -> None:

@@ -12,7 +12,6 @@ import torch
 from pipeline.cluster.device import device_name
 from pipeline.cluster.task import Rest, Task, Tasks
 from pipeline.diffusion import noise
-from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import Form, Precision, Timed, UNet, set_tf32
 from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
@@ -21,7 +20,7 @@ from pipeline.storage.store import Storage
 from pipeline.sweep.config import AUTO
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
-from pipeline.sweep.model import model_folder
+from pipeline.sweep.model import read_model
 from pipeline.sweep.shards import Shard, Shards, pending, plan_all
 from pipeline.work.kind import Claims, File, Output, RunWork
 
@@ -43,7 +42,7 @@ class DrawArguments:
     identity: dict[str, Any]
     """The identity of the run's images."""
     model: str
-    """The model, as for `model_folder`. On every node it must have the digest that the identity has."""
+    """The model, as for `read_model`. On every node it must have the digest that the identity has."""
     precision: Precision
     seed: int
     """The seed of the run."""
@@ -67,7 +66,7 @@ class DrawWorker:
             torch.set_num_threads(1)
             if arguments.precision == "tf32":
                 raise ValueError("tf32 is a GPU's, and torch sees none here")
-        checkpoint = read_checkpoint(model_folder(arguments.model))
+        checkpoint = read_model(arguments.model)
         here, asked = checkpoint.info.digest, arguments.identity["model"]
         if here != asked:
             raise ValueError(f"model {arguments.model!r} is another one on this node: digest {here}, not {asked}")

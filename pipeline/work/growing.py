@@ -13,14 +13,18 @@ from pipeline.work.perform import IncompleteError
 
 
 @contextlib.contextmanager
-def growing_page(run: Run) -> Iterator[Callable[[], None]]:
+def growing_page(run: Run, seen: dict[str, Pixels]) -> Iterator[Callable[[], None]]:
     """Yield a function that begins to write the page with what is there; at the end no page is being written any more.
 
     It is written in a thread of its own, since a slow store must not keep workers waiting for tasks; while one is being
     written, no other is begun. If tasks fail for good, the last page has what all others gave.
+
+    Args:
+        run: the run.
+        seen: slug of a setting → its first images; those that are read are added.
+
     """
     run = replace(run, patience=0.0)  # a page that waits for a lost store would keep the run from ending
-    seen: dict[str, Pixels] = {}
     writing: Future[None] = Future()
     writing.set_result(None)
 

@@ -17,10 +17,9 @@ from pipeline.cluster.executor import Cluster
 from pipeline.cluster.monitor import Patience
 from pipeline.cluster.task import Task, Work
 from pipeline.diffusion import noise
-from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import EpsModel, Form, UNet
 from pipeline.sweep.config import AUTO, AUTO_BATCH
-from pipeline.sweep.model import model_folder
+from pipeline.sweep.model import read_model
 from pipeline.sweep.run import Run, open_run
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Output
@@ -107,7 +106,7 @@ class ChoiceWorker(DrawWorker):
 
     def pace(self, pace: Pace) -> Paces:
         """Return the paces of the forms; where compiling cannot pay, the network is not compiled."""
-        weights, precision = read_checkpoint(model_folder(self.arguments.model)).weights, self.arguments.precision
+        weights, precision = read_model(self.arguments.model).weights, self.arguments.precision
         x_t = torch.randn(pace.batch_size, *self.image_shape, device=self.device)
         seconds: dict[Form, float] = {}
         forms: tuple[Form, ...] = ("plain", "channels_last")

@@ -11,16 +11,16 @@ import torch
 import torchvision
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from pipeline import UserError
-from pipeline.evaluation import extractors
+from pipeline.evaluation.digits_classifier import DigitsExtractor
 from pipeline.evaluation.extractors import (
     DIGITS,
     DIGITS_WEIGHTS,
     INCEPTION,
-    DigitsExtractor,
     ExtractorInfo,
     extractor_info,
     make_extractor,
@@ -62,7 +62,9 @@ def served(tmp_path, inception_weights, monkeypatch):
         ("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "www"))
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(extractors, "URL_INCEPTION_V3", f"http://127.0.0.1:{server.server_port}/{name}")
+    monkeypatch.setattr(
+        feature_extractor_inceptionv3, "URL_INCEPTION_V3", f"http://127.0.0.1:{server.server_port}/{name}"
+    )
     yield requests, tmp_path / "www" / name
     server.shutdown()
     server.server_close()

@@ -44,14 +44,14 @@ def test_the_page_grows_with_the_sweep(begun, monkeypatch):
         return do(self, shard)
 
     monkeypatch.setattr(DrawWorker, "do", slow)
-    with growing_page(begun) as write:
+    with growing_page(begun, {}) as write:
         flow(begun, InProcess(), on_minute=write)
     assert seen == [True]
 
 
 def test_before_the_first_minute_nothing_is_written(begun, monkeypatch):
     monkeypatch.setattr(monitor, "SECONDS_BETWEEN_STATES", float("inf"))
-    with growing_page(begun) as write:
+    with growing_page(begun, {}) as write:
         flow(begun, InProcess(), on_minute=write)
     assert not (Path(begun.config.out) / "report").exists()
 
@@ -65,7 +65,7 @@ def test_a_sweep_that_fails_leaves_the_page_of_what_it_has(begun, monkeypatch):
         return do(self, shard)
 
     monkeypatch.setattr(DrawWorker, "do", broken)
-    with pytest.raises(IncompleteError), growing_page(begun) as write:
+    with pytest.raises(IncompleteError), growing_page(begun, {}) as write:
         flow(begun, InProcess(), on_minute=write)
     assert "1 of 2 settings measured" in (Path(begun.config.out) / "report" / "index.html").read_text()
 
@@ -84,7 +84,7 @@ def test_one_page_is_written_at_a_time_and_none_after_the_end(begun, monkeypatch
         raise StorageError("the store is gone")
 
     monkeypatch.setattr(growing, "write_page", slow)
-    with growing_page(begun) as write:
+    with growing_page(begun, {}) as write:
         for _ in range(3):
             write()
         assert until(lambda: pages == [0])
