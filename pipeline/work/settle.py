@@ -1,17 +1,18 @@
 """Settle: what a sweep leaves open, the batch size and the network's form, is found out on one of its workers."""
 
-import contextlib
+import json
 import math
 import os
-import resource
 import statistics
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from pipeline.cluster.executor import Cluster
 from pipeline.cluster.monitor import Patience
@@ -95,14 +96,16 @@ class ChoiceWorker(DrawWorker):
         return found
 
     def bytes_an_image(self) -> float:
-        """Return by how much each image of a call raises the peak of this process's memory."""
+        """Return by how much each image raises the peak of torch's memory in a call, as its profiler counts it."""
         peaks = []
-        for size in (1, 1, TRIED):  # the first call makes what later ones keep
-            with contextlib.suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")  # the peak from now on; elsewhere it is the process's
-            self._call(size)
-            peaks.append(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        return (peaks[2] - peaks[1]) / (TRIED - 1)
+        for size in (1, TRIED):
+            with NamedTemporaryFile(suffix=".json") as file:
+                with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+                    self._call(size)
+                profiled.export_chrome_trace(file.name)
+                events = json.loads(Path(file.name).read_bytes())["traceEvents"]
+            peaks.append(max(event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]"))
+        return float(peaks[1] - peaks[0]) / (TRIED - 1)
 
     def pace(self, pace: Pace) -> Paces:
         """Return the paces of the forms; where compiling cannot pay, the network is not compiled."""

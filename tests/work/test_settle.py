@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -89,18 +87,19 @@ def test_on_a_gpu_calls_are_tried_within_the_workers_share(tmp_path, monkeypatch
     assert (tried, shares) == ([100, 50, 25], [0.45, 1.0])
 
 
-def test_memory_of_an_image_is_what_a_call_needs_of_it(tmp_path):
-    """In a process of its own, as a worker's: an allocator that has grown before hides what a call needs."""
-    script = """if True:
-        import sys
-        from pipeline.work.settle import ChoiceWorker
-        class Eats(ChoiceWorker):
-            def __init__(self): pass
-            def _call(self, size): b"x" * (size * 30_000_000)
-        print(Eats().bytes_an_image())
-    """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert float(done.stdout) == pytest.approx(30e6, rel=0.02)  # the interpreter's own pages beside 450 MB
+def test_memory_of_an_image_is_what_a_call_needs_of_it_at_once(tmp_path, monkeypatch):
+    """Two tensors of 3,000 bytes an image live together, and a third, smaller one only after them."""
+    worker = worker_of(tmp_path)
+
+    def call(size):
+        kept = torch.ones(10**6)  # whatever the batch
+        one = torch.ones(size, 750)
+        other = one + 1
+        del one, other
+        kept += torch.ones(size, 1000).sum()
+
+    monkeypatch.setattr(worker, "_call", call)
+    assert worker.bytes_an_image() == pytest.approx(6000, rel=0.01)  # an allocator rounds up to 64 bytes
 
 
 def test_compiling_is_tried_where_it_may_pay_and_its_failure_is_no_end(tmp_path, monkeypatch):
