@@ -181,9 +181,10 @@ def spread(values: Sequence[float]) -> str:
 
 def table(rates: Rates, rows: Sequence[tuple[str, str]]) -> str:
     """Return the rates and their ratios to bare calls of the plain network as text, a row for each (label, way)."""
-    width = max(len(label) for label, _ in rows)
+    title = "calls × images a second"
+    width = max(len(label) for label in (title, *dict(rows)))
     head = "".join(f"{f'η = {eta:g}':>12}{'of bare calls, plain':>24}" for eta in ETAS)
-    lines = [f"  {'calls × images a second':<{width}}{head}"]
+    lines = [f"  {title:<{width}}{head}"]
     for label, way in rows:
         cells = ""
         for eta in ETAS:
