@@ -105,7 +105,7 @@ def profile(run: Run, device: str) -> dict[str, float]:
 
 def evaluations(folder: str, device: str, quick: bool) -> dict[str, list[float]]:
     """Print and return the seconds of all metrics in Inception's features: ours, and those of `fidelity`."""
-    count, out, weights = 64 if quick else 256, f"{folder}/small", Path(folder, "inception.pth")
+    count, out, weights = 64 if quick else 128, f"{folder}/small", Path(folder, "inception.pth")
     write_inception(weights)
     run_job("sweep", "--out", out, "--num-images", count, *SMALL)
     run_job("export", "--out", out, "--setting", "ddim-S5-eta0-linear", "--png", f"{folder}/drawn")
