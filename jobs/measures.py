@@ -126,7 +126,7 @@ def evaluations(folder: str, device: str, quick: bool) -> dict[str, list[float]]
         found["ours"].append(run_job("evaluate", "--out", out, *extractor, "--reference", f"{folder}/real"))
         shutil.rmtree(f"{out}/evaluations")
         start = time.perf_counter()
-        subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
         found["fidelity"].append(time.perf_counter() - start)
     medians = ", ".join(f"{name} {statistics.median(seconds):.1f} s" for name, seconds in found.items())
     print(f"IS, FID, KID, precision and recall of {count} images in Inception's features, start included: {medians}")
