@@ -1,194 +1,241 @@
-"""Measure what sampling inside the pipeline costs against bare network calls, and the default sweep as a whole.
+"""Measure this pipeline beside diffusers' and torch-fidelity, and beside what the processor can do.
 
     pip install -e '.[test]'
-    python jobs/benchmark.py
+    python jobs/benchmark.py [--quick] [--json FILE]
 
-Prints three parts. The first is throughput in network calls × images per second of all workers together. Each figure is
-the median of interleaved rounds in one run: compare their ratios, as the absolute values depend on the machine. Then
-comes what a store costs that takes half a second more a commit. The second is the share of encoding, committing and
-checking files in the default sweep, and how much one worker verifies per second. The third is the time and the peak
-memory of all processes of a new `python jobs/sweep.py`.
+The first table is throughput in network calls × images a second: bare network calls, this pipeline with PNG, Parquet
+and commits, and diffusers' DDIMPipeline without any file, one process of one thread each, in interleaved rounds of one
+run. Compare ratios, whose median and range over rounds are printed: the absolute values depend on the machine. On CPUs
+a second is one of the process's CPU time, all its threads together, which others on the machine change little. Then
+come the noise of a step, where a step's time goes, several workers against one, a slow store, all metrics against the
+`fidelity` command, a whole sweep, and what the paper's table 1 would take here. docs/performance.md says how to read
+it. --quick takes a few minutes on two cores, everything about 25.
 """
 
+import json
+import os
+import platform
+import re
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
-import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-import psutil
 import torch
-from diffusers import DDIMPipeline
+from contenders import CONTENDERS, NETWORK, WITHOUT_ETA, Contest, run_of, write_cifar10
+from measures import evaluations, noises, profile, sweep
 
 from pipeline.cli import Parser
-from pipeline.cluster.dispatch import Watcher
-from pipeline.cluster.executor import Cluster, cluster
-from pipeline.cluster.task import Rest, Task, Work
-from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.images import read_footer, read_images
-from pipeline.sweep.model import model_folder
-from pipeline.sweep.run import Run, open_run
-from pipeline.sweep.shards import Shard
-from pipeline.work.draw import Draw, DrawArguments, Drawn, DrawWorker
+from pipeline.cluster.device import device_name
+from pipeline.cluster.executor import ActorPool, Cluster, cluster
+from pipeline.cluster.resources import Request
+from pipeline.diffusion.network import Precision
+from pipeline.sweep.config import SweepConfig, make_config
+from pipeline.sweep.run import Run
+from pipeline.work.settle import Choice, Pace
 
-STEPS, IMAGES, ROUNDS = 50, 1000, 5
-
-
-class Contender(DrawWorker):
-    """Does shards in three ways in one process, so that their speeds can be compared."""
-
-    def do(self, item: tuple[str, Shard]) -> object:  # type: ignore[override]
-        """Do a shard by the method that the item names."""
-        method, shard = item
-        return super().do(shard) if method == "do" else getattr(self, method)(shard)
-
-    def slow_store(self, shard: Shard) -> Rest[Drawn]:
-        """Draw a shard for a store that takes another half second a commit."""
-        rest = super().do(shard)
-
-        def end() -> Drawn:
-            time.sleep(0.5)
-            return rest.end()
-
-        return Rest(end)
-
-    @torch.inference_mode()
-    def network_calls(self, shard: Shard) -> None:
-        """Call the network as often as the shard does, and do nothing else."""
-        size = self.arguments.batch_size
-        x = torch.randn(size, *self.image_shape, device=self.device)
-        for _ in range(shard.rows // size):
-            for node in shard.setting.grid(self.schedule)[:-1]:
-                self.eps_model(x, node.t)
-
-    def diffusers_pipeline(self, shard: Shard) -> None:
-        """Draw as many images with diffusers' own pipeline, to numpy arrays."""
-        size = self.arguments.batch_size
-        pipe = DDIMPipeline.from_pretrained(model_folder("digits")).to(self.device)
-        pipe.set_progress_bar_config(disable=True)
-        for _ in range(shard.rows // size):
-            pipe(size, num_inference_steps=shard.setting.steps, eta=1.0, output_type="np")
+ETAS = (0.0, 1.0)
+ASKED = 10**9
+"""Network calls for which a network is worth compiling."""
+PAPER_HOURS = 20.0
+"""The paper's hours for 50,000 CIFAR10 images by DDPM's 1000 steps on a GeForce RTX 2080 Ti."""
+PAPER_CELL = 50_000 * 1000
+"""Network calls × images of that."""
+Rates = dict[str, list[float]]
+"""Contender, or "contender, η = eta" → its rate in each round."""
 
 
-class Contest(Work[DrawArguments, tuple[str, Shard], object]):
-    """Shards, one per worker unless another count is given, by one of the methods."""
+def main() -> None:
+    """Measure, print and keep."""
+    parser = Parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds, and no compiling on a CPU")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="new file for all numbers, of each round too")
+    args = parser.parse_args()
+    if args.json is not None and args.json.exists():
+        parser.error(f"--json {args.json} exists: give a new name")
+    device, quick = "cuda" if torch.cuda.is_available() else "cpu", args.quick
+    torch.set_num_threads(1)
+    os.environ["RAY_worker_niceness"] = "0"  # Ray's 15 would give way to whatever else runs, and fidelity does not
+    found: dict[str, Any] = {"machine": machine(device), "quick": quick}
+    print("\n".join(f"{name}: {value}" for name, value in found["machine"].items()))
+    with tempfile.TemporaryDirectory() as folder:
+        write_cifar10(Path(folder, "cifar10"))
+        with cluster(Request(num_workers=1)) as joined:
+            contests = [
+                contest(joined, config, shards, quick, device)
+                for dtype in precisions(device)
+                for config, shards in cases(folder, dtype, quick, device)
+            ]
+        found["contests"] = contests
+        with cluster() as joined:
+            found["workers"] = scaling(joined, contests, folder, quick, device)
+        found["evaluation"] = evaluations(folder, device, quick)
+        found["sweep"] = sweep(folder, quick)
+        found["projection"] = projection(contests, folder, found["workers"]["count"], device)
+    if args.json is not None:
+        args.json.write_text(json.dumps(found, indent=1, ensure_ascii=False))
 
-    name = "contest"
-    on_gpu = True
-    worker = Contender
 
-    def __init__(self, run: Run, method: str, count: int, images: int = IMAGES) -> None:
-        self.run, self.method, self.count, self.images = run, method, count, images
-
-    @property
-    def arguments(self) -> DrawArguments:
-        """The arguments of `Draw`."""
-        return Draw(self.run).arguments
-
-    def tasks(self) -> list[Task[tuple[str, Shard]]]:
-        """Return one task per shard."""
-        (setting,) = self.run.settings
-        shards = [Shard(setting, i * self.images, (i + 1) * self.images) for i in range(self.count)]
-        return [Task((self.method, shard), shard.name, None, shard.rows, shard.cost) for shard in shards]
+def machine(device: str) -> dict[str, Any]:
+    """Return what the numbers depend on."""
+    releases = {name: version(name) for name in ("torch", "diffusers", "torch-fidelity", "ray", "numpy")}
+    return {
+        "device": device_name(device),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads a worker": 1 if device == "cpu" else torch.get_num_threads(),
+        "load before": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "releases": ", ".join(f"{name} {release}" for name, release in releases.items()),
+        "python": platform.python_version(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
 
 
-def throughput(joined: Cluster) -> None:
-    """Print the first part: throughput."""
-    rates: dict[str, list[float]] = {"network_calls": [], "do": [], "diffusers_pipeline": []}
+def precisions(device: str) -> list[Precision]:
+    """Return the precisions that the device computes in itself."""
+    info = Path("/proc/cpuinfo")
+    if device == "cuda" or (info.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", info.read_text())):
+        return ["float32", "bfloat16"]
+    print("bfloat16 is left out: this processor has no instructions for it, and emulates it slowly")
+    return ["float32"]
+
+
+def cases(folder: str, dtype: Precision, quick: bool, device: str) -> list[tuple[SweepConfig, int]]:
+    """Return the networks, each with the sizes at which it is timed and the number of its shards."""
+    digits: dict[str, Any] = {"model": "digits", "batch_size": 250, "steps": (10 if quick else 50,)}
+    cifar10: dict[str, Any] = {"model": f"{folder}/cifar10", "batch_size": 500, "steps": (10,)}
+    if device == "cpu":
+        cifar10 |= {"batch_size": 2, "steps": (4,)} if quick else {"batch_size": 4, "steps": (5,)}
+    return [
+        (SweepConfig(**sizes, eta=ETAS, dtype=dtype, shard_size=sizes["batch_size"], out=f"{folder}/contest"), shards)
+        for sizes, shards in ((digits, 3), (cifar10, 2))
+    ]
+
+
+def name_of(run: Run) -> str:
+    """Return what a run draws, for people."""
+    config, (channels, height, width) = run.config, run.model.image_shape
+    network = "digits" if config.model == "digits" else "CIFAR10's network, random weights"
+    return f"{network} ({channels}×{height}×{width}), {config.dtype}, batch {config.batch_size}, S = {config.steps[0]}"
+
+
+def contest(joined: Cluster, config: SweepConfig, shards: int, quick: bool, device: str) -> dict[str, Any]:
+    """Print and return how fast the contenders are with a network, what a step's noise costs and where time goes."""
+    pool, run = joined.pool(on_gpu=True), run_of(config)
+    compiled = device == "cuda" or (config.model == "digits" and not quick)
+    paces = Choice(run, Pace(config.batch_size, ASKED if compiled else 0)).ask(joined).seconds
+    form = min((form for form in paces if form != "plain"), key=lambda form: paces[form])
+    best = run_of(config.model_copy(update={"speed": form}))
+    ways = [way for way in CONTENDERS if way != "diffusers_default" or config.dtype != "bfloat16"]  # numpy has none
+    walls, used = rounds(pool, best, ways, shards, 2 if quick else 5)
+    rates = walls if device == "cuda" else used
+    result = {
+        "network": name_of(run),
+        "form": form,
+        "seconds a call": paces,
+        "rates": rates,
+        "rates on the wall": walls,
+    }
+    print(f"\n{result['network']}; {shards} shards, {len(rates[NETWORK])} rounds; best form {form}")
+    print(table(rates, [(CONTENDERS[way].format(form=form), way) for way in ways]))
+    for text, one, other, measured in (
+        ("this pipeline to DDIMPipeline, both at their best", "best_line", "diffusers_best", rates),
+        ("the same on the wall", "best_line", "diffusers_best", walls),
+        ("this pipeline to bare calls, both at their best", "best_line", "best_network", rates),
+        ("bare calls at their best to the bound", "best_network", "gemm", rates),
+    ):
+        parts = [f"η = {eta:g}: {spread(ratios(measured[key(one, eta)], measured[key(other, eta)]))}" for eta in ETAS]
+        print(f"  {text}: {'; '.join(parts)}", flush=True)
+    return result | {"noise": noises(run, device), "step": profile(run, device)}
+
+
+def rounds(pool: ActorPool, run: Run, ways: Sequence[str], shards: int, count: int) -> tuple[Rates, Rates]:
+    """Return the rates on the wall and of CPU time, in interleaved rounds; one before them warms up."""
+    entries = [(way, eta) for way in ways for eta in ETAS if eta == ETAS[0] or way not in WITHOUT_ETA]
+    walls: Rates = {key(way, eta): [] for way, eta in entries}
+    used: Rates = {name: [] for name in walls}
+    for number in range(count + 1):
+        for way, eta in entries:
+            speed = Contest(run, way, eta, shards).speed(pool)
+            if number:
+                for rates, rate in zip((walls, used), speed, strict=True):
+                    rates[key(way, eta)].append(rate)
+    return walls, used
+
+
+def key(way: str, eta: float) -> str:
+    """Return a contender's name among the rates."""
+    return way if way in WITHOUT_ETA else f"{way}, η = {eta:g}"
+
+
+def ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Return the ratio of each round."""
+    return [a / b for a, b in zip(one, other, strict=True)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the median, and the range."""
+    return f"{statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})"
+
+
+def table(rates: Rates, rows: Sequence[tuple[str, str]]) -> str:
+    """Return the rates and their ratios to bare calls of the plain network as text, a row for each (label, way)."""
+    title = "calls × images a second"
+    width = max(len(label) for label in (title, *dict(rows)))
+    head = "".join(f"{f'η = {eta:g}':>12}{'of bare calls, plain':>24}" for eta in ETAS)
+    lines = [f"  {title:<{width}}{head}"]
+    for label, way in rows:
+        cells = ""
+        for eta in ETAS:
+            own = rates[key(way, eta)]
+            cells += f"{statistics.median(own):>12,.1f}{spread(ratios(own, rates[NETWORK])):>24}"
+        lines.append(f"  {label:<{width}}{cells}")
+    return "\n".join(lines)
+
+
+def scaling(
+    joined: Cluster, contests: Sequence[dict[str, Any]], folder: str, quick: bool, device: str
+) -> dict[str, Any]:
+    """Print and return what all workers do of what one does, and what a store loses that is slow to commit."""
     pool = joined.pool(on_gpu=True)
-    workers = pool.size
-    with tempfile.TemporaryDirectory() as out:
-        run = open_run(SweepConfig(out=out, steps=(STEPS,), eta=(1.0,)))
-        for round_number in range(ROUNDS + 1):
-            for method, measured in rates.items():
-                contest = Contest(run, method, workers)
-                tasks = contest.tasks()
-                start = time.perf_counter()
-                pool.run(contest, tasks, Watcher())
-                if round_number:  # the first round starts the actors
-                    measured.append(sum(task.cost for task in tasks) / (time.perf_counter() - start))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"eta 1, S = {STEPS}, batch {run.config.batch_size}, {workers} workers ({joined.resources.device})")
-    names = ("bare network calls", "the pipeline", "diffusers' DDIMPipeline")
-    for name, rate in zip(names, medians.values(), strict=True):
-        print(f"  {name:<24} {rate:>9,.0f} calls × images/s  {rate / medians['network_calls']:>6.1%}")
+    workers, config = pool.size, cases(folder, "float32", quick, device)[0][0]
+    run = run_of(config.model_copy(update={"steps": (50,)}))
+    shards = (2 if quick else 6) * workers
+    seconds: dict[str, list[float]] = {"one": [], "all": [], "slow store": []}
+    for number in range(2 if quick else 4):
+        for name, way in (("one", "plain_line"), ("all", "plain_line"), ("slow store", "slow_store")):
+            wall, _ = Contest(run, way, 1.0, shards).results(pool, one_worker=name == "one")
+            if number:
+                seconds[name].append(wall)
+    a_shard = statistics.median(seconds["all"]) * workers / shards
+    print(f"\n{workers} workers to one, digits, S = 50, plain: {spread(ratios(seconds['one'], seconds['all']))}")
+    slow = spread(ratios(seconds["all"], seconds["slow store"]))
+    print(f"throughput with a store that takes 0.5 s more a commit, at {a_shard:.1f} s a shard: {slow}")
+    return {"count": workers, "seconds": seconds}
 
 
-def slow_store(joined: Cluster) -> None:
-    """Print what a slow store costs where its commits overlap the drawing: ten shards a worker, two rounds in turn."""
-    pool = joined.pool(on_gpu=True)
-    seconds: dict[str, float] = {"do": 0.0, "slow_store": 0.0}
-    with tempfile.TemporaryDirectory() as out:
-        run = open_run(SweepConfig(out=out, steps=(2 * STEPS,), eta=(1.0,)))
-        for _ in range(2):
-            for method in seconds:
-                contest = Contest(run, method, 10 * pool.size, run.config.batch_size)
-                start = time.perf_counter()
-                pool.run(contest, contest.tasks(), Watcher())
-                seconds[method] += time.perf_counter() - start
-    share, shard = seconds["do"] / seconds["slow_store"], seconds["do"] / 20
-    print(f"a store that takes 0.5 s more a commit: {share:.1%} of the throughput, at {shard:.1f} s a shard")
+def projection(contests: Sequence[dict[str, Any]], folder: str, workers: int, device: str) -> dict[str, Any]:
+    """Print and return the hours that the paper's table 1 for CIFAR10 would take on this machine, at its best rates."""
+    config = make_config("cifar10", None, {"model": f"{folder}/cifar10"})
+    calls = config.num_images * sum(setting.nfe for setting in run_of(config).settings)
+    result = {}
+    print(f"\nthe paper's table 1 for CIFAR10: {calls:,} network calls × images, by {workers} workers of this machine")
+    for found in contests:
+        if found["network"].startswith("CIFAR10"):
+            rate = workers * statistics.median(found["rates"][key("best_line", 0.0)])
+            table_1, cell = hours(calls, rate), hours(PAPER_CELL, rate)
+            result[found["network"]] = {"hours": table_1, "hours of a cell": cell}
+            print(f"  {found['network']}, {found['form']}: {table_1:,.0f} hours if workers do not slow each other down")
+            print(f"  50,000 images at S = 1000: {cell:,.1f} hours; the paper's GeForce RTX 2080 Ti: {PAPER_HOURS:.0f}")
+    return result
 
 
-def storage_share() -> None:
-    """Print the second part: the shares of files, with one shard of each S as a sample."""
-    sampling = writing = reading = verifying = 0.0
-    images = size = 0
-    with tempfile.TemporaryDirectory() as out:
-        run = open_run(SweepConfig(out=out, eta=(0.0,)))
-        worker = DrawWorker("cpu", Draw(run).arguments)
-        for setting in run.settings:
-            shard, fingerprint = Shard(setting, 0, run.config.shard_size), setting.fingerprint(run.identity)
-            start = time.perf_counter()
-            drawn = worker.do(shard).end()
-            committed = time.perf_counter()
-            read_images(run.storage, shard, fingerprint)
-            sampling += drawn.seconds
-            writing += committed - start - drawn.seconds
-            read = time.perf_counter()
-            read_footer(run.storage, shard, fingerprint)
-            reading += read - committed
-            verifying += time.perf_counter() - read
-            images += shard.rows
-        size = sum(run.storage.find().values())
-    print(f"files of the default sweep: writing {writing / sampling:.1%}, reading {reading / sampling:.1%} of sampling")
-    print(f"verifying, one worker: {images / verifying:,.0f} images/s, {size / verifying / 1e6:.0f} MB/s")
-
-
-def whole_sweep() -> None:
-    """Print the third part: time and memory of the default sweep."""
-    with tempfile.TemporaryDirectory() as out:
-        start = time.perf_counter()
-        sweep = psutil.Popen([sys.executable, "jobs/sweep.py", "--out", f"{out}/run"], stdout=subprocess.DEVNULL)
-        peak = [0.0]
-        watcher = threading.Thread(target=_watch, args=(sweep, peak))
-        watcher.start()
-        status = sweep.wait()
-        seconds = time.perf_counter() - start
-        watcher.join()
-        again = time.perf_counter()
-        subprocess.run([sys.executable, "jobs/sweep.py", "--out", f"{out}/run"], stdout=subprocess.DEVNULL, check=True)
-        print(f"the default sweep: {seconds:.0f} s, peak memory {peak[0] / 2**30:.1f} GiB, exit status {status}")
-        print(f"a second run of it: {time.perf_counter() - again:.0f} s")
-
-
-def _watch(process: psutil.Process, peak: list[float]) -> None:
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        total = 0
-        for member in [process, *process.children(recursive=True)]:
-            try:
-                total += member.memory_full_info().pss  # shared pages counted once
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        peak[0] = max(peak[0], total)
-        time.sleep(0.5)
+def hours(calls: int, rate: float) -> float:
+    """Return the hours for so many network calls × images at a rate a second."""
+    return calls / rate / 3600
 
 
 if __name__ == "__main__":
-    Parser(__doc__).parse_args()
-    with cluster() as joined:
-        throughput(joined)
-        slow_store(joined)
-    storage_share()
-    whole_sweep()
+    main()

@@ -1,0 +1,111 @@
+"""The benchmark's arithmetic, ratios, table, hours and FLOPs, and that every contender does the same work."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from processes import ROOT
+
+from pipeline.cluster.task import Rest
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.network import UNet
+from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.grid import settings
+from pipeline.sweep.model import model_folder
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    """The benchmark and its parts, as a script sees them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "jobs")
+        import benchmark
+        import contenders
+        import measures
+
+        return SimpleNamespace(benchmark=benchmark, contenders=contenders, measures=measures)
+
+
+def test_a_ratio_is_one_of_the_same_round(jobs):
+    benchmark = jobs.benchmark
+    assert benchmark.ratios([1.0, 8.0, 3.0], [2.0, 4.0, 3.0]) == [0.5, 2.0, 1.0]
+    assert benchmark.spread([0.5, 2.0, 1.0]) == "1.000 (0.500–2.000)"
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        benchmark.ratios([1.0], [1.0, 2.0])
+
+
+def test_the_table_has_the_median_of_ratios_and_not_the_ratio_of_medians(jobs):
+    """Bare calls do not depend on η and stand in both columns."""
+    benchmark = jobs.benchmark
+    # the machine was twice as fast in the second round, and ten times in the third
+    rates = {
+        "plain_network": [100.0, 200.0, 1000.0],
+        "best_line, η = 0": [90.0, 190.0, 800.0],
+        "best_line, η = 1": [80.0, 180.0, 950.0],
+    }
+    title, bare, line = benchmark.table(rates, [("bare", "plain_network"), ("ours", "best_line")]).splitlines()
+    assert [part.split() for part in title.split("of bare calls, plain")] == [
+        ["calls", "×", "images", "a", "second", "η", "=", "0"],
+        ["η", "=", "1"],
+        [],
+    ]
+    assert bare.split() == ["bare", *["200.0", "1.000", "(1.000–1.000)"] * 2]
+    assert line.split() == ["ours", "190.0", "0.900", "(0.800–0.950)", "180.0", "0.900", "(0.800–0.950)"]
+    assert len({len(text) for text in (title, bare, line)}) == 1
+
+
+def test_hours_are_calls_at_a_rate(jobs):
+    benchmark = jobs.benchmark
+    # the paper: 50,000 images × 1000 calls in 20 hours are 694 a second
+    assert benchmark.hours(benchmark.PAPER_CELL, 50_000_000 / 72_000) == pytest.approx(benchmark.PAPER_HOURS)
+
+
+def test_flops_are_those_of_the_layers(jobs):
+    """Counted by hand: 2 × weights × output positions of every convolution, 2 × weights of every linear layer."""
+    network = UNet(read_checkpoint(model_folder("digits")).weights, "cpu")
+    expected = []
+    for module in network.network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(
+                lambda own, _, output: expected.append(2 * own.weight.numel() * output[0, 0].numel())
+            )
+        elif isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(
+                lambda own, inputs, _: expected.append(2 * own.weight.numel() * (inputs[0].numel() // own.in_features))
+            )
+    counted = jobs.contenders.count_flops(network, (1, 8, 8), "cpu")
+    assert counted == sum(expected) > 0
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_diffusers_is_asked_for_as_many_calls(jobs, quick, device):
+    """Where S does not divide 1000, DDIM's τ has more entries than S, and diffusers would do less work."""
+    schedule = read_checkpoint(model_folder("digits")).info.schedule()
+    for config, _ in jobs.benchmark.cases("folder", "float32", quick, device):
+        for setting in settings(config, schedule):
+            theirs = DDIMScheduler(1000)
+            theirs.set_timesteps(setting.nfe)
+            assert len(theirs.timesteps) == setting.nfe == config.steps[0]
+
+
+def test_every_contender_does_its_shard(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs.contenders, "MATRICES", (64,))
+    config = SweepConfig(out=str(tmp_path), steps=(2,), eta=(0.0, 1.0), batch_size=3, shard_size=6)
+    run = jobs.contenders.run_of(config.model_copy(update={"speed": "channels_last"}))
+    worker = jobs.contenders.Contender("cpu", jobs.contenders.Contest(run, "", 0.0, 1).arguments)
+    for way in [*jobs.contenders.CONTENDERS, "slow_store"]:
+        for eta in jobs.benchmark.ETAS:
+            contest = jobs.contenders.Contest(run, way, eta, 2)
+            tasks = contest.tasks()
+            assert (contest.cost, len(tasks)) == (2 * 6 * 2, 2)
+            done = worker.do(tasks[1].item)
+            if isinstance(done, Rest):
+                assert done.end().rows == 6
+            else:
+                assert done > 0
+    assert len(run.storage.find()) == 2  # a file for each η, of all lines
+    parts = jobs.measures.profile(run, "cpu")
+    assert [*parts] == ["network", "noise", "update", "encode", "commit", "verify"]
+    assert min(parts.values()) > 0
