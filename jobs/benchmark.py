@@ -58,7 +58,7 @@ def main() -> None:
         parser.error(f"--json {args.json} exists: give a new name")
     device, quick = "cuda" if torch.cuda.is_available() else "cpu", args.quick
     torch.set_num_threads(1)
-    os.environ["RAY_worker_niceness"] = "0"  # Ray's 15 would give way to whatever else runs, and fidelity does not
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its own name; with its 15, workers give way
     found: dict[str, Any] = {"machine": machine(device), "quick": quick}
     print("\n".join(f"{name}: {value}" for name, value in found["machine"].items()))
     with tempfile.TemporaryDirectory() as folder:
