@@ -14,12 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.cluster.dispatch import Watcher
 from pipeline.cluster.executor import ActorPool
 from pipeline.cluster.task import Rest, Task, Work
-from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
-from pipeline.evaluation.extractors import DIGITS, DIGITS_SHAPE
+from pipeline.evaluation.digits import DIGITS, DIGITS_SHAPE
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.model import model_folder
+from pipeline.sweep.model import model_folder, read_model
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 from pipeline.work.draw import Draw, DrawArguments, Drawn, DrawWorker
@@ -231,7 +230,7 @@ def count_flops(network: UNet, image_shape: tuple[int, ...], device: str) -> int
 
 def run_of(config: SweepConfig) -> Run:
     """Return a run that is drawn and never measured, of images of any shape."""
-    model = read_checkpoint(model_folder(config.model)).info
+    model = read_model(config.model).info
     identity = config.identity(model.digest)
     return Run(config, model, identity, open_measurement(DIGITS, None, "digits", DIGITS_SHAPE, identity), None)
 

@@ -20,9 +20,9 @@ from PIL import Image
 from torch_fidelity import feature_extractor_inceptionv3 as inception
 
 from pipeline.diffusion import noise
+from pipeline.evaluation.digits import digits_images
 from pipeline.evaluation.extractors import INCEPTION
 from pipeline.evaluation.metrics import metric_options
-from pipeline.evaluation.real_images import digits_images
 from pipeline.sweep import images
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.run import Run
