@@ -1,6 +1,7 @@
 """Imports run one way, one file knows Ray, and files stay readable."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,3 +75,19 @@ def test_files_are_short_and_say_what_they_are_for():
             lines = file.read_text().splitlines()
             assert len(lines) <= 250, file
             assert lines[0].startswith('"""'), file
+
+
+OPEN = """
+import sys
+from pipeline.sweep.config import make_config
+from pipeline.sweep.run import open_run
+import pipeline.work.complete
+open_run(make_config(None, None, {"out": sys.argv[1]}))
+print(*{"diffusers", "matplotlib", "scipy.stats", "sklearn", "torch_fidelity", "torchvision"} & sys.modules.keys())
+"""
+
+
+def test_the_driver_of_the_default_sweep_begins_without_slow_libraries(tmp_path):
+    """They take longer to import than all else before the first worker starts; workers need them."""
+    command = [sys.executable, "-c", OPEN, tmp_path / "out"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split() == []

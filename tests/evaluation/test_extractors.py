@@ -5,6 +5,7 @@ import http.server
 import json
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,11 @@ def test_the_shipped_classifier_is_as_good_as_its_note_says():
     # rounding the sixteenths to 255 levels may move one digit of 360
     assert abs(accuracy - note["held_out_accuracy"]) <= 1 / 360 + 1e-9
     assert features.shape == (360, 64)
+
+
+def test_the_shipped_classifier_is_described_as_one_that_is_loaded():
+    loaded = extractor_info(DIGITS, str(DIGITS_WEIGHTS))
+    assert extractor_info(DIGITS, None) == replace(loaded, weights=None)
 
 
 @pytest.fixture
