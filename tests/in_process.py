@@ -3,10 +3,12 @@
 import contextlib
 import time
 
+from pipeline.cluster import executor
 from pipeline.cluster.dispatch import Event, run
 from pipeline.cluster.resources import Resources
 from pipeline.cluster.task import Rest
 from pipeline.storage.store import StorageError
+from pipeline.work import claim, complete  # before they are patched: what is imported later would keep the patch
 
 
 class InProcess:
@@ -66,5 +68,5 @@ def cluster(request=None):
 
 def without_ray(monkeypatch):
     """Let jobs that run in this process have this cluster."""
-    for module in ("cluster.executor", "work.claim", "work.complete"):
-        monkeypatch.setattr(f"pipeline.{module}.cluster", cluster)
+    for module in (executor, claim, complete):
+        monkeypatch.setattr(module, "cluster", cluster)
