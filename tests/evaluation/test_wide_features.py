@@ -55,7 +55,7 @@ def test_the_memory_of_precision_and_recall_is_that_of_a_block():
     """A distance takes 16 bytes, so the 50 million of them that there are at once 0.75 GiB of the 1 GiB at any size.
 
     In recall's error it takes 5 bytes, and torch a copy of the features besides: 0.7 GiB at 50,000 × 2,048. Here 10
-    million are at once, 160 MB, and 256 MiB are for KID's kernels and what the allocator keeps. Batches of 2,500 images,
+    million are at once, 160 MB, and 256 MiB are for KID's kernels and what the allocator keeps. Batches of 2,500,
     as without the limit, would take 16 × 2,500 × 14,000 bytes, 534 MiB.
     """
     ended = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True, timeout=300)
