@@ -126,23 +126,23 @@ def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> 
     parts = groups(n)
     if not parts:
         return None
-    near, who, rows = [], [], rows_at_once(KID_IMAGES, n)
-    for part in features.split(rows):
-        found = torch.cdist(part, features).topk(min(n, _NEIGHBOURS), largest=False)
-        near.append(found.values)
-        who.append(found.indices)
-    distances, group = torch.cat(near), torch.empty(n, dtype=torch.long)
-    for k, part in enumerate(parts):
-        group[part] = k
-    of = group[torch.cat(who)]
+    rows, k = rows_at_once(KID_IMAGES, n), min(n, _NEIGHBOURS)
+    distances, who = torch.empty(n, k), torch.empty(n, k, dtype=torch.long)
+    for first in range(0, n, rows):
+        part = slice(first, first + rows)
+        distances[part], who[part] = torch.cdist(features[part], features).topk(k, largest=False)
+    group = torch.empty(n, dtype=torch.long)
+    for i, images in enumerate(parts):
+        group[images] = i
+    of = group[who]
     radii = torch.empty(len(parts), n)
-    for k in range(len(parts)):
+    for i in range(len(parts)):
         # an image is the first neighbour of itself; of 64 the fourth is never missing
-        place = ((of != k).cumsum(1) == neighbourhood + 1).int().argmax(1)
-        radii[k] = distances.gather(1, place[:, None])[:, 0].where(group != k, torch.tensor(-1.0))
+        place = ((of != i).cumsum(1) == neighbourhood + 1).int().argmax(1)
+        radii[i] = distances.gather(1, place[:, None])[:, 0].where(group != i, torch.tensor(-1.0))
     covered = torch.zeros(len(parts), dtype=torch.float64)
-    for part in reference.split(rows):
-        distance = torch.cdist(part, features).numpy()
+    for real in reference.split(rows):
+        distance = torch.cdist(real, features).numpy()
         # numpy's `any` takes a quarter of torch's time
         covered += torch.tensor([(distance <= radius).any(1).sum() for radius in radii.numpy()])
     return covered / len(reference)
