@@ -22,7 +22,7 @@ from pipeline.sweep.model import model_folder, read_model
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 from pipeline.work.draw import Draw, DrawArguments, Drawn, DrawWorker
-from pipeline.work.perform import IncompleteError
+from pipeline.work.perform import results_of
 
 NETWORK = "plain_network"
 CONTENDERS = {
@@ -186,15 +186,8 @@ class Contest(Work[DrawArguments, tuple[str, Shard], Any]):
             IncompleteError: all attempts at a shard failed.
 
         """
-        results: list[Any] = []
-
-        def keep(task: Task[tuple[str, Shard]], result: Any) -> list[Task[tuple[str, Shard]]]:
-            results.append(result)
-            return []
-
         start = time.perf_counter()
-        if failures := pool.run(self, self.tasks(), Watcher(), keep, first=one_worker):
-            raise IncompleteError(failures)
+        results = results_of(self, pool, Watcher(), first=one_worker)
         return time.perf_counter() - start, results
 
     def speed(self, pool: ActorPool) -> tuple[float, float]:

@@ -17,8 +17,8 @@ from pipeline.sweep.presets import DDIM_SPACINGS, MISSING, PRESETS
 
 Steps = Annotated[int, Field(ge=1)]
 Clip = Literal["hat", "always", "never"]
-Speed = Literal["plain", "channels_last", "compiled", "auto"]
-"""A `Form`, or what is to become one."""
+Speed = Literal[Form, "auto"]
+"""A form, or what is to become one."""
 AUTO: Literal["auto"] = "auto"
 """What is chosen on a worker before the first file is written, and then saved as if the user had given it."""
 AUTO_BATCH = 0

@@ -129,8 +129,7 @@ def open_study(
         except DamagedFileError as error:
             text = f"--out {error}: move {STUDY} away, and the same command goes on from the files"
             raise UserError(text) from error
-        there = saved["identity"]
-        earlier = [old for old in _settings_of(saved, model) if old not in grid]
+        there, earlier = saved["identity"], _others(saved, model, grid)
         if differ := [name for name in {**identity, **there} if there.get(name) != identity.get(name)]:
             texts = "; ".join(f"{name} {there.get(name)} there, {identity.get(name)} here" for name in differ)
             raise UserError(f"--out {config.out} is another study's ({texts}): give another --out")
@@ -153,8 +152,7 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
         config = kinds[saved["kind"]].model_validate(saved["config"] | {"out": out})
         model = ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
         grid = settings(config.grid, model.schedule())
-        earlier = [old for old in _settings_of(saved, model) if old not in grid]
-        return Study(config, model, saved["identity"], storage_options, grid, earlier)
+        return Study(config, model, saved["identity"], storage_options, grid, _others(saved, model, grid))
     except (LookupError, TypeError, ValueError) as error:  # ValidationError is a ValueError
         raise UserError.because(f"--out {out}: its {STUDY} is not one of this release", error) from error
 
@@ -179,5 +177,7 @@ def _read(storage: Storage) -> dict[str, Any]:
     return saved
 
 
-def _settings_of(saved: dict[str, Any], model: ModelInfo) -> list[Setting]:
-    return [described(values, model.schedule()) for values in saved["settings"]]
+def _others(saved: dict[str, Any], model: ModelInfo, grid: list[Setting]) -> list[Setting]:
+    """Return the settings in a study.json that are not in a grid."""
+    known = [described(values, model.schedule()) for values in saved["settings"]]
+    return [setting for setting in known if setting not in grid]

@@ -166,13 +166,14 @@ class StudyInventory(Inventory):
         The files of an earlier grid need not be there, since a study may have left that grid unfinished.
         """
         make = STUDIES[self.study.config.kind]
+        work = make(self.study)
         found = [File(STUDY, partial(sealed_json, STUDY)), File(RESULT, partial(sealed_json, RESULT), needed=False)]
-        own = [make(self.study).file(task.item) for task in make(self.study).planned()]
+        own = [work.file(task.item) for task in work.planned()]
         for setting in self.study.earlier:
-            work = make(replace(self.study, settings=[setting]))
-            found += [replace(work.file(task.item), needed=False) for task in work.planned()]
-        if make.has_numbers:
-            check = partial(_check_numbers, make(self.study))
+            of_earlier = make(replace(self.study, settings=[setting]))
+            found += [replace(of_earlier.file(task.item), needed=False) for task in of_earlier.planned()]
+        if work.has_numbers:
+            check = partial(_check_numbers, work)
             found.append(File(METRICS, check, tuple(file.path for file in own), needed=False))
         return {file.path: file for file in [*found, *own]}
 

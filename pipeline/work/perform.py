@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline import RunFailedError
-from pipeline.cluster.dispatch import Failure
-from pipeline.cluster.executor import Cluster, metric
+from pipeline.cluster.dispatch import Failure, Watcher
+from pipeline.cluster.executor import ActorPool, Cluster, metric
 from pipeline.cluster.monitor import Monitor
-from pipeline.cluster.task import Arguments, Item, Outcome, Work
+from pipeline.cluster.task import Arguments, Item, Outcome, Task, Work
 from pipeline.sweep.result import Result
 
 
@@ -17,6 +17,31 @@ class IncompleteError(RunFailedError):
     def __init__(self, failures: list[Failure]) -> None:
         self.failures = {failure.task.name: failure.error for failure in failures}
         super().__init__("\n".join(f"{name}: {error}" for name, error in self.failures.items()))
+
+
+def results_of(work: Work[Arguments, Item, Outcome], pool: ActorPool, watcher: Watcher, first: bool) -> list[Outcome]:
+    """Do the tasks of a work and return what its workers returned, in the order in which they ended.
+
+    Args:
+        work: the work to do.
+        pool: the workers.
+        watcher: follows the tasks.
+        first: whether one worker does all, before the output has its first file; see `ActorPool.run`.
+
+    Raises:
+        IncompleteError: all attempts at a task failed.
+        PoolBrokenError: no worker became ready.
+
+    """
+    results: list[Outcome] = []
+
+    def keep(task: Task[Item], result: Outcome) -> list[Task[Item]]:
+        results.append(result)
+        return []
+
+    if failures := pool.run(work, work.tasks(), watcher, keep, first):
+        raise IncompleteError(failures)
+    return results
 
 
 def perform(

@@ -24,7 +24,7 @@ from pipeline.sweep.model import read_model
 from pipeline.sweep.run import Run, open_run
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Output
-from pipeline.work.perform import IncompleteError
+from pipeline.work.perform import results_of
 
 HEADROOM = 0.9
 """The share of a worker's GPU memory that a batch may take."""
@@ -182,15 +182,8 @@ class Choice(Work[DrawArguments, Fit | Pace, int | Paces]):
             PoolBrokenError: no worker became ready.
 
         """
-        answers: list[Any] = []
-
-        def keep(task: Task[Fit | Pace], answer: int | Paces) -> list[Task[Fit | Pace]]:
-            answers.append(answer)
-            return []
-
-        if failures := joined.pool(self.on_gpu).run(self, self.tasks(), Patience(self.name), keep, first=True):
-            raise IncompleteError(failures)
-        return answers[0]
+        (answer,) = results_of(self, joined.pool(self.on_gpu), Patience(self.name), first=True)
+        return answer
 
 
 def settle(run: Run, joined: Cluster) -> Run:
