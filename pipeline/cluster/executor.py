@@ -22,7 +22,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from pipeline import UserError
 from pipeline.cluster.dispatch import Event, Failure, Watcher, run
 from pipeline.cluster.host import Host
-from pipeline.cluster.resources import Request, Resources, choose, joins_a_cluster
+from pipeline.cluster.resources import JEMALLOC, Request, Resources, choose, joins_a_cluster
 from pipeline.cluster.task import Arguments, Item, Task, Work
 from pipeline.storage.store import StorageError
 
@@ -82,6 +82,7 @@ class Cluster:
 def _connect() -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not joins_a_cluster():
+        os.environ.update(JEMALLOC | os.environ)  # for Ray's processes
         # "local": a bare init would use the stale address file of a crashed cluster.
         ray.init(address="local", include_dashboard=False, **quiet)
         return

@@ -13,6 +13,9 @@ from pipeline import UserError
 
 SMALLEST_SHARE = 1e-4
 """The smallest share of a GPU that Ray can count."""
+JEMALLOC = {"RAY_LD_PRELOAD_ON_WORKERS": "1", "MALLOC_CONF": "dirty_decay_ms:-1"}
+"""What makes Ray's workers allocate by the jemalloc that comes with Ray, and keep the memory that they free. With glibc
+large tensors go back to the system and come anew, page by page, in each call of a network on a CPU."""
 
 
 def joins_a_cluster() -> bool:

@@ -27,7 +27,10 @@ def frechet_distance(square: float, sigma: Tensor, reference: Reference) -> floa
 
 def fid_value(features: Tensor, reference: Reference) -> float:
     """Return FID of images, float32 features (N, D); see `frechet_distance`."""
-    _, sigma, _, square = _moments(features, reference)
+    mu, sigma, _, square = _moments(features, reference)
+    if len(features) <= len(mu):
+        x = features.double() - mu
+        return _distance_of_few(square, x, _products(x, reference), reference)
     return frechet_distance(square, sigma, reference)
 
 
@@ -40,6 +43,8 @@ def fid(features: Tensor, reference: Reference) -> Measured:
     """
     mu, sigma, shift, square = _moments(features, reference)
     n, d = features.shape
+    if n <= d:
+        return _fid_of_few(features.double() - mu, shift, square, reference)
     if n < INFLUENCE_FROM * d:
         value, influence = frechet_distance(square, sigma, reference), None
     else:
@@ -57,6 +62,39 @@ def fid(features: Tensor, reference: Reference) -> Measured:
         influence = torch.cat(parts)
         influence = influence - influence.mean()
     return Measured(value, influence, _left_out(features, mu, shift, sigma, reference))
+
+
+def _fid_of_few(x: Tensor, shift: Tensor, square: float, reference: Reference) -> Measured:
+    """Return FID of no more images than features, and without each group, from x, float64, (N, D), and μ - μ_r."""
+    products, kept, values = _products(x, reference), torch.ones(len(x), dtype=torch.bool), []
+    for part in groups(len(x)):
+        kept[part] = False
+        some = x[kept]
+        values.append(
+            _distance_of_few(float((shift + some.mean(0)).square().sum()), some, products[kept][:, kept], reference)
+        )
+        kept[part] = True
+    value = _distance_of_few(square, x, products, reference)
+    return Measured(value, None, torch.tensor(values, dtype=torch.float64) if values else None)
+
+
+def _products(x: Tensor, reference: Reference) -> Tensor:
+    """Return X Σ_r Xᵀ, float64, (n, n)."""
+    return x @ torch.as_tensor(reference.sigma).double() @ x.T
+
+
+def _distance_of_few(square: float, x: Tensor, products: Tensor, reference: Reference) -> float:
+    """Return FID of the n images x, float64, (n, D), with their `_products`; neither needs a mean of 0.
+
+    Σ = Xᵀ X / (n - 1), so the eigenvalues of Σ Σ_r are those of X Σ_r Xᵀ / (n - 1) and zeros: a matrix of (n, n) has
+    all that one of (D, D) has, without the rounding of D - n zeros.
+    """
+    n = len(x)
+    centred = products - products.mean(0)
+    centred = centred - centred.mean(1, keepdim=True)
+    eigenvalues = torch.linalg.eigvalsh(centred / (n - 1)).clamp(min=0)
+    variance = float((x - x.mean(0)).square().sum()) / (n - 1)
+    return square + variance + float(reference.sigma.trace()) - 2 * float(eigenvalues.sqrt().sum())
 
 
 def _moments(features: Tensor, reference: Reference) -> tuple[Tensor, Tensor, Tensor, float]:

@@ -45,6 +45,15 @@ def test_fid_is_torch_fidelitys(n, d, rel):
     assert fid(features, reference).value == pytest.approx(theirs(features, reference), rel=rel)
 
 
+@pytest.mark.parametrize(("n", "d", "rel"), [(600, 16, 1e-7), (60, 64, 1e-6)])
+def test_without_a_group_it_is_torch_fidelitys_of_the_others(n, d, rel):
+    """Theirs has the mean in float32, 2^-24 of it; where images are few, its root is of a singular matrix."""
+    features, reference = normal(n, 3, d, 1.3), Reference.of(normal(700, 4, d))
+    found = fid(features, reference).left_out.tolist()
+    others = [torch.cat([features[: part.start], features[part.stop :]]) for part in groups(n)]
+    assert found == pytest.approx([theirs(some, reference) for some in others], rel=rel)
+
+
 def test_the_influence_on_fid_is_its_derivative_by_an_images_weight():
     """FID of a weighted sample, with a little more weight on one image."""
     x = SKEWED.double()
