@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline import UserError
-from pipeline.diffusion.network import set_tf32
+from pipeline.diffusion.network import Form, set_tf32
 from pipeline.evaluation.digits import DIGITS, DIGITS_WEIGHTS, DIGITS_WIDTH
 from pipeline.evaluation.features import Extractor
 from pipeline.storage.local import local_path, node_lock, sha256_of
@@ -50,8 +50,14 @@ def extractor_info(name: str, weights: str | None) -> ExtractorInfo:
     return ExtractorInfo(name, weights, sha256_of(file), width)
 
 
-def make_extractor(info: ExtractorInfo, device: str) -> Extractor:
+def make_extractor(info: ExtractorInfo, device: str, form: Form = "plain") -> Extractor:
     """Return the extractor with the layers that FID and IS read, or the one layer that both read.
+
+    Args:
+        info: the extractor.
+        device: "cpu" or "cuda".
+        form: "plain", as torch-fidelity has it. In any other its values are in channels_last order, which changes the
+            last bits of features; it is not compiled.
 
     Raises:
         ValueError: its weights on this node are not those of `info`.
@@ -62,6 +68,8 @@ def make_extractor(info: ExtractorInfo, device: str) -> Extractor:
     extractor, file = _load(info.name, info.weights, device)
     if file is not None and (digest := sha256_of(file)) != info.digest:
         raise ValueError(f"{file} has digest {digest} on this node, not {info.digest}")
+    if form != "plain":
+        extractor.to(memory_format=torch.channels_last)
     return extractor  # type: ignore[no-any-return]
 
 

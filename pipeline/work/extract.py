@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from pipeline.cluster.task import Joined, Rest, Task, Tasks
-from pipeline.diffusion.network import set_tf32
+from pipeline.diffusion.network import Form, set_tf32
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import extract, write_features
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import Reference, make_reference, read_reference, write_reference
 from pipeline.storage.store import Storage
+from pipeline.sweep.config import AUTO
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
@@ -38,6 +39,8 @@ class ExtractArguments:
     """Images per call of the extractor."""
     identity: dict[str, Any]
     """The identity of the run's images."""
+    form: Form = "plain"
+    """How the extractor runs: as the network that drew the images."""
 
 
 class ExtractWorker:
@@ -50,7 +53,7 @@ class ExtractWorker:
         self.device = device
         self.arguments = arguments
         self.storage = arguments.output.open()
-        self.extractor = make_extractor(arguments.measurement.extractor, device)
+        self.extractor = make_extractor(arguments.measurement.extractor, device, arguments.form)
 
     def do(self, source: Source) -> Rest[int]:
         """Extract the features of an image file or of the reference; the rest commits them and returns their number."""
@@ -88,8 +91,9 @@ class Extract(RunWork[ExtractArguments, Source, int]):
     @property
     def arguments(self) -> ExtractArguments:
         """The arguments for the run and its measurement."""
-        run = self.run
-        return ExtractArguments(Output.of(run), run.measurement, run.config.batch_size, run.identity)
+        run, config = self.run, self.run.config
+        assert config.speed != AUTO
+        return ExtractArguments(Output.of(run), run.measurement, config.batch_size, run.identity, config.speed)
 
     def missing(self) -> Shards:
         """Return the shards without a feature file."""

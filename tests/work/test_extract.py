@@ -52,6 +52,15 @@ def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn, worker):
     torch.testing.assert_close(torch.cat([part.logits for part in parts]), logits)
 
 
+@pytest.mark.parametrize(("speed", "channels_last"), [("plain", False), ("channels_last", True), ("compiled", True)])
+def test_the_extractor_has_the_form_of_the_network(small, speed, channels_last):
+    run = open_run(small.model_copy(update={"speed": speed}))
+    weights = [*ExtractWorker("cpu", Extract(run).arguments).extractor.parameters()]
+    kernels = [weight for weight in weights if weight.dim() == 4 and min(weight.shape[1:]) > 1]
+    assert kernels
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) == channels_last for weight in kernels)
+
+
 def test_a_row_and_the_manifest(drawn, worker, measure):
     _, setting, _ = drawn
     assert worker.do(THE_REFERENCE).end() == 1797
