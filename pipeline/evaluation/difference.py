@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from scipy.special import stdtr, stdtrit
-
 from pipeline.evaluation.uncertainty import Measured
 
 
@@ -28,6 +26,8 @@ class Difference:
             return 1.0
         if self.se == 0:
             return 0.0
+        from scipy.special import stdtr  # a slow import
+
         t = abs(self.value) / self.se
         return math.erfc(t / math.sqrt(2)) if math.isinf(self.degrees) else 2 * float(stdtr(self.degrees, -t))
 
@@ -38,6 +38,8 @@ class Difference:
         """
         if self.se is None:
             return None
+        from scipy.special import stdtrit
+
         below = 1 - level / 2
         t = NormalDist().inv_cdf(below) if math.isinf(self.degrees) else float(stdtrit(self.degrees, below))
         return self.value - t * self.se, self.value + t * self.se

@@ -12,7 +12,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset
 import torch
 from PIL import Image
 from torch import Tensor
@@ -111,6 +110,8 @@ def _parquet_files(spec: str) -> list[str]:
 
 def _parquet_images(spec: str, option: str) -> RealImages:
     fs, root = fsspec.core.url_to_fs(spec)
+    import pyarrow.dataset  # imports pandas, slowly
+
     data = pyarrow.dataset.dataset(_parquet_files(spec) or root, filesystem=fs, format="parquet")
     columns = [column.name for column in data.schema if pa.types.is_struct(column.type) and "bytes" in _names(column)]
     if not columns:

@@ -15,7 +15,7 @@ from pipeline.reporting.timing import proportions, to_line
 from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import Pixels, read_images
+from pipeline.sweep.images import Pixels, read_first_images
 from pipeline.sweep.measured import read_consistency
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
@@ -159,8 +159,7 @@ def _ends(cells: dict[int, Pixels]) -> dict[int, Pixels]:
 def _first_images(run: Run, setting: Setting) -> Pixels:
     """Return a setting's first images. Raises DamagedFileError if its first file is missing or damaged."""
     end = min(run.config.shard_size, run.config.num_images)
-    pixels, _ = read_images(run.storage, Shard(setting, 0, end), setting.fingerprint(run.identity))
-    return pixels[:SAMPLES_A_ROW]
+    return read_first_images(run.storage, Shard(setting, 0, end), setting.fingerprint(run.identity), SAMPLES_A_ROW)
 
 
 def _names(run: Run) -> dict[Setting, str]:

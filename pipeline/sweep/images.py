@@ -101,12 +101,26 @@ def read_images(storage: Storage, shard: Shard, fingerprint: str) -> tuple[Pixel
 
     def check(table: pa.Table, metadata: dict[str, Any]) -> tuple[Pixels, ImageFile]:
         info = _check(table, metadata, shard, fingerprint)
-        pixels = np.stack([decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
+        pixels = _pixels(table)
         if pixel_digest(pixels) != info.digest:
             raise ValueError("its pixels do not match their digest")
         return pixels, info
 
     return storage.read_table(shard.path("images"), check)
+
+
+def read_first_images(storage: Storage, shard: Shard, fingerprint: str, count: int) -> Pixels:
+    """Return the first `count` images of a shard, after the checks of `read_footer`; it raises its errors."""
+
+    def parse(table: pa.Table, metadata: dict[str, Any]) -> Pixels:
+        _check(table, metadata, shard, fingerprint)
+        return _pixels(table.slice(0, count))
+
+    return storage.read_table(shard.path("images"), parse)
+
+
+def _pixels(table: pa.Table) -> Pixels:
+    return np.stack([decode(image) for image in table["image"].combine_chunks().field("bytes").to_pylist()])
 
 
 def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint: str) -> ImageFile:
