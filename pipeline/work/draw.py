@@ -73,10 +73,11 @@ class DrawWorker:
         self.device = device
         self.arguments = arguments
         self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision, arguments.form), device)
-        # on a GPU one kernel in place of some eighty
-        compiles = arguments.form == "compiled"
-        self.words = torch.compile(noise.philox4x32, dynamic=False) if compiles else noise.philox4x32
         self.image_shape = checkpoint.info.image_shape
+        # on a GPU a few kernels in place of some three hundred
+        self.normals: noise.Normals = noise.four_normals
+        if arguments.form == "compiled":
+            self.normals = noise.compiled(arguments.seed, arguments.batch_size, self.image_shape, device)
         self.schedule = checkpoint.info.schedule()
         self.grid_of = cache(lambda setting: setting.grid(self.schedule))
         self.storage = arguments.output.open()
@@ -121,7 +122,7 @@ class DrawWorker:
         """
 
         def normal(step: int) -> torch.Tensor:
-            return noise.normal(self.arguments.seed, seeds, step, self.image_shape, self.words)
+            return noise.normal(self.arguments.seed, seeds, step, self.image_shape, self.normals)
 
         def step_noise(node: Node) -> torch.Tensor:
             return normal(noise.step_of(node.t, self.schedule.resolution))

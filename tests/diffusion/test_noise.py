@@ -1,13 +1,14 @@
 """The noise: Random123's known answers, an exact-arithmetic oracle, and independence of batch and order."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from pipeline.diffusion.noise import NOISE_VERSION, X_T_STEP, normal, philox4x32
+from pipeline.diffusion.noise import NOISE_VERSION, X_T_STEP, _sqrt, compiled, four_normals, normal, philox4x32
 
 ONES = 0xFFFF_FFFF
 # Between two roads in float64: the polynomials' first terms left out are below 2^-49, the radius is up to 6.7 and the
@@ -69,12 +70,43 @@ def test_polynomials_are_exact_to_float32_over_the_whole_range():
     torch.testing.assert_close(ours, expected, rtol=0, atol=ROUNDING)
 
 
+def test_the_square_root_is_rounded_as_ieee_754_says():
+    """By integers: r is the nearest double to √x if x lies between the squares of the midpoints beside it."""
+    x = -2.0 * torch.log((torch.arange(1, 2**32, 2**32 // 4000)).double() * 2.0**-32)
+    for square, root in zip(x.tolist(), _sqrt(x).tolist(), strict=True):
+        half = math.ulp(root) / 2
+        below, above = Fraction(root) - Fraction(half), Fraction(root) + Fraction(half)
+        assert below**2 < Fraction(square) < above**2
+
+
 @pytest.mark.slow
-def test_compiled_words_leave_every_bit_of_the_noise():
-    words = torch.compile(philox4x32, dynamic=False)
+def test_compiled_noise_has_every_bit_of_the_plain():
     seeds = torch.tensor([0, 1, ONES, ONES + 1, 2**63 - 1])
+    fused = compiled(ONES + 7, len(seeds), (3, 501), "cpu")
+    assert fused is not four_normals
     for step in (0, 1, X_T_STEP):
-        assert torch.equal(normal(ONES + 7, seeds, step, (3, 5), words), normal(ONES + 7, seeds, step, (3, 5)))
+        counter = torch.stack(torch.meshgrid(seeds & ONES, torch.arange(376), indexing="ij"))
+        counter = torch.cat([counter, torch.full_like(counter, step)])
+        for key in ((0, 0), (ONES, 12345)):
+            assert torch.equal(fused(counter, key).view(torch.int64), four_normals(counter, key).view(torch.int64))
+        assert torch.equal(normal(ONES + 7, seeds, step, (3, 501), fused), normal(ONES + 7, seeds, step, (3, 501)))
+
+
+def test_a_compiler_that_changes_a_bit_is_not_used(monkeypatch):
+    """One that contracts a * b + c has another last bit in one of a thousand doubles, and one is enough."""
+
+    def compile_wrongly(function, **_):
+        def other(*arguments):
+            found = function(*arguments)
+            found.view(torch.int64)[-1, -1, -1] ^= 1
+            return found
+
+        return other
+
+    monkeypatch.setattr(torch, "compile", compile_wrongly)
+    assert compiled(0, 4, (1, 8, 8), "cpu") is four_normals
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *arguments: function(*arguments))
+    assert compiled(0, 4, (1, 8, 8), "cpu") is not four_normals
 
 
 def test_an_image_is_the_same_in_any_batch_and_order():
