@@ -18,15 +18,15 @@ import platform
 import re
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import CONTENDERS, NETWORK, WITHOUT_ETA, Contest, run_of, write_cifar10
-from measures import evaluations, noises, profile, sweep
+from contenders import AS_PEOPLE_RUN, CONTENDERS, NETWORK, WITHOUT_ETA, Contest, Untouched, run_of
+from measures import evaluations, noises, profile, sweep, write_cifar10
 
 from pipeline.cli import Parser
 from pipeline.cluster.device import device_name
@@ -110,7 +110,7 @@ def cases(folder: str, dtype: Precision, quick: bool, device: str) -> list[tuple
         cifar10 |= {"batch_size": 2, "steps": (4,)} if quick else {"batch_size": 4, "steps": (5,)}
     return [
         (SweepConfig(**sizes, eta=ETAS, dtype=dtype, shard_size=sizes["batch_size"], out=f"{folder}/contest"), shards)
-        for sizes, shards in ((digits, 3), (cifar10, 2))
+        for sizes, shards in ((digits, 2), (cifar10, 1 if device == "cpu" else 2))
     ]
 
 
@@ -124,12 +124,16 @@ def name_of(run: Run) -> str:
 def contest(joined: Cluster, config: SweepConfig, shards: int, quick: bool, device: str) -> dict[str, Any]:
     """Print and return how fast the contenders are with a network, what a step's noise costs and where time goes."""
     pool, run = joined.pool(on_gpu=True), run_of(config)
+    people = pool if device == "cuda" else ActorPool(Untouched(**vars(joined.resources)))
     compiled = device == "cuda" or (config.model == "digits" and not quick)
     paces = Choice(run, Pace(config.batch_size, ASKED if compiled else 0)).ask(joined).seconds
     form = min((form for form in paces if form != "plain"), key=lambda form: paces[form])
     best = run_of(config.model_copy(update={"speed": form}))
     ways = [way for way in CONTENDERS if way != "diffusers_default" or config.dtype != "bfloat16"]  # numpy has none
-    walls, used = rounds(pool, best, ways, shards, 2 if quick else 5)
+    pools = {way: people if way in AS_PEOPLE_RUN else pool for way in ways}
+    walls, used = rounds(pools, best, shards, 2 if quick else 5)
+    if people is not pool:
+        people.close()
     rates = walls if device == "cuda" else used
     result = {
         "network": name_of(run),
@@ -148,17 +152,18 @@ def contest(joined: Cluster, config: SweepConfig, shards: int, quick: bool, devi
     ):
         parts = [f"η = {eta:g}: {spread(ratios(measured[key(one, eta)], measured[key(other, eta)]))}" for eta in ETAS]
         print(f"  {text}: {'; '.join(parts)}", flush=True)
-    return result | {"noise": noises(run, device), "step": profile(run, device)}
+    steps = {shape.config.speed: profile(shape, pool) for shape in (run, best)}
+    return result | {"noise": noises(run, device), "step": steps}
 
 
-def rounds(pool: ActorPool, run: Run, ways: Sequence[str], shards: int, count: int) -> tuple[Rates, Rates]:
+def rounds(pools: Mapping[str, ActorPool], run: Run, shards: int, count: int) -> tuple[Rates, Rates]:
     """Return the rates on the wall and of CPU time, in interleaved rounds; one before them warms up."""
-    entries = [(way, eta) for way in ways for eta in ETAS if eta == ETAS[0] or way not in WITHOUT_ETA]
+    entries = [(way, eta) for way in pools for eta in ETAS if eta == ETAS[0] or way not in WITHOUT_ETA]
     walls: Rates = {key(way, eta): [] for way, eta in entries}
     used: Rates = {name: [] for name in walls}
     for number in range(count + 1):
         for way, eta in entries:
-            speed = Contest(run, way, eta, shards).speed(pool)
+            speed = Contest(run, way, eta, shards).speed(pools[way])
             if number:
                 for rates, rate in zip((walls, used), speed, strict=True):
                     rates[key(way, eta)].append(rate)
@@ -204,7 +209,7 @@ def scaling(
     run = run_of(config.model_copy(update={"steps": (50,)}))
     shards = (2 if quick else 6) * workers
     seconds: dict[str, list[float]] = {"one": [], "all": [], "slow store": []}
-    for number in range(2 if quick else 4):
+    for number in range(2 if quick else 3):
         for name, way in (("one", "plain_line"), ("all", "plain_line"), ("slow store", "slow_store")):
             wall, _ = Contest(run, way, 1.0, shards).results(pool, one_worker=name == "one")
             if number:

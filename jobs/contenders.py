@@ -1,18 +1,19 @@
 """What benchmark.py times: ways to draw the same images in one process, and the networks that they draw with."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers import DDIMPipeline
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.cluster.dispatch import Watcher
 from pipeline.cluster.executor import ActorPool
+from pipeline.cluster.resources import JEMALLOC, Resources
 from pipeline.cluster.task import Rest, Task, Work
 from pipeline.diffusion.network import UNet
 from pipeline.evaluation.digits import DIGITS, DIGITS_SHAPE
@@ -35,9 +36,21 @@ CONTENDERS = {
     "diffusers_best": "DDIMPipeline, {form}, to arrays",
 }
 """Name → label."""
+AS_PEOPLE_RUN = (NETWORK, "diffusers_default")
+"""Those that are timed in a process that allocates as any other, and not as a worker."""
 WITHOUT_ETA = ("gemm", NETWORK, "best_network")
 MATRICES = (512, 1024, 1536, 2048)
 """Sizes of square matrices, of which the fastest product counts."""
+
+
+class Untouched(Resources):
+    """Resources for a process without what the pipeline sets for its workers."""
+
+    @property
+    def actor_options(self) -> dict[str, Any]:
+        """Ray's options."""
+        command = f"env {' '.join(f'-u {name}' for name in ('LD_PRELOAD', *JEMALLOC))} {sys.executable}"
+        return {"num_cpus": 0, "runtime_env": {"py_executable": command}}
 
 
 class Contender(DrawWorker):
@@ -226,17 +239,3 @@ def run_of(config: SweepConfig) -> Run:
     model = read_model(config.model).info
     identity = config.identity(model.digest)
     return Run(config, model, identity, open_measurement(DIGITS, None, "digits", DIGITS_SHAPE, identity), None)
-
-
-def write_cifar10(folder: Path) -> None:
-    """Write a diffusers pipeline with the network of the DDPM and DDIM papers for CIFAR10, with random weights."""
-    torch.manual_seed(0)
-    network = UNet2DModel(
-        sample_size=32,
-        block_out_channels=(128, 256, 256, 256),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        **{"freq_shift": 1, "flip_sin_to_cos": False, "downsample_padding": 0, "norm_eps": 1e-6},
-        attention_head_dim=None,
-    )
-    DDIMPipeline(network, DDIMScheduler(1000)).save_pretrained(folder)

@@ -1,7 +1,6 @@
 """What benchmark.py measures once, beside its contest: noise, where time goes, evaluation, and a whole sweep."""
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -14,11 +13,13 @@ from unittest import mock
 
 import psutil
 import torch
-from contenders import now
+from contenders import Contest, now
+from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch_fidelity import feature_extractor_inceptionv3 as inception
 
+from pipeline.cluster.executor import ActorPool
 from pipeline.diffusion import noise
 from pipeline.evaluation.digits import digits_images
 from pipeline.evaluation.extractors import INCEPTION
@@ -27,7 +28,7 @@ from pipeline.sweep import images
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
-from pipeline.work.draw import Draw, DrawWorker
+from pipeline.work.draw import DrawWorker
 
 JOBS = Path(__file__).parent
 SMALL = ("--steps", "5", "--eta", "0", "--batch-size", "32", "--shard-size", "32")
@@ -69,45 +70,61 @@ class Stopwatch:
         return result
 
 
-def profile(run: Run, device: str) -> dict[str, float]:
+class Dissector(DrawWorker):
+    """Draws a shard, with a stopwatch around each part."""
+
+    def do(self, item: tuple[str, Shard]) -> dict[str, float]:  # type: ignore[override]
+        """Return the microseconds an image and step of each part of a shard, and of verifying it."""
+        _, shard = item
+        network, device = self.eps_model.eps_model, self.device
+        parts: list[dict[str, float]] = []
+        for _ in range(4):  # the first warms up
+            normal, png, eps_model = (Stopwatch(f, device) for f in (noise.normal, images.png, network))
+            self.eps_model.eps_model = eps_model
+            with mock.patch.object(noise, "normal", normal), mock.patch.object(images, "png", png):
+                start = now(device)
+                rest = super().do(shard)
+                drawn = now(device)
+                rest.end()
+                end = now(device)
+            read_footer(self.storage, shard, shard.setting.fingerprint(self.arguments.identity))
+            parts.append(
+                {
+                    "network": eps_model.seconds,
+                    "noise": normal.seconds,
+                    "update": drawn - start - eps_model.seconds - normal.seconds,
+                    "encode": png.seconds,
+                    "commit": end - drawn - png.seconds,
+                    "verify": now(device) - end,
+                }
+            )
+        self.eps_model.eps_model = network
+        return {name: 1e6 / shard.cost * statistics.median(part[name] for part in parts[1:]) for name in parts[0]}
+
+
+class Dissection(Contest):
+    """One shard, with a stopwatch around each part of it."""
+
+    name = "dissection"
+    worker = Dissector  # type: ignore[assignment]
+
+
+def profile(run: Run, pool: ActorPool) -> dict[str, float]:
     """Print and return the microseconds an image and step of each part of a shard at η = 1, and of verifying it."""
-    setting = run.settings[-1]
-    shard, worker = Shard(setting, 0, run.config.shard_size), DrawWorker(device, Draw(run).arguments)
-    network = worker.eps_model.eps_model
-    parts: list[dict[str, float]] = []
-    for _ in range(4):  # the first warms up
-        normal, png, eps_model = (Stopwatch(f, device) for f in (noise.normal, images.png, network))
-        worker.eps_model.eps_model = eps_model
-        with mock.patch.object(noise, "normal", normal), mock.patch.object(images, "png", png):
-            start = now(device)
-            rest = worker.do(shard)
-            drawn = now(device)
-            rest.end()
-            end = now(device)
-        read_footer(run.storage, shard, setting.fingerprint(run.identity))
-        parts.append(
-            {
-                "network": eps_model.seconds,
-                "noise": normal.seconds,
-                "update": drawn - start - eps_model.seconds - normal.seconds,
-                "encode": png.seconds,
-                "commit": end - drawn - png.seconds,
-                "verify": now(device) - end,
-            }
-        )
-    unit = 1e6 / shard.cost
-    found = {name: unit * statistics.median(part[name] for part in parts[1:]) for name in parts[0]}
+    (found,) = Dissection(run, "", 1.0, 1).results(pool)[1]
     whole = sum(found.values()) - found["verify"]
     shares = ", ".join(f"{name} {value:,.2f} ({value / whole:.2%})" for name, value in found.items())
-    print(f"  a step at η = 1, plain, µs an image: {shares}")
-    return found
+    print(f"  a step at η = 1, {run.config.speed}, µs an image: {shares}")
+    return dict(found)
 
 
-def evaluations(folder: str, device: str, quick: bool) -> dict[str, list[float]]:
+def evaluations(folder: str, device: str, quick: bool) -> dict[str, float]:
     """Print and return the seconds of all metrics in Inception's features: ours, and those of `fidelity`."""
-    count, out, weights = 64 if quick else 128, f"{folder}/small", Path(folder, "inception.pth")
+    count, out, weights = 64 if quick else 320, f"{folder}/small", Path(folder, "inception.pth")
+    ordered = f"{out}-channels_last"
     write_inception(weights)
-    run_job("sweep", "--out", out, "--num-images", count, *SMALL)
+    for folder_of, form in ((out, "plain"), (ordered, "channels_last")):
+        run_job("sweep", "--out", folder_of, "--speed", form, "--num-images", count, *SMALL)
     run_job("export", "--out", out, "--setting", "ddim-S5-eta0-linear", "--png", f"{folder}/drawn")
     Path(folder, "real").mkdir()
     for i, pixels in enumerate(digits_images()[:count]):
@@ -121,16 +138,30 @@ def evaluations(folder: str, device: str, quick: bool) -> dict[str, list[float]]
         *("--feature-extractor", INCEPTION, "--feature-extractor-weights-path", weights),
         *(text for name, value in options for text in (f"--{name.replace('_', '-')}", str(value))),
     ]
-    found: dict[str, list[float]] = {"ours": [], "fidelity": []}
-    for _ in range(1 if quick else 3):
-        found["ours"].append(run_job("evaluate", "--out", out, *extractor, "--reference", f"{folder}/real"))
-        shutil.rmtree(f"{out}/evaluations")
-        start = time.perf_counter()
-        subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        found["fidelity"].append(time.perf_counter() - start)
-    medians = ", ".join(f"{name} {statistics.median(seconds):.1f} s" for name, seconds in found.items())
-    print(f"IS, FID, KID, precision and recall of {count} images in Inception's features, start included: {medians}")
+    found = {
+        name: run_job("evaluate", "--out", folder_of, *extractor, "--reference", f"{folder}/real")
+        for name, folder_of in (("ours, plain", out), ("ours, channels_last", ordered))
+    }
+    start = time.perf_counter()
+    subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    found["fidelity"] = time.perf_counter() - start
+    text = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.items())
+    print(f"IS, FID, KID, precision and recall of {count} images in Inception's features, start included: {text}")
     return found
+
+
+def write_cifar10(folder: Path) -> None:
+    """Write a diffusers pipeline with the network of the DDPM and DDIM papers for CIFAR10, with random weights."""
+    torch.manual_seed(0)
+    network = UNet2DModel(
+        sample_size=32,
+        block_out_channels=(128, 256, 256, 256),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        **{"freq_shift": 1, "flip_sin_to_cos": False, "downsample_padding": 0, "norm_eps": 1e-6},
+        attention_head_dim=None,
+    )
+    DDIMPipeline(network, DDIMScheduler(1000)).save_pretrained(folder)
 
 
 def write_inception(file: Path) -> None:
@@ -173,9 +204,9 @@ def sweep(folder: str, quick: bool) -> dict[str, float]:
     again = run_job("sweep", "--out", out, *options)
     sampling = sum(row["seconds"] for row in json.loads((out / "metrics.json").read_text()))
     workers = 1 if torch.cuda.is_available() else psutil.cpu_count()
-    outside = 1 - sampling / workers / seconds
+    outside = seconds - sampling / workers
     print(
-        f"{'a sweep of two budgets' if quick else 'the default sweep'}: {seconds:.0f} s, {outside:.0%} of it outside "
+        f"{'a sweep of two budgets' if quick else 'the default sweep'}: {seconds:.0f} s, {outside:.0f} s of it outside "
         f"sampling; peak memory {peaks['all']:.1f} GiB, of a worker {peaks['a worker']:.1f} GiB; again {again:.0f} s"
     )
     return {"seconds": seconds, "sampling": sampling, "again": again} | peaks

@@ -106,6 +106,6 @@ def test_every_contender_does_its_shard(jobs, tmp_path, monkeypatch):
             else:
                 assert done > 0
     assert len(run.storage.find()) == 2  # a file for each η, of all lines
-    parts = jobs.measures.profile(run, "cpu")
+    parts = jobs.measures.Dissector("cpu", contest.arguments).do(tasks[1].item)
     assert [*parts] == ["network", "noise", "update", "encode", "commit", "verify"]
     assert min(parts.values()) > 0
