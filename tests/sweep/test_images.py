@@ -12,7 +12,7 @@ from schedules import SCHEDULE
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
-from pipeline.sweep.images import ImageFile, pixel_digest, read_images, write_images
+from pipeline.sweep.images import ImageFile, pixel_digest, read_first_images, read_images, write_images
 from pipeline.sweep.shards import Shard
 
 SHARD = Shard(settings(SweepConfig(steps=(5,), eta=("hat",)), SCHEDULE)[0], 10, 22)
@@ -61,6 +61,22 @@ def test_a_file_says_its_setting_and_shows_pictures(tmp_path):
 def test_row_groups_are_small(tmp_path, size):
     write(Storage(str(tmp_path)), pixels(3, size))
     assert pq.ParquetFile(tmp_path / SHARD.path("images")).metadata.row_group(0).num_rows == 12
+
+
+def test_the_first_images_are_those_of_the_whole_shard(tmp_path):
+    storage = Storage(str(tmp_path))
+    write(storage, pixels(3))
+    whole, _ = read_images(storage, SHARD, "f")
+    for count in (1, 5, 100):
+        assert np.array_equal(read_first_images(storage, SHARD, "f", count), whole[:count])
+    with pytest.raises(DamagedFileError, match="has fingerprint f, this run has g"):
+        read_first_images(storage, SHARD, "g", 5)
+    file = tmp_path / SHARD.path("images")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DamagedFileError):
+        read_first_images(storage, SHARD, "f", 5)
 
 
 def test_every_broken_promise_is_found(tmp_path):
