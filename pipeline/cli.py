@@ -1,7 +1,6 @@
 """What the jobs share: a command-line parser with one-line errors, and exit statuses."""
 
 import argparse
-import gc
 import itertools
 import json
 import re
@@ -103,5 +102,4 @@ def exit_with(job: Callable[[], int], failed: int = FAILED) -> NoReturn:
     except Exception:
         traceback.print_exc()
         status = failed
-    gc.freeze()  # else the interpreter's end goes through all of torch for garbage, for a second
     sys.exit(status)
