@@ -21,8 +21,7 @@ def frechet_distance(square: float, sigma: Tensor, reference: Reference) -> floa
     trace of √(R Σ R) with R = √Σ_r; FIDs differ by 1e-9 where there are more images than features, and else by 1e-6.
     """
     root = reference.root
-    eigenvalues = torch.linalg.eigvalsh(root @ sigma @ root).clamp(min=0)
-    return _distance(square, sigma, reference, float(eigenvalues.sqrt().sum()))
+    return _distance(square, float(sigma.trace()), reference, torch.linalg.eigvalsh(root @ sigma @ root))
 
 
 def fid_value(features: Tensor, reference: Reference) -> float:
@@ -50,7 +49,7 @@ def fid(features: Tensor, reference: Reference) -> Measured:
     else:
         root = reference.root
         eigenvalues, vectors = torch.linalg.eigh(root @ sigma @ root)
-        value = _distance(square, sigma, reference, float(eigenvalues.clamp(min=0).sqrt().sum()))
+        value = _distance(square, float(sigma.trace()), reference, eigenvalues)
         inner = vectors.T @ root
         # a feature that never changes has no variance, and no part in the influence
         inverse = eigenvalues.rsqrt().where(eigenvalues > _ZERO * eigenvalues[-1], 0.0)
@@ -92,9 +91,8 @@ def _distance_of_few(square: float, x: Tensor, products: Tensor, reference: Refe
     n = len(x)
     centred = products - products.mean(0)
     centred = centred - centred.mean(1, keepdim=True)
-    eigenvalues = torch.linalg.eigvalsh(centred / (n - 1)).clamp(min=0)
     variance = float((x - x.mean(0)).square().sum()) / (n - 1)
-    return square + variance + float(reference.sigma.trace()) - 2 * float(eigenvalues.sqrt().sum())
+    return _distance(square, variance, reference, torch.linalg.eigvalsh(centred / (n - 1)))
 
 
 def _moments(features: Tensor, reference: Reference) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -119,5 +117,6 @@ def _left_out(features: Tensor, mu: Tensor, shift: Tensor, sigma: Tensor, refere
     return torch.tensor(values, dtype=torch.float64) if values else None
 
 
-def _distance(square: float, sigma: Tensor, reference: Reference, trace_of_root: float) -> float:
-    return square + float(sigma.trace()) + float(reference.sigma.trace()) - 2 * trace_of_root
+def _distance(square: float, variance: float, reference: Reference, eigenvalues: Tensor) -> float:
+    """Return FID for |μ - μ_r|², tr Σ, and the eigenvalues of Σ Σ_r, of which rounding may make some negative."""
+    return square + variance + float(reference.sigma.trace()) - 2 * float(eigenvalues.clamp(min=0).sqrt().sum())
