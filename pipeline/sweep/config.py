@@ -129,6 +129,12 @@ class SweepConfig(BaseModel):
         return self.dtype if self.speed == "plain" else f"{self.dtype}, {self.speed}"
 
     @property
+    def form(self) -> Form:
+        """How the network runs, once that is chosen."""
+        assert self.speed != AUTO
+        return self.speed
+
+    @property
     def settled(self) -> bool:
         """Whether nothing in it is left to be chosen on a worker."""
         return self.speed != AUTO and self.batch_size != AUTO_BATCH

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.schedule import Grid, Node
 from pipeline.storage.store import Storage
-from pipeline.sweep.config import AUTO
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
 from pipeline.sweep.model import read_model
@@ -74,13 +73,17 @@ class DrawWorker:
         self.arguments = arguments
         self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision, arguments.form), device)
         self.image_shape = checkpoint.info.image_shape
-        # on a GPU a few kernels in place of some three hundred
-        self.normals: noise.Normals = noise.four_normals
-        if arguments.form == "compiled":
-            self.normals = noise.compiled(arguments.seed, arguments.batch_size, self.image_shape, device)
         self.schedule = checkpoint.info.schedule()
         self.grid_of = cache(lambda setting: setting.grid(self.schedule))
         self.storage = arguments.output.open()
+
+    @cached_property
+    def normals(self) -> noise.Normals:
+        """The noise's normals; compiled, on a GPU, a few kernels in place of some three hundred."""
+        arguments = self.arguments
+        if arguments.form != "compiled":
+            return noise.four_normals
+        return noise.compiled(arguments.seed, arguments.batch_size, self.image_shape, self.device)
 
     def do(self, shard: Shard) -> Rest[Drawn]:
         """Draw the images of a shard; the rest is to encode them and to commit their file.
@@ -148,8 +151,7 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
     def arguments(self) -> DrawArguments:
         """The arguments for the run's model and noise."""
         config = self.run.config
-        assert config.speed != AUTO
-        of_config = config.model, config.dtype, config.seed, config.batch_size, config.speed
+        of_config = config.model, config.dtype, config.seed, config.batch_size, config.form
         return DrawArguments(Output.of(self.run), self.run.identity, *of_config)
 
     def missing(self) -> Shards:

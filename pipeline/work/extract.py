@@ -16,7 +16,6 @@ from pipeline.evaluation.features import extract, write_features
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import Reference, make_reference, read_reference, write_reference
 from pipeline.storage.store import Storage
-from pipeline.sweep.config import AUTO
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
@@ -39,7 +38,7 @@ class ExtractArguments:
     """Images per call of the extractor."""
     identity: dict[str, Any]
     """The identity of the run's images."""
-    form: Form = "plain"
+    form: Form
     """How the extractor runs: as the network that drew the images."""
 
 
@@ -92,8 +91,7 @@ class Extract(RunWork[ExtractArguments, Source, int]):
     def arguments(self) -> ExtractArguments:
         """The arguments for the run and its measurement."""
         run, config = self.run, self.run.config
-        assert config.speed != AUTO
-        return ExtractArguments(Output.of(run), run.measurement, config.batch_size, run.identity, config.speed)
+        return ExtractArguments(Output.of(run), run.measurement, config.batch_size, run.identity, config.form)
 
     def missing(self) -> Shards:
         """Return the shards without a feature file."""
