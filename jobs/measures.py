@@ -111,21 +111,22 @@ class Dissection(Contest):
 
 def profile(run: Run, pool: ActorPool) -> dict[str, float]:
     """Print and return the microseconds an image and step of each part of a shard at η = 1, and of verifying it."""
+    found: dict[str, float]
     (found,) = Dissection(run, "", 1.0, 1).results(pool)[1]
     whole = sum(found.values()) - found["verify"]
     shares = ", ".join(f"{name} {value:,.2f} ({value / whole:.2%})" for name, value in found.items())
     print(f"  a step at η = 1, {run.config.speed}, µs an image: {shares}")
-    return dict(found)
+    return found
 
 
 def evaluations(folder: str, device: str, quick: bool) -> dict[str, float]:
     """Print and return the seconds of all metrics in Inception's features: ours, and those of `fidelity`."""
-    count, out, weights = 64 if quick else 320, f"{folder}/small", Path(folder, "inception.pth")
-    ordered = f"{out}-channels_last"
+    count, weights = 64 if quick else 320, Path(folder, "inception.pth")
     write_inception(weights)
-    for folder_of, form in ((out, "plain"), (ordered, "channels_last")):
-        run_job("sweep", "--out", folder_of, "--speed", form, "--num-images", count, *SMALL)
-    run_job("export", "--out", out, "--setting", "ddim-S5-eta0-linear", "--png", f"{folder}/drawn")
+    outs = {form: f"{folder}/{form}" for form in ("plain", "channels_last")}
+    for form, out in outs.items():
+        run_job("sweep", "--out", out, "--speed", form, "--num-images", count, *SMALL)
+    run_job("export", "--out", outs["plain"], "--setting", "ddim-S5-eta0-linear", "--png", f"{folder}/drawn")
     Path(folder, "real").mkdir()
     for i, pixels in enumerate(digits_images()[:count]):
         Image.fromarray(pixels[0].numpy()).save(f"{folder}/real/{i:04d}.png")
@@ -139,8 +140,8 @@ def evaluations(folder: str, device: str, quick: bool) -> dict[str, float]:
         *(text for name, value in options for text in (f"--{name.replace('_', '-')}", str(value))),
     ]
     found = {
-        name: run_job("evaluate", "--out", folder_of, *extractor, "--reference", f"{folder}/real")
-        for name, folder_of in (("ours, plain", out), ("ours, channels_last", ordered))
+        f"ours, {form}": run_job("evaluate", "--out", out, *extractor, "--reference", f"{folder}/real")
+        for form, out in outs.items()
     }
     start = time.perf_counter()
     subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)

@@ -22,12 +22,12 @@ class Difference:
     @property
     def p_value(self) -> float:
         """The two-sided p-value for no difference; 1 if there is no standard error, or both sides are the same."""
+        from scipy.special import stdtr  # a slow import
+
         if self.se is None or self.value == 0:
             return 1.0
         if self.se == 0:
             return 0.0
-        from scipy.special import stdtr  # a slow import
-
         t = abs(self.value) / self.se
         return math.erfc(t / math.sqrt(2)) if math.isinf(self.degrees) else 2 * float(stdtr(self.degrees, -t))
 
@@ -36,10 +36,10 @@ class Difference:
 
         None if there is no standard error.
         """
-        if self.se is None:
-            return None
         from scipy.special import stdtrit
 
+        if self.se is None:
+            return None
         below = 1 - level / 2
         t = NormalDist().inv_cdf(below) if math.isinf(self.degrees) else float(stdtrit(self.degrees, below))
         return self.value - t * self.se, self.value + t * self.se

@@ -109,9 +109,9 @@ def _parquet_files(spec: str) -> list[str]:
 
 
 def _parquet_images(spec: str, option: str) -> RealImages:
-    fs, root = fsspec.core.url_to_fs(spec)
     import pyarrow.dataset  # imports pandas, slowly
 
+    fs, root = fsspec.core.url_to_fs(spec)
     data = pyarrow.dataset.dataset(_parquet_files(spec) or root, filesystem=fs, format="parquet")
     columns = [column.name for column in data.schema if pa.types.is_struct(column.type) and "bytes" in _names(column)]
     if not columns:

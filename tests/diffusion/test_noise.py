@@ -71,7 +71,7 @@ def test_polynomials_are_exact_to_float32_over_the_whole_range():
 
 
 def test_the_square_root_is_rounded_as_ieee_754_says():
-    """By integers: r is the nearest double to √x if x lies between the squares of the midpoints beside it."""
+    """By rational numbers: r is the nearest double to √x if x lies between the squares of the midpoints beside it."""
     x = -2.0 * torch.log((torch.arange(1, 2**32, 2**32 // 4000)).double() * 2.0**-32)
     for square, root in zip(x.tolist(), _sqrt(x).tolist(), strict=True):
         half = math.ulp(root) / 2
