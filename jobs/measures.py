@@ -121,7 +121,7 @@ def profile(run: Run, pool: ActorPool) -> dict[str, float]:
 
 def evaluations(folder: str, device: str, quick: bool) -> dict[str, float]:
     """Print and return the seconds of all metrics in Inception's features: ours, and those of `fidelity`."""
-    count, weights = 64 if quick else 320, Path(folder, "inception.pth")
+    count, weights = 64 if quick else 1000, Path(folder, "inception.pth")
     write_inception(weights)
     outs = {form: f"{folder}/{form}" for form in ("plain", "channels_last")}
     for form, out in outs.items():
