@@ -207,18 +207,20 @@ def scaling(
     pool = joined.pool(on_gpu=True)
     workers, config = pool.size, cases(folder, "float32", quick, device)[0][0]
     run = run_of(config.model_copy(update={"steps": (50,)}))
-    shards = (2 if quick else 6) * workers
-    seconds: dict[str, list[float]] = {"one": [], "all": [], "slow store": []}
+    shares = {"one": 1, "all": 2 * workers, "slow store": 2 * workers}
+    a_share = 2 if quick else 6
+    rates: Rates = {name: [] for name in shares}
     for number in range(2 if quick else 3):
-        for name, way in (("one", "plain_line"), ("all", "plain_line"), ("slow store", "slow_store")):
-            wall, _ = Contest(run, way, 1.0, shards).results(pool, one_worker=name == "one")
+        for name, share in shares.items():
+            way = "slow_store" if name == "slow store" else "plain_line"
+            wall, _ = Contest(run, way, 1.0, share * a_share).results(pool, one_worker=name == "one")
             if number:
-                seconds[name].append(wall)
-    a_shard = statistics.median(seconds["all"]) * workers / shards
-    print(f"\n{workers} workers to one, digits, S = 50, plain: {spread(ratios(seconds['one'], seconds['all']))}")
-    slow = spread(ratios(seconds["all"], seconds["slow store"]))
-    print(f"throughput with a store that takes 0.5 s more a commit, at {a_shard:.1f} s a shard: {slow}")
-    return {"count": workers, "seconds": seconds}
+                rates[name].append(share * a_share / wall)
+    a_run = 2 * workers * a_share / statistics.median(rates["all"])
+    print(f"\n{workers} workers to one, digits, S = 50, plain: {spread(ratios(rates['all'], rates['one']))}")
+    slow = spread(ratios(rates["slow store"], rates["all"]))
+    print(f"throughput with a store that takes 0.5 s more a commit, in a run of {a_run:.0f} s: {slow}")
+    return {"count": workers, "shards a second": rates}
 
 
 def projection(contests: Sequence[dict[str, Any]], folder: str, workers: int, device: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What benchmark.py times: ways to draw the same images in one process, and the networks that they draw with."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from diffusers import DDIMPipeline
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.cluster.dispatch import Watcher
@@ -40,7 +42,7 @@ AS_PEOPLE_RUN = (NETWORK, "diffusers_default")
 """Those that are timed in a process that allocates as any other, and not as a worker."""
 WITHOUT_ETA = ("gemm", NETWORK, "best_network")
 MATRICES = (512, 1024, 1536, 2048)
-"""Sizes of square matrices, of which the fastest product counts."""
+"""Sizes of square matrices, of which the fastest counts."""
 
 
 class Untouched(Resources):
@@ -105,10 +107,16 @@ class Contender(DrawWorker):
             self.pipelines[1], shard, lambda pipe, **options: pipe(output_type="pt", **options).images.float().cpu()
         )
 
+    @torch.inference_mode()
     def gemm(self, shard: Shard) -> float:
-        """Return the seconds of the shard's network calls if all their FLOPs went at the best rate of a product."""
-        rate = max(self.product(n) for n in self.sizes)
-        return self.flops * shard.cost / rate
+        """Return the seconds of matrix products of as many FLOPs as the shard's network calls have, done one by one."""
+        flops, a = self.flops * shard.cost, self.matrix(self.size)
+        a_product = 2 * self.size**3
+        count = math.ceil(flops / a_product)
+        start = now(self.device)
+        for _ in range(count):
+            a @ a
+        return (now(self.device) - start) * flops / (count * a_product)
 
     def clock(self, shard: Shard) -> float:
         """Return the CPU seconds that this process has used."""
@@ -155,19 +163,15 @@ class Contender(DrawWorker):
         return count_flops(cast(UNet, self.plain.eps_model.eps_model), self.image_shape, self.device)
 
     @cached_property
-    def sizes(self) -> list[int]:
-        """The two fastest sizes of matrices."""
-        return sorted(MATRICES, key=self.product)[-2:]
+    def size(self) -> int:
+        """The fastest size of matrices."""
+        return min(
+            MATRICES, key=lambda n: Timer("a @ a", globals={"a": self.matrix(n)}).blocked_autorange().median / n**3
+        )
 
-    def product(self, n: int) -> float:
-        """Return the FLOPs a second of the fastest of a few matrix products, in the network's precision."""
-        a = torch.randn(n, n, device=self.device, dtype=cast(UNet, self.eps_model.eps_model).dtype)
-        seconds = []
-        for _ in range(5):
-            start = now(self.device)
-            a @ a
-            seconds.append(now(self.device) - start)
-        return 2 * n**3 / min(seconds)
+    def matrix(self, n: int) -> torch.Tensor:
+        """Return a matrix of n × n in the network's precision."""
+        return torch.randn(n, n, device=self.device, dtype=cast(UNet, self.eps_model.eps_model).dtype)
 
 
 class Contest(Work[DrawArguments, tuple[str, Shard], Any]):

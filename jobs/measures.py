@@ -226,4 +226,4 @@ def watch(process: psutil.Process, peaks: dict[str, float]) -> None:
                 continue
             total += memory
         peaks["all"] = max(peaks["all"], total)
-        time.sleep(0.5)
+        time.sleep(2)  # to count shared pages takes a core a tenth of a second

@@ -33,12 +33,3 @@ def one_spacing_each(rows: list[Row]) -> bool:
     """Return whether there are several spacings and every sampler has one of its own."""
     pairs = {(sampler_of(row), row["spacing"]) for row in rows}
     return len({spacing for _, spacing in pairs}) > 1 and len({sampler for sampler, _ in pairs}) == len(pairs)
-
-
-def in_latex(label: str) -> str:
-    """Return a label in LaTeX, which matplotlib understands too."""
-    if label.startswith("  "):
-        return rf"\quad {label.strip()}"
-    for text, symbol in {"σ̂": r"\hat{\sigma}", "η": r"\eta", "λ": r"\lambda"}.items():
-        label = label.replace(text, f"${symbol}$")
-    return label

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from pipeline.reporting.labels import Row, in_latex, line_labels, one_spacing_each, sampler_of
+from pipeline.reporting.labels import Row, line_labels, one_spacing_each, sampler_of
 from pipeline.reporting.standings import TWO_SIDED
 from pipeline.reporting.timing import proportions
 from pipeline.sweep.images import Pixels
@@ -189,8 +189,8 @@ def _curves(
             style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)] if joined else "none"
             color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
             at, values, errors = zip(*line, strict=True)
-            name = in_latex(names[sampler, spacing])
-            axes.plot(at, values, linestyle=style, color=color, marker=marker, markersize=5, label=name)
+            label = names[sampler, spacing]
+            axes.plot(at, values, linestyle=style, color=color, marker=marker, markersize=5, label=label)
             bars = zip(values, errors, strict=True)
             ends = [(max(value - error, value / 100), value + error) for value, error in bars]
             axes.vlines(at, *zip(*ends, strict=True), color=color, alpha=0.5, linewidth=1)

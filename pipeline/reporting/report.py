@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.reporting import page, table
-from pipeline.reporting.labels import Row, in_latex, line_labels
+from pipeline.reporting.labels import Row, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.part import Part
 from pipeline.reporting.published import later_samplers, published_fid
@@ -165,7 +165,7 @@ def _first_images(run: Run, setting: Setting) -> Pixels:
 def _names(run: Run) -> dict[Setting, str]:
     """Return setting → label of its sampler, with the spacing if there are several."""
     names = line_labels([setting.describe() for setting in run.settings])
-    return {setting: in_latex(names[setting.sampler, setting.spacing]) for setting in run.settings}
+    return {setting: names[setting.sampler, setting.spacing] for setting in run.settings}
 
 
 def _every_setting(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str, Pixels]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.diffusion.samplers.base import Sampler
-from pipeline.reporting.labels import Row, in_latex, labels, line_labels, one_spacing_each, sampler_of
+from pipeline.reporting.labels import Row, labels, line_labels, one_spacing_each, sampler_of
 from pipeline.reporting.standings import shown
 
 PUBLISHED = {"fid_paper": "  paper", "fid_published": "  published, second-hand"}
@@ -113,7 +113,7 @@ def to_latex(rows: list[Row], caption: str) -> str:
     parts = [f"% {caption}"]
     for block in blocks(rows):
         columns = len(block.steps)
-        body = [f"{in_latex(label)} & " + " & ".join(cells) + r" \\" for label, cells in block.rows]
+        body = [f"{_in_latex(label)} & " + " & ".join(cells) + r" \\" for label, cells in block.rows]
         parts.append(
             "\n".join(
                 [
@@ -167,3 +167,12 @@ def _width(text: str) -> int:
 def _pad(text: str, width: int) -> str:
     space = " " * (abs(width) - _width(text))
     return text + space if width < 0 else space + text
+
+
+def _in_latex(label: str) -> str:
+    """Return a label in LaTeX."""
+    if label.startswith("  "):
+        return rf"\quad {label.strip()}"
+    for text, symbol in {"σ̂": r"\hat{\sigma}", "η": r"\eta", "λ": r"\lambda"}.items():
+        label = label.replace(text, f"${symbol}$")
+    return label

@@ -1,6 +1,6 @@
 """The report of trajectories: for each setting a strip of x_t and pred_x0 along the walks of its seeds."""
 
-from pipeline.reporting.labels import Row, in_latex
+from pipeline.reporting.labels import Row
 from pipeline.reporting.plots import strip
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import REPORT
@@ -24,7 +24,7 @@ def publish(study: Study, files: dict[Setting, list[Row]]) -> str:
             for seed in seeds
             for key, name in (("x_t", "$x_t$"), ("pred_x0", r"pred $x_0$"))
         ]
-        title = f"{in_latex(setting.sampler.label)}, S = {setting.steps}: after so many network calls"
+        title = f"{setting.sampler.label}, S = {setting.steps}: after so many network calls"
         for kind, data in strip(strips, [f"{count}" for count in calls], title).items():
             study.storage.write(f"{REPORT}/{setting.slug}.{kind}", data)
         lines.append(f"{setting.sampler.label}, S = {setting.steps}: after {', '.join(map(str, calls))} calls")

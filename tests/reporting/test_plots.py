@@ -45,7 +45,7 @@ def test_the_plot_against_calls_has_the_true_ones_and_not_s(drawn):
         (
             "network calls an image",
             ["7", "30"],
-            {r"$\eta$ = 0.0": ([8, 31], [9.0, 2.0]), r"$\hat{\sigma}$": ([31], [5.0])},
+            {"η = 0.0": ([8, 31], [9.0, 2.0]), "σ̂": ([31], [5.0])},
         )
     ]
 
@@ -88,4 +88,4 @@ def test_the_plot_against_seconds_has_those_of_1000_images(drawn):
     plots.fid_vs_seconds(ROWS)
     ((label, _, lines),) = drawn
     assert label == "seconds for 1,000 images, one worker"
-    assert lines == {r"$\eta$ = 0.0": ([4.0, 20.0], [9.0, 2.0]), r"$\hat{\sigma}$": ([25.0], [5.0])}
+    assert lines == {"η = 0.0": ([4.0, 20.0], [9.0, 2.0]), "σ̂": ([25.0], [5.0])}
