@@ -101,12 +101,12 @@ def kid_influence(features: Tensor, reference: Tensor) -> Tensor:
     KID is E[k(x, x')] - 2 E[k(x, y)] + E[k(y, y')], so an image adds 2 (E[k(x, x')] - E[k(x, y)]) less the mean of it.
     """
     some, others = features[:KID_IMAGES], reference[:KID_IMAGES]
-    within = torch.cat([_kernel(part, some).sum(1) for part in features.split(KID_IMAGES)])
+    within = torch.cat([_kernel(part, some).sum(1, dtype=torch.float64) for part in features.split(KID_IMAGES)])
     itself = _kernel_of_itself(some)
     within[: len(some)] -= itself
     count = torch.full((len(features),), float(len(some)), dtype=torch.float64)
     count[: len(some)] -= 1
-    across = torch.cat([_kernel(part, others).mean(1) for part in features.split(KID_IMAGES)])
+    across = torch.cat([_kernel(part, others).mean(1, dtype=torch.float64) for part in features.split(KID_IMAGES)])
     influence = 2 * (within / count - across)
     return influence - influence.mean()
 
@@ -149,7 +149,8 @@ def recall_left_out(features: Tensor, reference: Tensor, neighbourhood: int) -> 
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return ((x @ y.T / x.shape[1] + 1) ** 3).double()
+    root = (x @ y.T).div_(x.shape[1]).add_(1)
+    return root * root * root
 
 
 def _kernel_of_itself(x: Tensor) -> Tensor:
