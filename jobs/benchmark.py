@@ -142,7 +142,7 @@ def contest(joined: Cluster, config: SweepConfig, shards: int, quick: bool, devi
         "rates": rates,
         "rates on the wall": walls,
     }
-    print(f"\n{result['network']}; {shards} shards, {len(rates[NETWORK])} rounds; best form {form}")
+    print(f"\n{result['network']}; {shards} shard{'s' * (shards > 1)}, {len(rates[NETWORK])} rounds; best form {form}")
     print(table(rates, [(CONTENDERS[way].format(form=form), way) for way in ways]))
     for text, one, other, measured in (
         ("this pipeline to DDIMPipeline, both at their best", "best_line", "diffusers_best", rates),

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from diffusers import DDIMPipeline
-from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.cluster.dispatch import Watcher
@@ -164,10 +163,16 @@ class Contender(DrawWorker):
 
     @cached_property
     def size(self) -> int:
-        """The fastest size of matrices."""
-        return min(
-            MATRICES, key=lambda n: Timer("a @ a", globals={"a": self.matrix(n)}).blocked_autorange().median / n**3
-        )
+        """The size of matrices of which a single product is the fastest."""
+        rates = {}
+        for n in MATRICES:
+            a, seconds = self.matrix(n), []
+            for _ in range(5):
+                start = now(self.device)
+                a @ a
+                seconds.append(now(self.device) - start)
+            rates[n] = n**3 / min(seconds)
+        return max(rates, key=rates.__getitem__)
 
     def matrix(self, n: int) -> torch.Tensor:
         """Return a matrix of n × n in the network's precision."""

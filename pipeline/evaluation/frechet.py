@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluation.reference import Reference
-from pipeline.evaluation.uncertainty import Measured, groups
+from pipeline.evaluation.uncertainty import Measured, jackknife
 
 _ROWS = 8192
 """Rows that are computed at once: 128 MB of float64 at 2,048 features."""
@@ -44,6 +44,14 @@ def fid(features: Tensor, reference: Reference) -> Measured:
     n, d = features.shape
     if n <= d:
         return _fid_of_few(features.double() - mu, shift, square, reference)
+
+    def without(part: slice) -> float:
+        x = features[part].double() - mu
+        left = n - len(x)
+        mean = -x.sum(0) / left  # of the others, from mu
+        scatter = (n - 1) * sigma - x.T @ x - left * mean[:, None] * mean
+        return frechet_distance(float((shift + mean).square().sum()), scatter / (left - 1), reference)
+
     if n < INFLUENCE_FROM * d:
         value, influence = frechet_distance(square, sigma, reference), None
     else:
@@ -60,21 +68,21 @@ def fid(features: Tensor, reference: Reference) -> Measured:
             parts.append(2 * (x @ shift) + ((x @ g) * x).sum(1))
         influence = torch.cat(parts)
         influence = influence - influence.mean()
-    return Measured(value, influence, _left_out(features, mu, shift, sigma, reference))
+    return Measured(value, influence, jackknife(n, without))
 
 
 def _fid_of_few(x: Tensor, shift: Tensor, square: float, reference: Reference) -> Measured:
     """Return FID of no more images than features, and without each group, from x, float64, (N, D), and μ - μ_r."""
-    products, kept, values = _products(x, reference), torch.ones(len(x), dtype=torch.bool), []
-    for part in groups(len(x)):
+    products = _products(x, reference)
+
+    def without(part: slice) -> float:
+        kept = torch.ones(len(x), dtype=torch.bool)
         kept[part] = False
         some = x[kept]
-        values.append(
-            _distance_of_few(float((shift + some.mean(0)).square().sum()), some, products[kept][:, kept], reference)
-        )
-        kept[part] = True
-    value = _distance_of_few(square, x, products, reference)
-    return Measured(value, None, torch.tensor(values, dtype=torch.float64) if values else None)
+        moved = float((shift + some.mean(0)).square().sum())
+        return _distance_of_few(moved, some, products[kept][:, kept], reference)
+
+    return Measured(_distance_of_few(square, x, products, reference), None, jackknife(len(x), without))
 
 
 def _products(x: Tensor, reference: Reference) -> Tensor:
@@ -103,18 +111,6 @@ def _moments(features: Tensor, reference: Reference) -> tuple[Tensor, Tensor, Te
     mu, sigma = (torch.as_tensor(statistics[name]).double() for name in ("mu", "sigma"))
     difference = statistics["mu"] - reference.mu  # in float32, and so is its square, as torch-fidelity's
     return mu, sigma, torch.as_tensor(difference).double(), float(difference.dot(difference))
-
-
-def _left_out(features: Tensor, mu: Tensor, shift: Tensor, sigma: Tensor, reference: Reference) -> Tensor | None:
-    """Return FID without each of the groups of images: float64, (K,); None if there are too few images."""
-    n, values = len(features), []
-    for part in groups(n):
-        x = features[part].double() - mu
-        left = n - len(x)
-        mean = -x.sum(0) / left  # of the others, from mu
-        scatter = (n - 1) * sigma - x.T @ x - left * mean[:, None] * mean
-        values.append(frechet_distance(float((shift + mean).square().sum()), scatter / (left - 1), reference))
-    return torch.tensor(values, dtype=torch.float64) if values else None
 
 
 def _distance(square: float, variance: float, reference: Reference, eigenvalues: Tensor) -> float:

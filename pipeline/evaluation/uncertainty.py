@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,12 @@ def groups(num_images: int) -> list[slice]:
         return []
     bounds = [i * num_images // count for i in range(count + 1)]
     return [slice(first, end) for first, end in itertools.pairwise(bounds)]
+
+
+def jackknife(num_images: int, without: Callable[[slice], float]) -> Tensor | None:
+    """Return what `without` makes of each group that is left out: float64, (K,); None if the images are too few."""
+    values = [without(part) for part in groups(num_images)]
+    return torch.tensor(values, dtype=torch.float64) if values else None
 
 
 def inception_score_influence(logits: Tensor, splits: int) -> Tensor:
