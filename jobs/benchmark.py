@@ -9,7 +9,7 @@ run. Compare ratios, whose median and range over rounds are printed: the absolut
 a second is one of the process's CPU time, all its threads together, which others on the machine change little. Then
 come the noise of a step, where a step's time goes, several workers against one, a slow store, all metrics against the
 `fidelity` command, a whole sweep, and what the paper's table 1 would take here. docs/performance.md says how to read
-it. --quick takes a few minutes on two cores, everything about 25.
+it. --quick takes a few minutes on two cores, everything about 40.
 """
 
 import json
