@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 from processes import ROOT
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.cluster.task import Rest
 from pipeline.diffusion.checkpoint import read_checkpoint
@@ -106,6 +107,10 @@ def test_every_contender_does_its_shard(jobs, tmp_path, monkeypatch):
             else:
                 assert done > 0
     assert len(run.storage.find()) == 2  # a file for each η, of all lines
+    with FlopCounterMode(display=False) as counter:
+        worker.gemm(tasks[1].item[1])
+    flops = worker.flops * tasks[1].cost
+    assert flops <= counter.get_total_flops() < flops + 2 * 64**3
     parts = jobs.measures.Dissector("cpu", contest.arguments).do(tasks[1].item)
     assert [*parts] == ["network", "noise", "update", "encode", "commit", "verify"]
     assert min(parts.values()) > 0
