@@ -216,7 +216,7 @@ def scaling(
             wall, _ = Contest(run, way, 1.0, share * a_share).results(pool, one_worker=name == "one")
             if number:
                 rates[name].append(share * a_share / wall)
-    a_run = 2 * workers * a_share / statistics.median(rates["all"])
+    a_run = shares["all"] * a_share / statistics.median(rates["all"])
     print(f"\n{workers} workers to one, digits, S = 50, plain: {spread(ratios(rates['all'], rates['one']))}")
     slow = spread(ratios(rates["slow store"], rates["all"]))
     print(f"throughput with a store that takes 0.5 s more a commit, in a run of {a_run:.0f} s: {slow}")

@@ -106,16 +106,11 @@ class Contender(DrawWorker):
             self.pipelines[1], shard, lambda pipe, **options: pipe(output_type="pt", **options).images.float().cpu()
         )
 
-    @torch.inference_mode()
     def gemm(self, shard: Shard) -> float:
         """Return the seconds of matrix products of as many FLOPs as the shard's network calls have, done one by one."""
-        flops, a = self.flops * shard.cost, self.matrix(self.size)
-        a_product = 2 * self.size**3
+        flops, a_product = self.flops * shard.cost, 2 * self.size**3
         count = math.ceil(flops / a_product)
-        start = now(self.device)
-        for _ in range(count):
-            a @ a
-        return (now(self.device) - start) * flops / (count * a_product)
+        return self.products(self.size, count) * flops / (count * a_product)
 
     def clock(self, shard: Shard) -> float:
         """Return the CPU seconds that this process has used."""
@@ -164,19 +159,16 @@ class Contender(DrawWorker):
     @cached_property
     def size(self) -> int:
         """The size of matrices of which a single product is the fastest."""
-        rates = {}
-        for n in MATRICES:
-            a, seconds = self.matrix(n), []
-            for _ in range(5):
-                start = now(self.device)
-                a @ a
-                seconds.append(now(self.device) - start)
-            rates[n] = n**3 / min(seconds)
-        return max(rates, key=rates.__getitem__)
+        return max(MATRICES, key=lambda n: n**3 / min(self.products(n, 1) for _ in range(5)))
 
-    def matrix(self, n: int) -> torch.Tensor:
-        """Return a matrix of n × n in the network's precision."""
-        return torch.randn(n, n, device=self.device, dtype=cast(UNet, self.eps_model.eps_model).dtype)
+    @torch.inference_mode()
+    def products(self, n: int, count: int) -> float:
+        """Return the seconds of so many products of n × n matrices, in the network's precision."""
+        a = torch.randn(n, n, device=self.device, dtype=cast(UNet, self.eps_model.eps_model).dtype)
+        start = now(self.device)
+        for _ in range(count):
+            a @ a
+        return now(self.device) - start
 
 
 class Contest(Work[DrawArguments, tuple[str, Shard], Any]):
