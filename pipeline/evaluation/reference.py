@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.evaluation.digits import DIGITS_DATA, DIGITS_SHAPE
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.features import Extractor, as_column, as_tensor, extract
 from pipeline.evaluation.real_images import images_identity, open_images
+from pipeline.evaluation.statistics_file import read_statistics
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
 
@@ -186,21 +186,8 @@ def _assert_made_by(extractor: ExtractorInfo, spec: str, made: dict[str, Any]) -
 
 
 def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            mu, sigma = content["mu"], content["sigma"]
-            made = json.loads(str(content["provenance"])) if "provenance" in content else {}
-    except Exception as error:  # a bad zip, header or pickle: numpy raises different errors
-        raise UserError.because(f"--reference {spec} is not an .npz with mu and sigma", error) from error
-    if mu.shape != (extractor.width,) or sigma.shape != (extractor.width, extractor.width):
-        raise UserError(
-            f"--reference {spec} has mu {mu.shape} and sigma {sigma.shape}, and {extractor.name} has "
-            f"{extractor.width} features"
-        )
-    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
-        raise UserError(f"--reference {spec} has values in mu or sigma that are not finite")
+    mu, sigma, made = read_statistics(file, spec, extractor)
     if made:  # written by jobs/reference.py
         _assert_made_by(extractor, spec, made)
     provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | made
-    # the dtypes of torch-fidelity's own statistics, which it asserts
-    return Reference(mu.astype(np.float32), sigma.astype(np.float64), None, provenance)
+    return Reference(mu, sigma, None, provenance)
