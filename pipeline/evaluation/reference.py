@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,11 +88,12 @@ def reference_info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
 
 
 def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
-    if spec.endswith(".npz"):
+    if spec.lower().endswith(".npz"):
         file = local_path("--reference", spec)
-        _from_npz(file, spec, extractor)
+        if _from_npz(file, spec, extractor)[1]:
+            print(f"--reference {spec}: its provenance is not jobs/reference.py's, and is passed over", file=sys.stderr)
         return ReferenceInfo(spec, "statistics", f"sha256:{sha256_of(file)}", None)
-    if spec.endswith(".parquet"):
+    if spec.lower().endswith(".parquet"):
         file = local_path("--reference", spec)
         identity = f"sha256:{sha256_of(file)}"
         if (made := _made_earlier(file)) is not None:
@@ -113,7 +115,7 @@ def make_reference(
 
     """
     if info.kind == "statistics":
-        return _from_npz(local_path("--reference", info.spec), info.spec, described)
+        return _from_npz(local_path("--reference", info.spec), info.spec, described)[0]
     if info.kind == "features":
         file = local_path("--reference", info.spec)
         return read_reference(Storage(str(file.parent)), file.name)
@@ -185,9 +187,10 @@ def _assert_made_by(extractor: ExtractorInfo, spec: str, made: dict[str, Any]) -
         )
 
 
-def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
+def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> tuple[Reference, bool]:
+    """Return the reference, and whether the file has a provenance that is not ours."""
     mu, sigma, made = read_statistics(file, spec, extractor)
-    if made:  # written by jobs/reference.py
+    if made and "extractor_weights" in made:
         _assert_made_by(extractor, spec, made)
-    provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | made
-    return Reference(mu, sigma, None, provenance)
+    provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | (made or {})
+    return Reference(mu, sigma, None, provenance), made is None
