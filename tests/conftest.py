@@ -5,7 +5,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
+from pipeline.evaluation.digits_classifier import DigitsExtractor
 from pipeline.sweep.config import SweepConfig
 
 torch.set_num_threads(1)  # two processes of tests share the cores
@@ -45,6 +47,22 @@ def inception_weights(tmp_path_factory):
     file = tmp_path_factory.mktemp("inception") / "weights-inception.pth"
     torch.save(network.state_dict(), file)
     return file
+
+
+class OneLayer(DigitsExtractor):
+    """An extractor whose one layer serves every metric, as VGG16's, CLIP's and DINOv2's do; its file is its own."""
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric):
+        return "64"
+
+
+@pytest.fixture
+def one_layer():
+    """The name of an extractor without logits, whose features are those of the digits classifier."""
+    register_feature_extractor("one-layer", OneLayer)
+    yield "one-layer"
+    del FEATURE_EXTRACTORS_REGISTRY["one-layer"]
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from pipeline.evaluation.features import Extractor
 from pipeline.storage.local import local_path, node_lock, sha256_of
 
 INCEPTION = "inception-v3-compat"
+_WITH_LOGITS = (DIGITS, INCEPTION)
+"""Those whose layer for IS is another than that for FID; a table, since torch-fidelity takes seconds to import."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,14 @@ class ExtractorInfo:
     """SHA-256 of the weights file, or of the tensors if torch-fidelity does not show which file it loads."""
     width: int
     """Length of a feature vector, D."""
+
+
+def has_logits(name: str) -> bool:
+    """Return whether an extractor has logits of classes, without which there is no IS.
+
+    torch-fidelity's VGG16, CLIP and DINOv2 have none: it names their features as the layer for IS too.
+    """
+    return name in _WITH_LOGITS
 
 
 def extractor_info(name: str, weights: str | None) -> ExtractorInfo:
@@ -51,7 +61,7 @@ def extractor_info(name: str, weights: str | None) -> ExtractorInfo:
 
 
 def make_extractor(info: ExtractorInfo, device: str, form: Form = "plain") -> Extractor:
-    """Return the extractor with the layers that FID and IS read, or the one layer that both read.
+    """Return the extractor with the layers that FID and IS read, or FID's alone if it has no logits.
 
     Args:
         info: the extractor.
@@ -84,7 +94,8 @@ def _load(name: str, weights: str | None, device: str) -> tuple[Any, Path | None
         raise UserError(f"--extractor {name} is unknown: use {', '.join(FEATURE_EXTRACTORS_REGISTRY)}")
     file = _weights_file(name, weights)
     kind: Any = FEATURE_EXTRACTORS_REGISTRY[name]
-    layers = list(dict.fromkeys(kind.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")))
+    metrics = ("fid", "isc") if has_logits(name) else ("fid",)
+    layers = [kind.get_default_feature_layer_for_metric(metric) for metric in metrics]
     try:
         if file is not None and not name.startswith("clip"):  # CLIP's are TorchScript, not a pickle
             # torch-fidelity reads with weights_only=False, so only files of pure tensors may reach it.

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.evaluation.extractors import has_logits
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import (
@@ -18,6 +19,8 @@ from pipeline.evaluation.uncertainty import (
     rows_at_once,
 )
 
+_SPLITS = "isc_splits"
+
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
     """Return torch-fidelity's options for this many images, under its own names.
@@ -28,35 +31,35 @@ def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
     fewest = int(min(num_images, num_reference))
     return {
         "kid_subset_size": max(2, min(1000, fewest // 8)),
-        "isc_splits": min(10, num_images),
+        _SPLITS: min(10, num_images),
         "prc_neighborhood": min(3, fewest - 1),
     }
 
 
-def measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Measured]:
-    """Return fid, is and, if the reference has features, kid, with what says how they depend on the images.
+def measure(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, Measured]:
+    """Return fid, is if there are logits, and kid if the reference has features, with how they depend on the images.
 
     Args:
         features: float32, (N, D), in the order of the seeds; N ≥ 2.
-        logits: float32, (N, K), same order.
+        logits: float32, (N, K), same order; None if the extractor has none.
         reference: the reference that they are compared with.
 
     """
     return {name: found for name, (found, _) in _measure(features, logits, reference).items()}
 
 
-def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, Any]:
+def compute_metrics(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, Any]:
     """Return fid, is_mean, is_std, kid_mean, kid_std, precision, recall, their errors and the options used.
 
-    KID, precision and recall need the reference's features; they are None if it has only statistics. `*_se` are
+    IS needs logits, and KID, precision and recall the reference's features; without them they are None. `*_se` are
     standard errors over seeds, for this reference: how far a run of other seeds may be. `fid_bias` is what FID has too
     much because there are only N images, and `fid_inf` is FID without it. They are None with fewer than 10 images.
     `jackknife` has FID without each of the groups of images, from which differences of settings get their errors.
     See `measure` for the arguments.
     """
-    options = _options(features, reference)
+    options = _options(features, logits, reference)
     found = _measure(features, logits, reference)
-    (distance, _), (score, is_std) = found["fid"], found["is"]
+    distance, _ = found["fid"]
     by_groups = f"jackknife of {len(groups(len(features)))} groups"
     method = by_groups if distance.influence is None else "influence function"
     return {
@@ -64,13 +67,21 @@ def compute_metrics(features: Tensor, logits: Tensor, reference: Reference) -> d
         "fid_se": distance.se,
         "fid_bias": distance.bias,
         "fid_inf": None if distance.bias is None else distance.value - distance.bias,
-        "is_mean": score.value,
-        "is_std": is_std,
-        "is_se": score.se,
+        **_inception_score(found.get("is")),
         **_by_neighbours(features, reference.features, options, found.get("kid")),
         "options": options | {"fid_se": method},
         "jackknife": {"fid": None if distance.left_out is None else distance.left_out.tolist()},
     }
+
+
+def without_false_is(row: dict[str, Any], extractor: str) -> dict[str, Any]:
+    """Return a row of metrics.json, with None for the IS that earlier releases wrote for extractors without logits."""
+    return row if has_logits(extractor) else row | _inception_score(None)
+
+
+def had_false_is(row: dict[str, Any]) -> bool:
+    """Return whether `without_false_is` has taken an IS out of a row: the options of IS are still in it."""
+    return row["is_mean"] is None and _SPLITS in row["options"]
 
 
 def kid_subsets(features: Tensor, reference: Tensor, size: int) -> Tensor:
@@ -94,27 +105,35 @@ def kid_subsets(features: Tensor, reference: Tensor, size: int) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _options(features: Tensor, reference: Reference) -> dict[str, Any]:
-    return metric_options(len(features), math.inf if reference.features is None else len(reference.features))
+def _options(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, Any]:
+    options = metric_options(len(features), math.inf if reference.features is None else len(reference.features))
+    if logits is None:
+        del options[_SPLITS]
+    return options
 
 
-def _measure(features: Tensor, logits: Tensor, reference: Reference) -> dict[str, tuple[Measured, float]]:
+def _measure(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, tuple[Measured, float]]:
     """Return metric → (what is measured, the spread over IS's splits or KID's subsets; 0 for FID)."""
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-    options = _options(features, reference)
-    score = isc_features_to_metric(logits, splits=options["isc_splits"])
-    influence = inception_score_influence(logits, options["isc_splits"])
-    found = {
-        "fid": (fid(features, reference), 0.0),
-        "is": (Measured(score[KEY_METRIC_ISC_MEAN], influence, None), score[KEY_METRIC_ISC_STD]),
-    }
+    options = _options(features, logits, reference)
+    found = {"fid": (fid(features, reference), 0.0)}
+    if logits is not None:
+        score = isc_features_to_metric(logits, splits=options[_SPLITS])
+        influence = inception_score_influence(logits, options[_SPLITS])
+        found["is"] = Measured(score[KEY_METRIC_ISC_MEAN], influence, None), score[KEY_METRIC_ISC_STD]
     if reference.features is not None:
         size = options["kid_subset_size"]
         subsets = kid_subsets(features, reference.features, size)
         influence = kid_influence(features, reference.features)
         found["kid"] = Measured(float(subsets.mean()), influence, None, subsets), float(subsets.std(correction=0))
     return found
+
+
+def _inception_score(found: tuple[Measured, float] | None) -> dict[str, float | None]:
+    if found is None:
+        return dict.fromkeys(("is_mean", "is_std", "is_se"))
+    return {"is_mean": found[0].value, "is_std": found[1], "is_se": found[0].se}
 
 
 def _by_neighbours(

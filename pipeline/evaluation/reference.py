@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-import json
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.evaluation.digits import DIGITS_DATA, DIGITS_SHAPE
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.features import Extractor, as_column, as_tensor, extract
 from pipeline.evaluation.real_images import images_identity, open_images
+from pipeline.evaluation.statistics_file import read_statistics
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
 
@@ -87,11 +88,12 @@ def reference_info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
 
 
 def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
-    if spec.endswith(".npz"):
+    if spec.lower().endswith(".npz"):
         file = local_path("--reference", spec)
-        _from_npz(file, spec, extractor)
+        if _from_npz(file, spec, extractor)[1]:
+            print(f"--reference {spec}: its provenance is not jobs/reference.py's, and is passed over", file=sys.stderr)
         return ReferenceInfo(spec, "statistics", f"sha256:{sha256_of(file)}", None)
-    if spec.endswith(".parquet"):
+    if spec.lower().endswith(".parquet"):
         file = local_path("--reference", spec)
         identity = f"sha256:{sha256_of(file)}"
         if (made := _made_earlier(file)) is not None:
@@ -113,7 +115,7 @@ def make_reference(
 
     """
     if info.kind == "statistics":
-        return _from_npz(local_path("--reference", info.spec), info.spec, described)
+        return _from_npz(local_path("--reference", info.spec), info.spec, described)[0]
     if info.kind == "features":
         file = local_path("--reference", info.spec)
         return read_reference(Storage(str(file.parent)), file.name)
@@ -185,22 +187,10 @@ def _assert_made_by(extractor: ExtractorInfo, spec: str, made: dict[str, Any]) -
         )
 
 
-def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> Reference:
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            mu, sigma = content["mu"], content["sigma"]
-            made = json.loads(str(content["provenance"])) if "provenance" in content else {}
-    except Exception as error:  # a bad zip, header or pickle: numpy raises different errors
-        raise UserError.because(f"--reference {spec} is not an .npz with mu and sigma", error) from error
-    if mu.shape != (extractor.width,) or sigma.shape != (extractor.width, extractor.width):
-        raise UserError(
-            f"--reference {spec} has mu {mu.shape} and sigma {sigma.shape}, and {extractor.name} has "
-            f"{extractor.width} features"
-        )
-    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
-        raise UserError(f"--reference {spec} has values in mu or sigma that are not finite")
-    if made:  # written by jobs/reference.py
+def _from_npz(file: Path, spec: str, extractor: ExtractorInfo) -> tuple[Reference, bool]:
+    """Return the reference, and whether the file has a provenance that is not ours."""
+    mu, sigma, made = read_statistics(file, spec, extractor)
+    if made and "extractor_weights" in made:
         _assert_made_by(extractor, spec, made)
-    provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | made
-    # the dtypes of torch-fidelity's own statistics, which it asserts
-    return Reference(mu.astype(np.float32), sigma.astype(np.float64), None, provenance)
+    provenance = {"source": spec, "file": file.name, "digest": sha256_of(file)} | (made or {})
+    return Reference(mu, sigma, None, provenance), made is None

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline import UserError
-from pipeline.evaluation.features import Features, read_features, write_features
+from pipeline.evaluation.features import Features, content, read_features, write_features
 from pipeline.regression.comparison import Speed
 from pipeline.storage.sealed import sha256
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
@@ -112,8 +112,8 @@ def write_baseline(storage: Storage, run: Run) -> int:
         parts, whole = read_setting(run.storage, measurement, shards)
         fingerprint = setting.fingerprint(run.identity)
         images = "".join("".join(image_digests(read_images(run.storage, shard, fingerprint)[0])) for shard in shards)
-        content = sha256(whole.features.numpy().tobytes() + whole.logits.numpy().tobytes() + images.encode())[:12]
-        path = f"features/{setting.slug}-{content}.parquet"
+        digest = sha256(content(whole.features, whole.logits) + images.encode())[:12]
+        path = f"features/{setting.slug}-{digest}.parquet"
         metadata = {"fingerprint": setting.fingerprint(measurement.identity), "images": images}
         write_features(storage, path, 0, whole.features, whole.logits, metadata)
         size += storage.ls("features")[path.removeprefix("features/")]

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.evaluation.extractors import has_logits
+from pipeline.evaluation.metrics import had_false_is
 from pipeline.reporting import page, table
 from pipeline.reporting.labels import Row, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
@@ -116,6 +118,10 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
         f"features of {extractor.name}, reference {measurement.reference.spec}{of}. "
         "FID falls with the number of images: compare only at the same number."
     ]
+    if not has_logits(extractor.name):
+        withdrawn = "; the IS that an earlier release wrote was made of features, and was none"
+        earlier = withdrawn if any(map(had_false_is, rows)) else ""
+        lines.append(f"IS needs logits, and {extractor.name} has features alone{earlier}.")
     if rows[0]["kid_mean"] is None:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
     lines += [f"{note}." for note in run.notes]

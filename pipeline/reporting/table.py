@@ -52,7 +52,7 @@ def blocks(rows: list[Row]) -> list[Block]:
         here = [row for row in rows if spacing in (None, row["spacing"])]
         names = {sampler: name for (sampler, _), name in line_labels(rows).items()} if together else labels(rows)
         for title, latex_title, metric, se in _METRICS:
-            if not any(metric in row for row in here):
+            if all(row.get(metric) is None for row in here):
                 continue
             suffix, in_tex = ("", "") if spacing is None else (f", {spacing} τ", f", {spacing} $\\tau$")
             result.append(_block(title + suffix, latex_title + in_tex, metric, se, here, names))

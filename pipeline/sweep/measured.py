@@ -31,8 +31,9 @@ def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]
     fingerprint = shards[0].setting.fingerprint(measurement.identity)
     parts = [read_planned(storage, measurement.prefix + shard.path("features"), shard, fingerprint) for shard in shards]
     seeds = [seed for part in parts for seed in part.seeds]
-    features, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "logits"))
-    return parts, Features(seeds, features, logits, {})
+    logits = [part.logits for part in parts if part.logits is not None]
+    features = torch.cat([part.features for part in parts])
+    return parts, Features(seeds, features, torch.cat(logits) if logits else None, {})
 
 
 def largest_of(settings: Sequence[Setting]) -> dict[Setting, Setting]:

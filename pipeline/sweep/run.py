@@ -11,6 +11,7 @@ from pipeline import UserError
 from pipeline.diffusion.checkpoint import ModelInfo
 from pipeline.diffusion.samplers import SAMPLERS
 from pipeline.evaluation.measurement import Measurement, open_measurement
+from pipeline.evaluation.metrics import without_false_is
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
@@ -62,12 +63,16 @@ class Run(Opened):
         return plan_all(self.settings, self.config.num_images, self.config.shard_size)
 
     def metrics(self) -> dict[Setting, dict[str, Any]]:
-        """Return setting → row of metrics.json, for the settings of the grid that are measured."""
+        """Return setting → row of metrics.json, for the settings of the grid that are measured.
+
+        An IS that an earlier release wrote for an extractor without logits is None.
+        """
         rows = {}
         for setting in self.settings:
             # a damaged row is measured again
             with contextlib.suppress(DamagedFileError):
-                rows[setting] = self.storage.read_json(self.paths.row(setting.slug))
+                row = self.storage.read_json(self.paths.row(setting.slug))
+                rows[setting] = without_false_is(row, self.measurement.extractor.name)
         return rows
 
     def to_json(self) -> dict[str, Any]:

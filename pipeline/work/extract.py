@@ -69,7 +69,7 @@ class ExtractWorker:
         path = measurement.prefix + source.path("features")
         return Rest(partial(self.commit, path, source, features, logits, metadata))
 
-    def commit(self, path: str, shard: Shard, features: Tensor, logits: Tensor, metadata: dict[str, Any]) -> int:
+    def commit(self, path: str, shard: Shard, features: Tensor, logits: Tensor | None, metadata: dict[str, Any]) -> int:
         """Commit the features of an image file."""
         write_features(self.storage, path, shard.first, features, logits, metadata)
         return shard.rows

@@ -14,16 +14,16 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
-from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from pipeline import UserError
-from pipeline.evaluation.digits_classifier import DigitsExtractor
 from pipeline.evaluation.extractors import (
     DIGITS,
     DIGITS_WEIGHTS,
     INCEPTION,
     ExtractorInfo,
     extractor_info,
+    has_logits,
     make_extractor,
 )
 from pipeline.evaluation.features import extract
@@ -118,26 +118,26 @@ def test_a_form_of_inception_is_as_near_to_float64_as_the_plain_one(inception_we
         assert (other - true).square().mean() <= 2 * (one - true).square().mean()
 
 
-class OneLayer(DigitsExtractor):
-    """An extractor whose one layer serves every metric, as VGG16's, CLIP's and DINOv2's do; its file is its own."""
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric):
-        return "64"
-
-
-@pytest.fixture
-def one_layer():
-    register_feature_extractor("one-layer", OneLayer)
-    yield extractor_info("one-layer", None)
-    del FEATURE_EXTRACTORS_REGISTRY["one-layer"]
+def test_an_extractor_without_logits_gives_features_alone(one_layer):
+    described = extractor_info(one_layer, None)
+    features, logits = extract(make_extractor(described, "cpu"), digits_images()[:20], "cpu", 10)
+    expected, _ = extract(make_extractor(extractor_info(DIGITS, None), "cpu"), digits_images()[:20], "cpu", 10)
+    assert logits is None
+    assert torch.equal(features, expected)
+    assert described.width == 64
+    assert described.digest == extractor_info(one_layer, None).digest != extractor_info(DIGITS, None).digest
 
 
-def test_one_layer_may_serve_every_metric(one_layer):
-    features, logits = extract(make_extractor(one_layer, "cpu"), digits_images()[:20], "cpu", 10)
-    assert one_layer.width == 64
-    assert torch.equal(features, logits)
-    assert one_layer.digest == extractor_info("one-layer", None).digest != extractor_info(DIGITS, None).digest
+def test_who_has_logits():
+    """By reading what each layer is: a classifier's last one, against a hidden one or an embedding."""
+    by_hand = {DIGITS: True, INCEPTION: True, "vgg16": False}
+    by_hand |= {f"clip-{name}": False for name in ("rn50", "rn101", "rn50x4", "rn50x16", "rn50x64")}
+    by_hand |= {f"clip-vit-{name}": False for name in ("b-32", "b-16", "l-14", "l-14-336px")}
+    by_hand |= {f"dinov2-vit-{size}-14": False for size in "sblg"}
+    assert {name: has_logits(name) for name in FEATURE_EXTRACTORS_REGISTRY} == by_hand
+    for name, kind in FEATURE_EXTRACTORS_REGISTRY.items():
+        features, scores = map(kind.get_default_feature_layer_for_metric, ("fid", "isc"))
+        assert has_logits(name) == (features != scores) == ("logits" in scores)
 
 
 @pytest.mark.slow
@@ -151,6 +151,6 @@ def test_vgg16_by_name_with_random_weights(tmp_path):
     features, logits = extract(make_extractor(described, "cpu"), digits_images()[:4], "cpu", 4)
     theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], feature_extractor_weights_path=str(file))
     (expected,) = theirs(digits_images()[:4].expand(-1, 3, -1, -1))
-    assert torch.equal(features, logits)
+    assert logits is None
     torch.testing.assert_close(features, expected)
     assert features.std() > 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
-from pipeline.evaluation.metrics import compute_metrics, metric_options
+from pipeline.evaluation.metrics import compute_metrics, measure, metric_options
 from pipeline.evaluation.real_images import digits_images
 from pipeline.evaluation.reference import Reference
 
@@ -71,6 +71,15 @@ def test_is_of_certain_and_uniform_classes():
     assert measured["is_mean"] == pytest.approx(10 * math.exp(-9 / 200), abs=4 * 10 * math.sqrt(18 / 10) / 200)
     uniform = compute_metrics(normal(1000, 0, 0), torch.zeros(1000, 10), Reference.of(normal(1000, 0, 1)))
     assert uniform["is_mean"] == pytest.approx(1, rel=1e-12)  # float64's sums of 100 rows and 10 classes
+
+
+def test_without_logits_there_is_no_is_and_all_else_is_the_same():
+    features, logits, reference = normal(200, 0, 0), normal(200, 0, 2), Reference.of(normal(300, 0, 1))
+    none = {"is_mean": None, "is_std": None, "is_se": None}
+    one, other = (compute_metrics(features, layer, reference) for layer in (None, logits))
+    assert other["options"].pop("isc_splits") == 10
+    assert one == other | none
+    assert measure(features, None, reference).keys() == {"fid", "kid"}
 
 
 def test_precision_and_recall_are_not_swapped():

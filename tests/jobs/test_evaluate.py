@@ -1,5 +1,6 @@
 """evaluate and reference: a finished run measured again, with the numbers that a sweep would have given."""
 
+import csv
 import json
 from os.path import relpath
 
@@ -7,11 +8,15 @@ import numpy as np
 import pytest
 from here import run_here
 from in_process import InProcess
+from pages import Page
 from PIL import Image
 from places import draw_and_measure
 from processes import ROOT
 
+from pipeline.evaluation.features import read_features, write_features
 from pipeline.evaluation.real_images import digits_images
+from pipeline.reporting.standings import COLUMNS
+from pipeline.storage.store import Storage
 from pipeline.sweep.layout import folder
 from pipeline.sweep.run import saved_run
 from pipeline.work.inventory import SweepInventory
@@ -157,3 +162,59 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
         assert by_kind["statistics"][setting]["kid_mean"] is None
         for name in ("fid", "kid_mean", "precision", "recall"):
             assert by_kind["features"][setting][name] == row[name]
+
+
+def bad_of(out, results):
+    return [problem for problem in problems(out)[0] if problem.path.startswith(f"{results.relative_to(out)}/")]
+
+
+def made_by_an_earlier_release(results):
+    """Turn an evaluation without logits into what earlier releases wrote: features again as logits, and their IS."""
+    storage = Storage(str(results))
+
+    def with_score(row):
+        options = row["options"] | {"isc_splits": 10}
+        return row | {"is_mean": 2.5, "is_std": 0.1, "is_se": 0.05, "options": options}
+
+    for path in storage.find():
+        if "setting=" in path and path.endswith(".parquet"):
+            part = read_features(storage, path)
+            write_features(storage, path, part.seeds[0], part.features, part.features, part.metadata)
+        elif path.endswith("_metrics.json"):
+            storage.write_json(path, with_score(storage.read_json(path)))
+    rows = json.loads(storage.read("metrics.json"))
+    storage.write("metrics.json", json.dumps([*map(with_score, rows)]).encode())
+
+
+def test_without_logits_there_is_no_is_anywhere(drawn, one_layer):
+    status, text, err = run_here("evaluate", "--out", drawn, "--extractor", one_layer)
+    assert status == 0, err
+    (results,) = (drawn / "evaluations").glob("one-layer-*")
+
+    def assert_no_is(text, says):
+        assert f"IS needs logits, and one-layer has features alone{says}." in text
+        report = results / "report"
+        for table in (text, (report / "table.md").read_text(), (report / "table.tex").read_text()):
+            assert "FID" in table
+            assert "IS ↑" not in table
+            assert "IS $" not in table
+        for row in csv.DictReader((report / "table.csv").open()):
+            assert (row["is_mean"], row["is_std"], row["is_se"], float(row["fid"]) > 0) == ("", "", "", True)
+        page = Page((report / "index.html").read_text())
+        place = [column.key for column in COLUMNS].index("is_mean") - len(COLUMNS)
+        assert [row[place] for row in page.settings()] == ["–", "–"]
+        numbers = json.loads((results / "metrics.json").read_text())
+        assert [row["is_mean"] for row in numbers] == [row["is_std"] for row in numbers] == [None] * 2
+        # of one layer with the digits classifier
+        assert [row["fid"] for row in numbers] == [row["fid"] for row in saved_run(str(drawn)).metrics().values()]
+        assert bad_of(drawn, results) == []
+
+    assert_no_is(text, "")
+    made_by_an_earlier_release(results)
+    assert bad_of(drawn, results) == []
+    next(results.rglob("_metrics.json")).unlink()  # as if interrupted
+    before = {file: file.stat().st_mtime_ns for file in results.rglob("*.parquet")}
+    status, text, err = run_here("evaluate", "--out", drawn, "--extractor", one_layer)
+    assert status == 0, err
+    assert {file: file.stat().st_mtime_ns for file in results.rglob("*.parquet")} == before
+    assert_no_is(text, "; the IS that an earlier release wrote was made of features, and was none")
