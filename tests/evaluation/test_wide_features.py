@@ -40,18 +40,18 @@ def test_50_000_by_2048_within_2_gib_beside_the_features():
 
 
 def test_the_memory_of_precision_and_recall_is_that_of_a_block(monkeypatch, tmp_path):
-    """A distance takes 20 bytes at most, so the 50 million that there are at once 0.93 of the 1 GiB, for any N.
+    """A distance takes 20 bytes at most, so the 50 million that are computed at once 0.93 of the 1 GiB, for any N.
 
     They are 16 in torch-fidelity's search for neighbours and 4 for what is found. It is torch's memory, as its profiler
-    counts it: a process's peak depends on the machine's load. Batches of 2,500 of the 12,000 images, as without the
-    limit, would take 115 bytes for each of the 5 million distances here.
+    counts it: a process's peak depends on the machine's load. Batches of 2,500 of the 6,000 images, as without the
+    limit, would take 115 bytes for each of the 2.5 million distances here.
     """
-    monkeypatch.setattr(uncertainty, "PAIRS", 5_000_000)
-    sides = [torch.randn(12_000, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    monkeypatch.setattr(uncertainty, "PAIRS", 2_500_000)
+    sides = [torch.randn(6_000, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     reference = Reference.of(sides[1])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         compute_metrics(sides[0], sides[0][:, :10], reference)
     profiled.export_chrome_trace(str(tmp_path / "trace.json"))
     events = json.loads((tmp_path / "trace.json").read_bytes())["traceEvents"]
     totals = [event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]"]
-    assert 16 * 5_000_000 < max(totals) - min(totals) < 20 * 5_000_000
+    assert 16 * 2_500_000 < max(totals) - min(totals) < 20 * 2_500_000

@@ -11,9 +11,9 @@ from pipeline.sweep.run import open_run
 from pipeline.work.draw import Draw, DrawWorker
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A finished sweep, and another one of another seed."""
+    """A finished sweep, and another one of another seed. Tests change copies, and add outputs beside them."""
     base = tmp_path_factory.mktemp("finished")
     draw_and_measure(base / "other", seed=1)
     draw_and_measure(base / "out")
@@ -28,7 +28,7 @@ def place(finished, tmp_path):
     return Place(str(tmp_path / "out"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def expected(tmp_path_factory):
     """The digests that one plain worker draws, without Ray, last shard first."""
     opened = open_run(CONFIG.model_copy(update={"out": str(tmp_path_factory.mktemp("plain"))}))

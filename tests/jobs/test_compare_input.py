@@ -16,7 +16,7 @@ ETA0, HAT = "ddim-S20-eta0-linear", "ddim-S20-etahat-linear-clip"
 def drawn(finished):
     """Besides the two sweeps one of another setting, and an empty folder."""
     draw_and_measure(finished / "others", steps=(5,), eta=(0.5,), num_images=60)
-    (finished / "to").mkdir()
+    (finished / "to").mkdir(exist_ok=True)
     return finished
 
 

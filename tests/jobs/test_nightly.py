@@ -27,8 +27,8 @@ def update(baseline, out, *arguments, **variables):
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """A finished sweep of two settings × 240 images."""
-    return draw_and_measure(tmp_path_factory.mktemp("drawn") / "out").config.out
+    """A finished sweep of two settings × 240 images, in four files."""
+    return draw_and_measure(tmp_path_factory.mktemp("drawn") / "out", shard_size=120).config.out
 
 
 @pytest.fixture(scope="module")
