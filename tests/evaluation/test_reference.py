@@ -162,7 +162,7 @@ def test_fid_is_pytorch_fids_and_clean_fids(digits):
 def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):
     for i, size in enumerate([8, 8, 9]):
         Image.new("L", (size, size)).save(tmp_path / f"{i}.png")
-    with pytest.raises(UserError, match=r"has images of \(1, 9, 9\) and of \(1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"first is gray 8×8: 1 of 3 images cannot be used: 2\.png is gray 9×9$"):
         make(tmp_path, extractor)
 
 
