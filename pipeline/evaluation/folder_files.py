@@ -62,8 +62,8 @@ def folder_files(spec: str, option: str) -> FolderFiles:
         left_out.clear()
         folder = local_path(option, spec)
         found = _local(folder, left_out) if folder.is_dir() else {}
-    parquet = [name for name in found if _is_parquet(name)]
-    pictures = [name for name in found if PurePath(name).suffix.lower() in _PICTURES]
+    parquet = sorted(name for name in found if _is_parquet(name))
+    pictures = sorted((name for name in found if PurePath(name).suffix.lower() in _PICTURES), key=PurePath)
     if parquet and pictures:
         raise UserError(
             f"{option} {spec} has both {len(pictures):,} images ({pictures[0]}, …) and {len(parquet):,} Parquet files "
@@ -71,7 +71,7 @@ def folder_files(spec: str, option: str) -> FolderFiles:
         )
     for name in found.keys() - {*parquet, *pictures}:
         left_out[PurePath(name).suffix.lower() or "without a suffix"].append(name)
-    names = sorted(parquet) if parquet else sorted(pictures, key=PurePath)
+    names = parquet or pictures
     splits = {split: name for name in names for split in _splits(name, bool(parquet))}
     if len(splits) > 1:
         raise UserError(

@@ -68,37 +68,38 @@ def decode_picture(name: str, source: Path | bytes) -> Picture:
     """
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        if fault := _unknown_range(image):
+        packed = _raw_mode(image)  # which is not known any more when pixels are loaded
+        if fault := _unknown_range(image, packed):
             return Picture(name, None, fault=fault)
-        changes = _changes(image)
-        pixels = _pixels(image)
+        changes = _changes(image, packed)
+        pixels = _pixels(image, packed)
     except Exception as error:  # each format raises its own errors
         return Picture(name, None, fault=str(UserError.because("is no image", error)))
     return Picture(name, torch.from_numpy(pixels), changes)
 
 
-def _unknown_range(image: ImageFile.ImageFile) -> str:
+def _unknown_range(image: ImageFile.ImageFile, packed: str) -> str:
     """Return why the values of black and white are unknown, or ""."""
     if image.mode == "F":
         return "has floats, whose range is unknown: save 8 or 16 bits"
     # PGM and PNG scale to 16 bits; a TIFF may hold fewer or more
-    if image.mode.startswith("I") and image.format not in ("PNG", "PPM") and ";16" not in _raw_mode(image):
-        return f"has integers of another size than 8 or 16 bits ({_raw_mode(image)}), whose range is unknown"
+    if image.mode.startswith("I") and image.format not in ("PNG", "PPM") and ";16" not in packed:
+        return f"has integers of another size than 8 or 16 bits ({packed}), whose range is unknown"
     return ""
 
 
-def _pixels(image: ImageFile.ImageFile) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _pixels(image: ImageFile.ImageFile, packed: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
         return ((deep * 255 + 32767) // 65535).astype(np.uint8)[None]
-    if image.mode in ("1", "L", "LA") or _raw_mode(image).startswith("LA"):
+    if image.mode in ("1", "L", "LA") or packed.startswith("LA"):
         return np.array(image.convert("L"))[None]
     return np.array(image.convert("RGB")).transpose(2, 0, 1).copy()
 
 
-def _changes(image: ImageFile.ImageFile) -> tuple[str, ...]:
+def _changes(image: ImageFile.ImageFile, packed: str) -> tuple[str, ...]:
     found = []
-    if ";16" in _raw_mode(image) or image.mode.startswith("I"):
+    if ";16" in packed or image.mode.startswith("I"):
         found.append("16 bits to 8")
     if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
         found.append("alpha dropped")

@@ -121,8 +121,8 @@ def pictures(folder, *shapes):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--images", "{}/large"], "gray 8×8: 2 of 2 images cannot be used: 0.png is gray 9×8; 1.png"),
-        (["--images", "{}/rgb"], "gray 8×8: 2 of 2 images cannot be used: 0.png is RGB 8×8; 1.png"),
+        (["--images", "{}/large"], "gray 8×8: 2 of 2 images cannot be used: 00.png is gray 9×8; 01.png"),
+        (["--images", "{}/rgb"], "gray 8×8: 2 of 2 images cannot be used: 00.png is RGB 8×8; 01.png"),
         (["--images", "{}/empty"], "has no images"),
         (["--images", "{}/none"], "no such file or folder"),
         (["--images", "{}/one"], "has 1 image: an error needs two"),
@@ -151,7 +151,7 @@ def test_an_image_of_another_size_in_the_middle_is_named_before_anything_is_draw
     given = ["--images", folder, "--steps", "2", "--shard-size", "5", "--out", tmp_path / "out"]
     status, _, err = run_here("reconstruct", *given)
     assert (status, len(err.splitlines())) == (2, 1), err
-    assert "1 of 10 images cannot be used: 5.png is gray 9×8" in err
+    assert "1 of 10 images cannot be used: 05.png is gray 9×8" in err
     assert not (tmp_path / "out").exists()
 
 
