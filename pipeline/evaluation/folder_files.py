@@ -57,19 +57,19 @@ def folder_files(spec: str, option: str) -> FolderFiles:
 
     """
     left_out: dict[str, list[str]] = defaultdict(list)
-    found = _remote(spec, left_out) if "://" in spec else {}
-    if not any(map(_is_parquet, found)):
+    paths = _remote(spec, left_out) if "://" in spec else {}
+    if not any(map(_is_parquet, paths)):
         left_out.clear()
         folder = local_path(option, spec)
-        found = _local(folder, left_out) if folder.is_dir() else {}
-    parquet = sorted(name for name in found if _is_parquet(name))
-    pictures = sorted((name for name in found if PurePath(name).suffix.lower() in _PICTURES), key=PurePath)
+        paths = _local(folder, left_out) if folder.is_dir() else {}
+    parquet = sorted(name for name in paths if _is_parquet(name))
+    pictures = sorted((name for name in paths if PurePath(name).suffix.lower() in _PICTURES), key=PurePath)
     if parquet and pictures:
         raise UserError(
             f"{option} {spec} has both {len(pictures):,} images ({pictures[0]}, …) and {len(parquet):,} Parquet files "
             f"({parquet[0]}, …): give a folder of one kind"
         )
-    for name in found.keys() - {*parquet, *pictures}:
+    for name in paths.keys() - {*parquet, *pictures}:
         left_out[PurePath(name).suffix.lower() or "without a suffix"].append(name)
     names = parquet or pictures
     splits = {split: name for name in names for split in _splits(name, bool(parquet))}
@@ -79,7 +79,7 @@ def folder_files(spec: str, option: str) -> FolderFiles:
             "give a file or a folder of one"
         )
     named = {why: sorted(names) for why, names in sorted(left_out.items())}
-    return FolderFiles({name: found[name] for name in names}, bool(parquet), named)
+    return FolderFiles({name: paths[name] for name in names}, bool(parquet), named)
 
 
 def _is_parquet(name: str) -> bool:
@@ -93,9 +93,9 @@ def _is_hidden(name: str) -> bool:
 def _remote(spec: str, left_out: dict[str, list[str]]) -> dict[str, str]:
     """Return name → path of all files at a URL that are not hidden."""
     fs, root = fsspec.core.url_to_fs(spec)
-    found = {path.removeprefix(root).lstrip("/"): path for path in fs.find(root)}
-    left_out[_HIDDEN] += [name for name in found if any(map(_is_hidden, PurePath(name).parts))]
-    return {name: path for name, path in found.items() if name not in left_out[_HIDDEN]}
+    paths = {path.removeprefix(root).lstrip("/"): path for path in fs.find(root)}
+    left_out[_HIDDEN] += [name for name in paths if any(map(_is_hidden, PurePath(name).parts))]
+    return {name: path for name, path in paths.items() if name not in left_out[_HIDDEN]}
 
 
 def _local(folder: Path, left_out: dict[str, list[str]]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _local(folder: Path, left_out: dict[str, list[str]]) -> dict[str, str]:
 
     A link to a folder that holds this one is not followed: what it holds besides was not asked for.
     """
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     top = os.path.realpath(folder)
     seen = {*map(str, Path(top).parents)}
     todo, links = [(str(folder), top, True)], list[str]()
@@ -119,7 +119,7 @@ def _local(folder: Path, left_out: dict[str, list[str]]) -> dict[str, str]:
             continue
         seen.add(real)
         if not is_folder:
-            found[name] = path
+            paths[name] = path
             continue
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
@@ -129,7 +129,7 @@ def _local(folder: Path, left_out: dict[str, list[str]]) -> dict[str, str]:
                     links.append(entry.path)
                 else:
                     todo.append((entry.path, f"{real}/{entry.name}", entry.is_dir()))
-    return found
+    return paths
 
 
 def _splits(name: str, parquet: bool) -> Iterator[str]:
