@@ -31,6 +31,19 @@ def test_every_kind_of_image_in_the_order_of_names(tmp_path):
     assert [*real.read(0, 3)][1][0, 0, 0] == 12  # a.PNG, which was written last but one
 
 
+def test_pixels_and_order_of_an_ordinary_folder_are_pillows_and_the_paths(tmp_path):
+    """As every release read them: PNG in RGB, classes as sub-folders, sorted by parts of the path."""
+    rng = np.random.default_rng(0)
+    for name in ("b/1.png", "b/0.png", "a-b/0.png", "a/z.png", "0.png", "B/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).save(tmp_path / name)
+    files = sorted(tmp_path.rglob("*.png"))
+    theirs = np.stack([np.array(Image.open(file).convert("RGB")) for file in files]).transpose(0, 3, 1, 2)
+    real = open_images(str(tmp_path))
+    np.testing.assert_array_equal(np.stack([*real.read(0, 9)]), theirs)
+    assert (real.note, real.left_out) == ("", {})
+
+
 def test_what_is_hidden_or_of_another_kind_is_left_out_and_named(tmp_path):
     for name in ("a.png", "x.png/b.png", ".ipynb_checkpoints/a.png", "._a.png", "__MACOSX/a.png"):
         picture(tmp_path / name)
