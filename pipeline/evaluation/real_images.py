@@ -18,8 +18,8 @@ from pipeline.evaluation.image_parquet import parquet_pictures
 from pipeline.evaluation.pictures import Picture, decode_picture, refuse
 from pipeline.storage.local import content_of, local_path, node_lock, sha256_of, versions_of
 
-_BY_LISTING = "files:"
-"""What a folder's identity began with in earlier releases."""
+FOLDER_IDENTITIES = _BY_LISTING, _BY_CONTENT = "files:", "content:"
+"""What the identity of a local folder begins with: in earlier releases, and now."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _from_folder(spec: str, option: str, data_sets: list[str]) -> RealImages:
     def content() -> str:
         if files.parquet and "://" in spec:
             return f"versions:{versions_of(fs, files.paths)}"
-        return f"content:{content_of(files.paths)}"
+        return f"{_BY_CONTENT}{content_of(files.paths)}"
 
     return RealImages(spec, source, count, read, content, note, left_out)
 

@@ -4,7 +4,10 @@ import hashlib
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from pipeline import UserError
@@ -12,6 +15,7 @@ from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.extractors import extractor_info, make_extractor
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.evaluation.reference import make_reference, reference_info
+from pipeline.sweep.images import png
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,27 @@ def test_what_does_not_fit_the_model_is_named_though_it_is_the_first(tmp_path):
         (tmp_path / f"{i}.png").unlink()
     with pytest.raises(UserError, match="has 3×8×8 images, and the model draws 1×8×8"):
         open_measurement(DIGITS, None, str(tmp_path), (1, 8, 8), {})
+
+
+@pytest.mark.parametrize("kind", ["png", "parquet"])
+def test_a_folder_at_a_url_is_as_the_same_folder_here(tmp_path, extractor, monkeypatch, kind):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    MemoryFileSystem.store.clear()
+    store = MemoryFileSystem()
+    folder = tmp_path / "photos"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "a.png").touch()
+    if kind == "png":
+        for i in range(3):
+            Image.new("L", (8, 8), i).save(folder / f"{i}.png")
+    else:
+        images = [png(np.full((8, 8, 1), i, np.uint8)) for i in range(3)]
+        pq.write_table(pa.table({"image": images}), folder / "0.parquet")
+    store.put(str(folder), f"/{kind}", recursive=True)
+    info, made = make(f"memory://{kind}", extractor)
+    here = make(folder, extractor)[1]
+    assert made.provenance["digest"] == here.provenance["digest"]
+    assert "left out: 1 hidden (.git" in info.note
+    assert reference_info(f"memory://{kind}", extractor).identity == info.identity
+    store.cp_file(f"/{kind}/0.{kind}", f"/{kind}/3.{kind}")
+    assert reference_info(f"memory://{kind}", extractor).identity != info.identity
