@@ -10,6 +10,7 @@ Exit status: 0 done, 2 bad input, 130 interrupted.
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ def main() -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     described = extractors.extractor_info(args.extractor, args.extractor_weights)
     info = reference.reference_info(args.reference, described)
+    if info.note:
+        print(info.note, file=sys.stderr)
     extractor = extractors.make_extractor(described, device)
     made = reference.make_reference(info, extractor, described, device, args.batch_size)
     if args.to.suffix == ".parquet" and made.features is None:

@@ -35,7 +35,12 @@ class Measurement:
 
 
 def open_measurement(
-    extractor: str, weights: str | None, spec: str, image_shape: tuple[int, ...], images: dict[str, Any]
+    extractor: str,
+    weights: str | None,
+    spec: str,
+    image_shape: tuple[int, ...],
+    images: dict[str, Any],
+    known: str | None = None,
 ) -> Measurement:
     """Return a measurement after all checks that are possible before work begins.
 
@@ -45,6 +50,7 @@ def open_measurement(
         spec: the reference; see `reference.reference_info`.
         image_shape: (C, H, W) of the images to be measured.
         images: the identity of the images.
+        known: the identity that an output has of this very reference; see `reference.reference_info`.
 
     Raises:
         UserError: the extractor or the reference cannot be read, or they do not fit the images or each other.
@@ -53,8 +59,9 @@ def open_measurement(
     if extractor == DIGITS and image_shape != DIGITS_SHAPE:
         raise UserError(f"--extractor {DIGITS} knows 1×8×8 images alone, and the model draws {_text(image_shape)}")
     described = extractors.extractor_info(extractor, weights)
-    real = reference.reference_info(spec, described)
+    real = reference.reference_info(spec, described, known)
     if real.image_shape not in (None, image_shape):
+        reference.refuse_mixture(spec, image_shape)
         raise UserError(
             f"--reference {spec} has {_text(real.image_shape)} images, and the model draws {_text(image_shape)}"
         )

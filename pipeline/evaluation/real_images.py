@@ -1,26 +1,25 @@
 """Real images, one by one, from a data set that torch-fidelity knows, the digits, a folder, or Parquet."""
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import fsspec
-import numpy as np
-import pyarrow as pa
 import torch
-from PIL import Image
 from torch import Tensor
 
 from pipeline import UserError
 from pipeline.evaluation.digits import DIGITS_DATA, digits_images
-from pipeline.storage.local import local_path, node_lock, sha256_of
+from pipeline.evaluation.folder_files import folder_files
+from pipeline.evaluation.image_parquet import parquet_pictures
+from pipeline.evaluation.pictures import Picture, decode_picture, refuse
+from pipeline.storage.local import content_of, local_path, node_lock, sha256_of, versions_of
 
-_PICTURES = (".png", ".jpg", ".jpeg")
+FOLDER_IDENTITIES = _BY_LISTING, _BY_CONTENT = "files:", "content:"
+"""What the identity of a local folder begins with: in earlier releases, and now."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,37 @@ class RealImages:
 
     spec: str
     """Where they are, as the user gave it."""
+    source: str
+    """The option and `spec`, for messages."""
     count: int
-    _read: Callable[[int, int], Iterator[Tensor]]
+    pictures: Callable[[int, int], Iterator[Picture]]
+    """The images first ≤ i < end, with what is wrong with each."""
+    content: Callable[[], str]
+    """Text that changes with the images."""
+    note: str = ""
+    """A line on the files that are left out."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why → number of files and folders."""
 
     def read(self, first: int, end: int) -> Iterator[Tensor]:
         """Yield the images first ≤ i < end, uint8, (C, H, W). Raises UserError if one cannot be read."""
-        return self._read(first, min(end, self.count))
+        for picture in self.pictures(first, min(end, self.count)):
+            if picture.pixels is None:
+                refuse(self.source, [picture.misfit(None)], self.count)
+            else:
+                yield picture.pixels
+
+    def identity(self, known: str | None = None) -> str:
+        """Return text that changes with the images: a data set's name, or a digest of all that is read.
+
+        Args:
+            known: the identity that an output has of the same `spec`. That of an earlier release was of the names and
+                sizes of a folder's files. It is returned if these are as they were: nothing says that pixels changed.
+
+        """
+        if known is not None and known.startswith(_BY_LISTING) and known == _identity_by_listing(self.spec):
+            return known
+        return self.content()
 
 
 def open_images(spec: str, option: str = "--reference") -> RealImages:
@@ -45,12 +69,12 @@ def open_images(spec: str, option: str = "--reference") -> RealImages:
         option: the user's option that has it, for messages.
 
     Raises:
-        UserError: there are no images; the message names the option.
+        UserError: there are no images, or it is not clear which; the message names the option.
 
     """
+    source = f"{option} {spec}"
     if spec == DIGITS_DATA:
-        digits = digits_images()
-        return RealImages(spec, len(digits), lambda first, end: iter(digits[first:end]))
+        return _from_tensors(spec, source, digits_images())
     if spec in (data_sets := _data_sets()):
         root = Path(torch.hub.get_dir()).parent / "fidelity_datasets"  # where torch-fidelity itself looks
         with node_lock("datasets"):
@@ -58,32 +82,58 @@ def open_images(spec: str, option: str = "--reference") -> RealImages:
             try:
                 data = data_sets[spec](str(root), True)
             except Exception as error:  # offline, no room, a changed archive: torchvision raises many kinds
-                raise UserError.because(f"{option} {spec} cannot be downloaded to {root}", error) from error
-        return RealImages(spec, len(data), lambda first, end: (data[i] for i in range(first, end)))
-    if spec.endswith(".parquet") or _parquet_files(spec):
-        return _parquet_images(spec, option)
-    folder = local_path(option, spec)
-    pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _PICTURES)
-    if not pictures:
-        known = ", ".join([*data_sets, DIGITS_DATA])
+                raise UserError.because(f"{source} cannot be downloaded to {root}", error) from error
+        return _from_tensors(spec, source, data)
+    if is_parquet_file(spec):
+        file = local_path(option, spec)
+        count, read = parquet_pictures(fsspec.filesystem("file"), {file.name: str(file)}, source)
+        return RealImages(spec, source, count, read, lambda: f"sha256:{sha256_of(file)}")
+    return _from_folder(spec, option, [*data_sets, DIGITS_DATA])
+
+
+def is_parquet_file(spec: str) -> bool:
+    """Return whether a path or URL is one Parquet file, and not a folder of that name."""
+    return spec.lower().endswith(".parquet") and not Path(spec).is_dir()
+
+
+def _from_tensors(spec: str, source: str, images: Any) -> RealImages:
+    def read(first: int, end: int) -> Iterator[Picture]:
+        return (Picture(f"image {i}", images[i]) for i in range(first, end))
+
+    return RealImages(spec, source, len(images), read, lambda: spec)
+
+
+def _from_folder(spec: str, option: str, data_sets: list[str]) -> RealImages:
+    source = f"{option} {spec}"
+    files = folder_files(spec, option)
+    if not files.paths:
         statistics = "an .npz, " if option == "--reference" else ""
-        raise UserError(f"{option} {spec} has no images: give a folder with some, Parquet, {statistics}or {known}")
+        known = f"give a folder with some, Parquet, {statistics}or {', '.join(data_sets)}"
+        raise UserError(f"{source} has no images: {known}")
+    note = f"{source}: {files.note}" if files.note else ""
+    left_out = {why: len(names) for why, names in files.left_out.items()}
+    if files.parquet:
+        fs, _ = fsspec.core.url_to_fs(spec)
+        count, read = parquet_pictures(fs, files.paths, source)
+    else:
+        names, count = [*files.paths], len(files.paths)
 
-    def read(first: int, end: int) -> Iterator[Tensor]:
-        return (_pixels(file, f"{option} {spec}: {file.relative_to(folder)}") for file in pictures[first:end])
+        def read(first: int, end: int) -> Iterator[Picture]:
+            return (decode_picture(name, Path(files.paths[name])) for name in names[first:end])
 
-    return RealImages(spec, len(pictures), read)
+    def content() -> str:
+        if files.parquet and "://" in spec:
+            return f"versions:{versions_of(fs, files.paths)}"
+        return f"{_BY_CONTENT}{content_of(files.paths)}"
+
+    return RealImages(spec, source, count, read, content, note, left_out)
 
 
-def images_identity(spec: str) -> str:
-    """Return text that changes with the images: a data set's name, a file's SHA-256, or that of a folder's listing."""
-    if spec == DIGITS_DATA or spec in _data_sets():
-        return spec
-    if spec.endswith(".parquet"):
-        return f"sha256:{sha256_of(local_path('--images', spec))}"
+def _identity_by_listing(spec: str) -> str:
+    """Return the identity of a folder in earlier releases, by the names and sizes of all files in it."""
     fs, root = fsspec.core.url_to_fs(spec)
     sizes = sorted((name.removeprefix(root), entry["size"]) for name, entry in fs.find(root, detail=True).items())
-    return f"files:{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
+    return f"{_BY_LISTING}{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
 
 
 def _data_sets() -> dict[str, Callable[[str, bool], Any]]:
@@ -91,47 +141,3 @@ def _data_sets() -> dict[str, Callable[[str, bool], Any]]:
     from torch_fidelity.registry import DATASETS_REGISTRY  # a slow import
 
     return dict(DATASETS_REGISTRY)
-
-
-def _pixels(source: Path | io.BytesIO, name: str) -> Tensor:
-    try:
-        image = Image.open(source)
-        gray = image.mode in ("1", "L")
-        array = np.array(image.convert("L" if gray else "RGB"))
-    except Exception as error:  # each format raises its own errors
-        raise UserError.because(f"{name} is no image", error) from error
-    return torch.from_numpy(array[None] if gray else array.transpose(2, 0, 1).copy())
-
-
-def _parquet_files(spec: str) -> list[str]:
-    fs, root = fsspec.core.url_to_fs(spec)
-    return [f for f in sorted(fs.find(root)) if f.endswith(".parquet")] if fs.isdir(root) else []
-
-
-def _parquet_images(spec: str, option: str) -> RealImages:
-    import pyarrow.dataset  # imports pandas, slowly
-
-    fs, root = fsspec.core.url_to_fs(spec)
-    data = pyarrow.dataset.dataset(_parquet_files(spec) or root, filesystem=fs, format="parquet")
-    columns = [column.name for column in data.schema if pa.types.is_struct(column.type) and "bytes" in _names(column)]
-    if not columns:
-        raise UserError(f"{option} {spec} has no column of images, which is a struct with `bytes`")
-    groups = [group for fragment in data.get_fragments() for group in fragment.split_by_row_group()]
-    ends = [*accumulate(group.row_groups[0].num_rows for group in groups)]
-
-    def read(first: int, end: int) -> Iterator[Tensor]:
-        for group, last in zip(groups, ends, strict=True):
-            start = last - group.row_groups[0].num_rows
-            if start >= end or last <= first:
-                continue
-            rows = group.to_table(columns=columns[:1]).column(0)
-            for image in rows.slice(max(0, first - start), min(end, last) - max(first, start)).to_pylist():
-                if image["bytes"] is None:
-                    raise UserError(f"{option} {spec} names its images by path, {image['path']}: embed their bytes")
-                yield _pixels(io.BytesIO(image["bytes"]), f"{option} {spec}: a row")
-
-    return RealImages(spec, ends[-1] if ends else 0, read)
-
-
-def _names(column: pa.Field) -> list[str]:
-    return [column.type.field(i).name for i in range(column.type.num_fields)]

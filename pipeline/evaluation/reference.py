@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,8 @@ from pipeline import UserError
 from pipeline.evaluation.digits import DIGITS_DATA, DIGITS_SHAPE
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.features import Extractor, as_column, as_tensor, extract
-from pipeline.evaluation.real_images import images_identity, open_images
+from pipeline.evaluation.pictures import all_faults, refuse, shape_text
+from pipeline.evaluation.real_images import RealImages, is_parquet_file, open_images
 from pipeline.evaluation.statistics_file import read_statistics
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
@@ -33,9 +35,11 @@ class ReferenceInfo:
     """The reference as the user gave it."""
     kind: Literal["images", "features", "statistics"]
     identity: str
-    """The name of a data set, the SHA-256 of a file, or the SHA-256 of a folder's listing."""
+    """The name of a data set, or a digest of the content of its files; see `RealImages.identity`."""
     image_shape: tuple[int, ...] | None
     """(C, H, W) of its first image; None if it has no images."""
+    note: str = ""
+    """A line on the files of a folder that are left out."""
 
 
 @dataclass(frozen=True)
@@ -65,43 +69,44 @@ class Reference:
         return cls(**fid_features_to_statistics(features), features=features, provenance=provenance or {})
 
 
-def reference_info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
+def reference_info(spec: str, extractor: ExtractorInfo, known: str | None = None) -> ReferenceInfo:
     """Return the description of a reference.
 
     Args:
-        spec: a data set that torch-fidelity knows (cifar10-train, …) or "digits"; a folder of PNG or JPEG files; a
+        spec: a data set that torch-fidelity knows (cifar10-train, …) or "digits"; a folder of image files; a
             Parquet file or folder with a column of images as `datasets` and this project write it; a `.parquet` or
             `.npz` of `jobs/reference.py`; any `.npz` with `mu` and `sigma`, as pytorch-fid, EDM, clean-fid and
             guided-diffusion write it. All but data sets are given by path or URL.
         extractor: the extractor whose features are compared.
+        known: the identity that an output has of the same `spec`; see `RealImages.identity`.
 
     Raises:
         UserError: it cannot be read, or it was made with another extractor.
 
     """
     try:
-        return _info(spec, extractor)
+        return _info(spec, extractor, known)
     except UserError:
         raise
     except Exception as error:  # each format and each store raises its own errors
         raise UserError.because(f"--reference {spec} cannot be read", error) from error
 
 
-def _info(spec: str, extractor: ExtractorInfo) -> ReferenceInfo:
+def _info(spec: str, extractor: ExtractorInfo, known: str | None) -> ReferenceInfo:
     if spec.lower().endswith(".npz"):
         file = local_path("--reference", spec)
         if _from_npz(file, spec, extractor)[1]:
             print(f"--reference {spec}: its provenance is not jobs/reference.py's, and is passed over", file=sys.stderr)
         return ReferenceInfo(spec, "statistics", f"sha256:{sha256_of(file)}", None)
-    if spec.lower().endswith(".parquet"):
+    if is_parquet_file(spec):
         file = local_path("--reference", spec)
-        identity = f"sha256:{sha256_of(file)}"
         if (made := _made_earlier(file)) is not None:
             _assert_made_by(extractor, spec, made)
-            return ReferenceInfo(spec, "features", identity, None)
-        return ReferenceInfo(spec, "images", identity, _first_shape(spec))
-    shape = DIGITS_SHAPE if spec == DIGITS_DATA else _first_shape(spec)
-    return ReferenceInfo(spec, "images", images_identity(spec), shape)
+            return ReferenceInfo(spec, "features", f"sha256:{sha256_of(file)}", None)
+    if spec == DIGITS_DATA:
+        return ReferenceInfo(spec, "images", spec, DIGITS_SHAPE)
+    real = open_images(spec)
+    return ReferenceInfo(spec, "images", real.identity(known), _first_shape(real), real.note)
 
 
 def make_reference(
@@ -110,7 +115,8 @@ def make_reference(
     """Return the reference: read if it was computed earlier, otherwise extracted in batches of `size` images.
 
     Raises:
-        UserError: an image cannot be read, or has another shape than the first.
+        UserError: images cannot be read or have another shape than the first, of which ten are named; or they have
+            changed since they were described.
         DamagedFileError: the reference that was computed earlier is damaged.
 
     """
@@ -120,27 +126,32 @@ def make_reference(
         file = local_path("--reference", info.spec)
         return read_reference(Storage(str(file.parent)), file.name)
     pixels = hashlib.sha256()
-    parts = []
+    parts: list[Tensor] = []
+    faults: list[str] = []
+    changes: Counter[str] = Counter()
     real = open_images(info.spec)
-    found = real.read(0, real.count)
+    found = real.pictures(0, real.count)
     while batch := list(itertools.islice(found, size)):
-        for image in batch:
-            if image.shape != info.image_shape:
-                raise UserError(f"--reference {info.spec} has images of {tuple(image.shape)} and of {info.image_shape}")
-        stacked = torch.stack(batch)
+        faults += all_faults(batch, info.image_shape)
+        if faults:
+            continue  # nothing can come of it, but all are to be named
+        changes.update(change for picture in batch for change in picture.changes)
+        stacked = torch.stack([picture.pixels for picture in batch if picture.pixels is not None])
         pixels.update(stacked.numpy().tobytes())
         parts.append(extract(extractor, stacked, device, size)[0])
+    refuse(_beside(real.source, info.image_shape), faults, real.count)
+    if real.identity(info.identity) != info.identity:
+        raise UserError(f"{real.source} has changed since this run began: run it again")
     features = torch.cat(parts)
-    return Reference.of(
-        features,
-        {
-            "source": info.spec,
-            "num_images": len(features),
-            "digest": pixels.hexdigest(),
-            "extractor": described.name,
-            "extractor_weights": described.digest,
-        },
-    )
+    provenance: dict[str, Any] = {
+        "source": info.spec,
+        "num_images": len(features),
+        "digest": pixels.hexdigest(),
+        "extractor": described.name,
+        "extractor_weights": described.digest,
+    }
+    done = {"left_out": real.left_out, "converted": dict(sorted(changes.items()))}
+    return Reference.of(features, provenance | {name: counts for name, counts in done.items() if counts})
 
 
 def write_reference(storage: Storage, path: str, reference: Reference) -> None:
@@ -164,11 +175,28 @@ def read_reference(storage: Storage, path: str) -> Reference:
     return storage.read_table(path, parse)
 
 
-def _first_shape(spec: str) -> tuple[int, ...]:
-    first = [*open_images(spec).read(0, 2)]
-    if len(first) < 2:
-        raise UserError(f"--reference {spec} has {'one image' if first else 'no images'}: a covariance takes two")
-    return tuple(first[0].shape)
+def refuse_mixture(spec: str, shape: tuple[int, ...]) -> None:
+    """Raise UserError with the images that are not of a shape (C, H, W), if some of the first thousand are."""
+    real = open_images(spec)
+    if any(not picture.misfit(shape) for picture in real.pictures(0, 1000)):
+        source = f"{real.source}, for a model that draws {shape_text(shape)}"
+        refuse(source, all_faults(real.pictures(0, real.count), shape), real.count)
+
+
+def _first_shape(real: RealImages) -> tuple[int, ...]:
+    first = [*real.pictures(0, 2)]
+    if not first:
+        raise UserError(f"{real.source} has no images: a covariance takes two")
+    shape = None if first[0].pixels is None else tuple(first[0].pixels.shape)
+    if shape is None or all_faults(first, shape):  # all that is wrong is named, before anything is drawn
+        refuse(_beside(real.source, shape), all_faults(real.pictures(0, real.count), shape), real.count)
+    if shape is None or len(first) < 2:
+        raise UserError(f"{real.source} has one image: a covariance takes two")
+    return shape
+
+
+def _beside(source: str, shape: tuple[int, ...] | None) -> str:
+    return source if shape is None else f"{source}, whose first is {shape_text(shape)}"
 
 
 def _made_earlier(file: Path) -> dict[str, Any] | None:

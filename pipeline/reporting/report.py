@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.evaluation.extractors import has_logits
 from pipeline.evaluation.metrics import had_false_is
+from pipeline.evaluation.pictures import changes_text
 from pipeline.reporting import page, table
 from pipeline.reporting.labels import Row, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
@@ -124,6 +125,8 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
         lines.append(f"IS needs logits, and {extractor.name} has features alone{earlier}.")
     if rows[0]["kid_mean"] is None:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
+    if converted := reference.get("converted"):
+        lines.append(f"Images of the reference: {changes_text(converted)}.")
     lines += [f"{note}." for note in run.notes]
     if config.preset not in EXPERIMENTS:
         return lines

@@ -1,9 +1,12 @@
 """Local copies of remote files: a path or URL becomes a local path, downloaded once per node."""
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,10 @@ import fsspec
 from filelock import FileLock
 
 from pipeline import UserError
+
+_SETTLED_NS = 2 * 10**9
+"""The coarsest clock of a file system (FAT's), in nanoseconds."""
+_FILES_AT_ONCE = 1000
 
 
 def local_path(option: str, url: str) -> Path:
@@ -63,6 +70,40 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def content_of(files: Mapping[str, str]) -> str:
+    """Return a SHA-256 of the names and contents of local files, given as name → path.
+
+    Files are read once a node while their names, sizes, times and inodes stay. A file that was changed within the last
+    two seconds may be changed once more without a new time, so what is read so early is not kept (as in git's index).
+    """
+    status = [(name, path, Path(path).stat()) for name, path in files.items()]
+    listing = [(name, at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino, at.st_dev) for name, _, at in status]
+
+    def digest() -> str:
+        total = hashlib.sha256()
+        with ThreadPoolExecutor() as readers:
+            for first in range(0, len(status), _FILES_AT_ONCE):
+                part = status[first : first + _FILES_AT_ONCE]
+                contents = readers.map(lambda entry: sha256_of(Path(entry[1])), part)
+                for (name, *_), content in zip(part, contents, strict=True):
+                    total.update(f"{json.dumps(name)} {content}\n".encode())
+        return total.hexdigest()
+
+    if max(at.st_ctime_ns for _, _, at in status) > time.time_ns() - _SETTLED_NS:
+        return digest()
+    key = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    return once(key, "content", lambda target: target.write_text(digest(), encoding="ascii")).read_text("ascii")
+
+
+def versions_of(fs: Any, files: Mapping[str, str]) -> str:
+    """Return a SHA-256 of the names of a store's files, given as name → path, and of their ETags or what it has."""
+    total = hashlib.sha256()
+    for name, path in files.items():
+        info = fs.info(path)
+        total.update(f"{json.dumps(name)} {info.get('ETag') or info.get('etag') or fs.ukey(path)}\n".encode())
+    return total.hexdigest()
 
 
 def _version(fs: Any, name: str) -> str:

@@ -28,6 +28,21 @@ _FEATURES = {
     "steps": {"_type": "Value", "dtype": "int64"},
 }
 
+IMAGES_CARD = """\
+---
+configs:
+- config_name: images
+  data_files: images/*/*.parquet
+---
+
+# Images of a sweep
+
+`datasets.load_dataset` of this folder loads the images of all settings. Each row has its seed and its setting: sampler,
+spacing, eta, options and steps. Without the lines above, features would be taken for images. The numbers are in
+`report/table.md`.
+"""
+"""The text of a sweep's README.md. `datasets` guesses from names what to load, but where such a header says it."""
+
 
 @dataclass(frozen=True)
 class ImageFile:

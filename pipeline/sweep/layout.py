@@ -8,6 +8,8 @@ STUDY = "study.json"
 """The first file of an output that is no sweep's: kind, config, identity and model."""
 RESULT = "result.json"
 METRICS = "metrics.json"
+CARD = "README.md"
+"""What a sweep's output says of itself to `datasets` and to people."""
 REFERENCE = "features/reference.parquet"
 REPORT = "report"
 SUMMARY = "summary.txt"
@@ -20,7 +22,7 @@ MANIFEST = "_manifest.json"
 """The name of a setting's manifest, the list of its image files."""
 SET_ASIDE = "_set-aside"
 """The folder to which `verify --repair` moves files."""
-TOP = {SWEEP, RESULT, METRICS, REPORT, EVALUATIONS, SET_ASIDE, "images", "features"}
+TOP = {SWEEP, RESULT, METRICS, CARD, REPORT, EVALUATIONS, SET_ASIDE, "images", "features"}
 """The names at the top of an output."""
 
 

@@ -55,8 +55,8 @@ class Run(Opened):
 
     @cached_property
     def notes(self) -> list[str]:
-        """Lines on the grid for the user."""
-        return notes(self.config, self.schedule)
+        """Lines for the user, on the grid and on what of the reference is not read."""
+        return notes(self.config, self.schedule) + [note for note in [self.measurement.reference.note] if note]
 
     def shards(self) -> Shards:
         """Return all planned shards."""
@@ -89,7 +89,12 @@ class Run(Opened):
         }
 
 
-def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None, cap_batch: bool = True) -> Run:
+def open_run(
+    config: SweepConfig,
+    storage_options: dict[str, Any] | None = None,
+    cap_batch: bool = True,
+    known_reference: str | None = None,
+) -> Run:
     """Return the run of a config. Reads model, extractor, reference and sweep.json; writes nothing to the output.
 
     Args:
@@ -97,6 +102,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
         storage_options: fsspec's options for the output.
         cap_batch: limit the batch to the images of a shard. An output that was drawn in larger batches keeps them:
             kernels choose their order of summation by batch size.
+        known_reference: the identity of `config.reference` in a baseline; that of the output itself goes before it.
 
     Raises:
         UserError: the model or measurement cannot be used, the grid does not fit, or the output is another run's.
@@ -111,6 +117,8 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
             with _of_this_release(config.out):
                 saved = _read_saved(storage)
                 there = saved["evaluation"]["identity"]
+                if saved["evaluation"]["reference"]["spec"] == config.reference:
+                    known_reference = there["reference"]
                 config = config.settle(there["batch_size"], saved["config"].get("speed", "plain"))
         except DamagedFileError as error:
             text = f"--out {error}: move sweep.json away, and the same command goes on from the files"
@@ -120,7 +128,7 @@ def open_run(config: SweepConfig, storage_options: dict[str, Any] | None = None,
         config = config.model_copy(update={"batch_size": capped})
     identity = config.identity(model.digest)
     names_of = config.extractor, config.extractor_weights, config.reference
-    measurement = open_measurement(*names_of, model.image_shape, identity)
+    measurement = open_measurement(*names_of, model.image_shape, identity, known_reference)
     run = Run(config, model, identity, measurement, storage_options, saved.get("samplers", {}))
     if saved:
         _assert_same(run, there)

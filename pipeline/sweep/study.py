@@ -1,5 +1,6 @@
 """A study: an output that is no sweep, as a reconstruction; claimed, resumed and refused like one."""
 
+import contextlib
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -155,6 +156,18 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
         return Study(config, model, saved["identity"], storage_options, grid, _others(saved, model, grid))
     except (LookupError, TypeError, ValueError) as error:  # ValidationError is a ValueError
         raise UserError.because(f"--out {out}: its {STUDY} is not one of this release", error) from error
+
+
+def saved_identity(config: StudyConfig, name: str, storage_options: dict[str, Any] | None) -> str | None:
+    """Return the value of an option in the identity of an output, if the output has the same option; else None."""
+    storage, names = open_folder("--out", config.out, storage_options)
+    if STUDY not in names:
+        return None
+    with contextlib.suppress(DamagedFileError, UserError, LookupError):  # `open_study` tells of them
+        saved = _read(storage)
+        if saved["config"][name] == getattr(config, name):
+            return str(saved["identity"][name])
+    return None
 
 
 def inspect(model: str) -> ModelInfo:

@@ -14,7 +14,8 @@ from pipeline.cluster.resources import Request, joins_a_cluster
 from pipeline.cluster.task import Task, Work
 from pipeline.storage.store import DamagedFileError, StorageError
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.layout import RESULT, SWEEP
+from pipeline.sweep.images import IMAGES_CARD
+from pipeline.sweep.layout import CARD, RESULT, SWEEP
 from pipeline.sweep.opened import Opened
 from pipeline.sweep.run import Run
 from pipeline.work.kind import File, Output, RunWork, sealed_json
@@ -94,6 +95,8 @@ def claim(opened: Opened, joined: Cluster | None = None) -> None:
             opened.storage.write_json(opened.first_file, opened.to_json())
         else:
             _claim_from_worker(opened, joined)
+        if opened.first_file == SWEEP and CARD not in opened.storage.names():
+            opened.storage.write(CARD, IMAGES_CARD.encode())
     except (OSError, StorageError, DamagedFileError) as error:
         raise UserError(f"--out {opened.out} cannot be written: {error}") from error
 

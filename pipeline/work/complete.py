@@ -101,6 +101,8 @@ def measure_again(
     if missing := pending(run.storage, "images", run.shards()):
         raise UserError(f"--out {run.config.out} lacks {len(missing)} image files: finish the sweep first")
     run = replace(run, measurement=_chosen(run, extractor, weights, reference))
+    if note := run.measurement.reference.note:
+        print(note, file=sys.stderr)
     if len(run.metrics()) < len(run.settings) or Consistency(run).tasks():
         with cluster(request) as joined:
             claim_evaluation(run)
@@ -117,7 +119,8 @@ def _chosen(run: Run, extractor: str | None, weights: str | None, reference: str
     # weights belong to their extractor
     weights = weights or (own.extractor.weights if extractor == own.extractor.name else None)
     spec = reference or own.reference.spec
-    chosen = open_measurement(extractor, weights, spec, run.model.image_shape, run.identity)
+    known = own.reference.identity if spec == own.reference.spec else None
+    chosen = open_measurement(extractor, weights, spec, run.model.image_shape, run.identity, known)
     if chosen.identity == own.identity:
         return own
     return replace(chosen, path=f"{EVALUATIONS}/{extractor}-{fingerprint(chosen.identity)[:8]}")

@@ -13,7 +13,18 @@ from pipeline import UserError
 from pipeline.evaluation.measurement import Measurement
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
-from pipeline.sweep.layout import EVALUATION, EVALUATIONS, MANIFEST, METRICS, REPORT, RESULT, SET_ASIDE, STUDY, manifest
+from pipeline.sweep.layout import (
+    CARD,
+    EVALUATION,
+    EVALUATIONS,
+    MANIFEST,
+    METRICS,
+    REPORT,
+    RESULT,
+    SET_ASIDE,
+    STUDY,
+    manifest,
+)
 from pipeline.sweep.opened import Opened
 from pipeline.sweep.run import Run, open_folder, saved_run
 from pipeline.sweep.study import Study, saved_study
@@ -121,8 +132,8 @@ class SweepInventory(Inventory):
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """The folders of the reports of all measurements."""
-        return tuple(run.paths.report() for run in self.runs)
+        """README.md, and the folders of the reports of all measurements."""
+        return (CARD, *(run.paths.report() for run in self.runs))
 
     def _other_measurements(self) -> list[Measurement]:
         found = []

@@ -71,8 +71,9 @@ def open_night(out: str, baseline: str, config: str | None, model: str | None, o
         wanted = opened.config.model_copy(update=changed)
     else:
         wanted = make_config(None, local_path("--config", config), changed)
+    known = opened.identity["reference"] if wanted.reference == opened.config.reference else None
     # not capped: batches have the baseline's size for any number of images
-    return Night(home, name, opened, open_run(wanted, options, cap_batch=False), date)
+    return Night(home, name, opened, open_run(wanted, options, cap_batch=False, known_reference=known), date)
 
 
 def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night, str]:

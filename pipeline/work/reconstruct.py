@@ -1,5 +1,7 @@
 """Reconstruct: real images are encoded to x_T and decoded again with the same S (table 2 of the DDIM paper)."""
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +13,15 @@ from pydantic import Field
 from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion.samplers.base import predictor
-from pipeline.evaluation.real_images import images_identity, open_images
+from pipeline.evaluation.pictures import all_faults, changes_text, refuse, shape_text
+from pipeline.evaluation.real_images import RealImages, open_images
 from pipeline.reporting import reconstruction
 from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed, write_reconstructed
 from pipeline.sweep.shards import Shard, Shards, plan, plan_all
-from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, saved_study
+from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, saved_identity, saved_study
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Claims, File, Output, StudyWork
 
@@ -54,16 +57,27 @@ def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, An
     real = open_images(config.images, "--images")
     if real.count < 2:
         raise UserError(f"--images {config.images} has {real.count} image: an error needs two")
-    first = next(real.read(0, 1))
-    if tuple(first.shape) != model.image_shape:
-        raise UserError(
-            f"--images {config.images} has images of {tuple(first.shape)}, the model draws {model.image_shape}"
-        )
     number = min(config.num_images, real.count)
+    _assert_usable(real, number, model.image_shape)
     batch = min(config.batch_size, config.shard_size, number)
     config = config.model_copy(update={"num_images": number, "batch_size": batch})
-    more = {"images": images_identity(config.images), "num_images": number, "shard_size": config.shard_size}
+    known = saved_identity(config, "images", storage_options)
+    more = {"images": real.identity(known), "num_images": number, "shard_size": config.shard_size}
     return open_study(config, model, more, storage_options)
+
+
+def _assert_usable(real: RealImages, number: int, shape: tuple[int, ...]) -> None:
+    """Check the first `number` images, and say what is left out or converted. Raises UserError."""
+    faults: list[str] = []
+    changes: Counter[str] = Counter()
+    for picture in real.pictures(0, number):
+        faults += all_faults([picture], shape)
+        changes.update(picture.changes)
+    refuse(f"{real.source}, for a model that draws {shape_text(shape)}", faults, number)
+    if real.note:
+        print(real.note, file=sys.stderr)
+    if changes:
+        print(f"{real.source}: {changes_text(changes)}", file=sys.stderr)
 
 
 def saved_encodings(url: str, storage_options: dict[str, Any] | None) -> Study:

@@ -159,13 +159,6 @@ def test_fid_is_pytorch_fids_and_clean_fids(digits):
     assert ours == pytest.approx(frechet_distance(*statistics), rel=1e-9)
 
 
-def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):
-    for i, size in enumerate([8, 8, 9]):
-        Image.new("L", (size, size)).save(tmp_path / f"{i}.png")
-    with pytest.raises(UserError, match=r"has images of \(1, 9, 9\) and of \(1, 8, 8\)"):
-        make(tmp_path, extractor)
-
-
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -231,15 +224,6 @@ def test_npz_of_ours_knows_what_it_was_made_of(tmp_path, extractor, digits):
     np.savez(tmp_path / "o.npz", mu=digits.mu, sigma=digits.sigma, provenance=other)
     with pytest.raises(UserError, match="is in the features of other, weights 00000000"):
         reference_info(str(tmp_path / "o.npz"), extractor)
-
-
-def test_a_folder_is_another_reference_when_its_files_change(tmp_path, extractor):
-    for name in ("a.png", "b.png"):
-        Image.new("L", (8, 8)).save(tmp_path / name)
-    first = reference_info(str(tmp_path), extractor).identity
-    assert reference_info(str(tmp_path), extractor).identity == first
-    Image.new("L", (8, 8)).save(tmp_path / "c.png")
-    assert reference_info(str(tmp_path), extractor).identity != first
 
 
 @pytest.mark.parametrize("url", ["foo://x", "gs://none/x"])

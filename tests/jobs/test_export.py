@@ -1,9 +1,13 @@
 """Images for other tools: export to files, and other readers on the Parquet itself."""
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 from here import run_here
 from in_process import InProcess
@@ -75,6 +79,10 @@ def test_datasets(drawn, pixels, tmp_path, monkeypatch):
     assert isinstance(rows[0]["image"], Image.Image)
     images = {row["seed"]: np.asarray(row["image"]) for row in rows}
     assert all(np.array_equal(images[seed], pixels[seed, :, :, 0]) for seed in range(50))
+    Path(drawn.config.out, "features").mkdir()
+    pq.write_table(pa.table({"features": [[0.5], [1.0]]}), f"{drawn.config.out}/features/reference.parquet")
+    whole = load_dataset(drawn.config.out, cache_dir=str(tmp_path))  # and not the features, by a guess from names
+    assert {split: (len(rows), rows[0]["image"].size) for split, rows in whole.items()} == {"train": (100, (8, 8))}
 
 
 def test_pyarrow_pandas_and_duckdb(drawn):

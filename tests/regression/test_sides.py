@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from pipeline import UserError
 from pipeline.evaluation.difference import Difference
+from pipeline.evaluation.reference import Reference, write_reference
 from pipeline.regression.contrast import Beside, Compared, Contrast
-from pipeline.regression.sides import Side, differing, pairs, same_noise
+from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
+from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
 
@@ -88,3 +91,18 @@ def test_settings_that_all_have_in_the_baselines_order(side):
 def test_a_lower_fid_is_better(value, se, same, quality):
     metric = Compared(1.0, 1.0 + value, Difference(value, se, 19))
     assert Contrast(("a", "a"), same, metric, metric, None, (1, 1), (5, 5), ("", ""), ("", "")).quality == quality
+
+
+def test_folders_that_were_known_by_sizes_and_by_content_are_one_reference_by_their_pixels(side):
+    def measured(identity, digest):
+        storage = Storage(f"{side.run.config.out}/{identity[:4]}")
+        reference = Reference.of(torch.rand(9, 4), {"digest": digest})
+        run = replace(side.run, config=side.run.config.model_copy(update={"out": storage.url}))
+        write_reference(storage, run.paths.reference, reference)
+        by = replace(run.measurement, identity=run.measurement.identity | {"reference": identity})
+        return Side(identity, replace(run, measurement=by))
+
+    earlier, now = measured("files:1", "same"), measured("content:2", "same")
+    assert common_reference([earlier, now]).provenance == {"digest": "same"}
+    with pytest.raises(UserError, match="content of the reference same and another"):
+        common_reference([earlier, measured("content:3", "another")])

@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import http.server
+import os
 import threading
+import time
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline import UserError
 from pipeline.diffusion.checkpoint import read_checkpoint
-from pipeline.storage.local import local_path, sha256_of
+from pipeline.storage import local
+from pipeline.storage.local import content_of, local_path, sha256_of, versions_of
 from pipeline.sweep.model import model_folder
 
 
@@ -131,3 +134,70 @@ def test_a_folder_may_be_named_as_a_checkpoint_is(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Makes it ten seconds later than files were written."""
+    monkeypatch.setattr(local.time, "time_ns", lambda now=time.time_ns: now() + 10 * 10**9)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The names of the files that are read."""
+    names = []
+    monkeypatch.setattr(local, "sha256_of", lambda file: names.append(file.name) or sha256_of(file))
+    return names
+
+
+def test_content_is_read_once_while_names_sizes_and_times_stay(tmp_path, later, read):
+    files = {name: str(tmp_path / name) for name in ("a", "b")}
+    (tmp_path / "a").write_bytes(b"one")
+    (tmp_path / "b").write_bytes(b"two")
+    first = content_of(files)
+    names = ["a", "b"]
+    assert sorted(read) == names
+    lines = [f'"{name}" {hashlib.sha256(data).hexdigest()}\n' for name, data in [("a", b"one"), ("b", b"two")]]
+    assert first == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert content_of(files) == first
+    assert sorted(read) == names
+
+
+@pytest.mark.parametrize("how", ["in place", "another file", "name"])
+def test_content_of_the_same_size_and_time_is_another(tmp_path, later, how):
+    """What was written within the clock's tick, and given the old time back, as `cp -p` and `rsync -t` do."""
+    (tmp_path / "a").write_bytes(b"one")
+    before = (tmp_path / "a").stat()
+    first = content_of({"a": str(tmp_path / "a")})
+    if how == "name":
+        assert content_of({"b": str(tmp_path / "a")}) != first
+        return
+    target = tmp_path / ("a" if how == "in place" else "b")
+    target.write_bytes(b"two")
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+    target.rename(tmp_path / "a")
+    assert (tmp_path / "a").stat().st_mtime_ns == before.st_mtime_ns
+    assert content_of({"a": str(tmp_path / "a")}) != first
+
+
+def test_content_that_was_written_just_now_is_not_kept(tmp_path, read, monkeypatch):
+    """It may be written again without a new time: here every file has the same."""
+    (tmp_path / "a").write_bytes(b"one")
+    status = (tmp_path / "a").stat()
+    monkeypatch.setattr(local.Path, "stat", lambda path: status)
+    first = content_of({"a": str(tmp_path / "a")})
+    (tmp_path / "a").write_bytes(b"two")
+    assert content_of({"a": str(tmp_path / "a")}) != first
+    assert read == ["a", "a"]
+
+
+def test_versions_of_a_stores_files(memory):
+    store, fetched = memory
+    store.pipe_file("/a/1", b"one")
+    files = {"1": "/a/1"}
+    first = versions_of(store, files)
+    assert versions_of(store, files) == first
+    store.pipe_file("/a/1", b"two")
+    assert versions_of(store, files) != first
+    assert versions_of(store, {"2": "/a/1"}) != versions_of(store, files)
+    assert fetched == []

@@ -121,8 +121,8 @@ def pictures(folder, *shapes):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--images", "{}/large"], "has images of (1, 9, 8), the model draws (1, 8, 8)"),
-        (["--images", "{}/rgb"], "has images of (3, 8, 8), the model draws (1, 8, 8)"),
+        (["--images", "{}/large"], "gray 8×8: 2 of 2 images cannot be used: 00.png is gray 9×8; 01.png"),
+        (["--images", "{}/rgb"], "gray 8×8: 2 of 2 images cannot be used: 00.png is RGB 8×8; 01.png"),
         (["--images", "{}/empty"], "has no images"),
         (["--images", "{}/none"], "no such file or folder"),
         (["--images", "{}/one"], "has 1 image: an error needs two"),
@@ -146,13 +146,13 @@ def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, arguments, says)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_of_another_size_in_the_middle_fails_its_shard_alone(tmp_path):
+def test_an_image_of_another_size_in_the_middle_is_named_before_anything_is_drawn(tmp_path):
     folder = pictures(tmp_path / "mixed", *[(8, 8)] * 5, (9, 8), *[(8, 8)] * 4)
     given = ["--images", folder, "--steps", "2", "--shard-size", "5", "--out", tmp_path / "out"]
     status, _, err = run_here("reconstruct", *given)
-    assert status == 1
-    assert "an image has shape (1, 9, 8), the model draws (1, 8, 8)" in err
-    assert len([*(tmp_path / "out").rglob("*.parquet")]) == 1
+    assert (status, len(err.splitlines())) == (2, 1), err
+    assert "1 of 10 images cannot be used: 05.png is gray 9×8" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_output_of_another_study_or_of_a_sweep_is_refused(done, tmp_path):
