@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
@@ -55,8 +55,8 @@ class Run(Opened):
 
     @cached_property
     def notes(self) -> list[str]:
-        """Lines on the grid for the user."""
-        return notes(self.config, self.schedule)
+        """Lines on the model and the grid for the user."""
+        return [*self.model.notes, *notes(self.config, self.schedule)]
 
     def shards(self) -> Shards:
         """Return all planned shards."""
@@ -145,8 +145,7 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     with _of_this_release(out):
         saved = _read_saved(storage)
         config = SweepConfig.model_validate(saved["config"] | {"out": out})
-        known = {name.name: saved["model"][name.name] for name in fields(ModelInfo)}
-        model = ModelInfo(**known | {"image_shape": tuple(known["image_shape"])})
+        model = ModelInfo.load(saved["model"])
         measurement = Measurement.load(saved["evaluation"])
         return Run(config, model, saved["identity"], measurement, storage_options, saved["samplers"])
 
