@@ -1,56 +1,24 @@
 """A checkpoint in diffusers' folder format, and its metadata, read without building the network."""
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, PositiveInt
 
 from pipeline import UserError
+from pipeline.diffusion.config_file import parse, read_json
 from pipeline.diffusion.schedule import Schedule, alphas_cumprod, linear_betas
-from pipeline.diffusion.weights import check_weights, find_weights, variant_of, weight_files
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
-_SCHEDULERS = (
-    "DDPMScheduler",
-    "DDIMScheduler",
-    "PNDMScheduler",
-    "DPMSolverMultistepScheduler",
-    "UniPCMultistepScheduler",
+from pipeline.diffusion.scheduler_config import (
+    SchedulerConfig,
+    assumed_line,
+    passed_over_line,
+    refuse_scheduler,
+    scheduler_file_of,
 )
-_SUPPORTED = {
-    "prediction_type": "epsilon",
-    "predict_epsilon": True,
-    "beta_schedule": "linear",
-    "rescale_betas_zero_snr": False,
-    "use_flow_sigmas": False,
-}
-"""The only supported values in a scheduler's config; what diffusers left out has its default, which is this."""
-_SCHEDULE_KEYS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
-_WISHES: dict[str, tuple[Any, str]] = {
-    "clip_sample": (False, "--clip"),
-    "thresholding": (False, "no dynamic threshold"),
-    "set_alpha_to_one": (True, "ᾱ = 1 at time 0"),
-    "timestep_spacing": ("leading", "--spacing"),
-    "steps_offset": (0, "no offset"),
-    "use_karras_sigmas": (False, "--spacing"),
-    "use_exponential_sigmas": (False, "--spacing"),
-    "use_beta_sigmas": (False, "--spacing"),
-    "use_lu_lambdas": (False, "--spacing"),
-}
-"""What a scheduler's config wishes of a sampler → the value that asks for nothing else, and what is done here."""
-_WISHED_BY_DEFAULT: dict[str, dict[str, Any]] = {
-    "DDPMScheduler": {"clip_sample": True},
-    "DDIMScheduler": {"clip_sample": True},
-    "PNDMScheduler": {"set_alpha_to_one": False},
-    "DPMSolverMultistepScheduler": {"timestep_spacing": "linspace"},
-    "UniPCMultistepScheduler": {"timestep_spacing": "linspace"},
-}
-"""The defaults of diffusers' classes that are another value."""
+from pipeline.diffusion.weights import check_weights, find_weights, variant_of, weight_files
 
 
 class _NetworkConfig(BaseModel):
@@ -62,14 +30,6 @@ class _NetworkConfig(BaseModel):
     """The side of square images, or (H, W)."""
     down_block_types: list[str] = [""] * 4
     """All but the last halve the side."""
-
-
-class _SchedulerConfig(BaseModel):
-    """The fields of scheduler_config.json that are used here; their defaults are DDPM's values."""
-
-    num_train_timesteps: int = Field(1000, ge=1, le=10**6)
-    beta_start: float = Field(1e-4, gt=0, lt=1)
-    beta_end: float = Field(2e-2, gt=0, lt=1)
 
 
 class _Note(BaseModel):
@@ -143,7 +103,7 @@ def read_checkpoint(given: Path, check_tensors: bool = True) -> Checkpoint:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise UserError(f"{model}: no {config_file}; give a folder that diffusers' UNet2DModel saved")
-    config = _read_json(config_file)
+    config = read_json(config_file)
     if config.get("_class_name") != "UNet2DModel":
         raise UserError(f"{model}: {config_file} describes a {config.get('_class_name')}, not a UNet2DModel")
     weights = find_weights(folder)
@@ -152,15 +112,20 @@ def read_checkpoint(given: Path, check_tensors: bool = True) -> Checkpoint:
         raise UserError(f"{model}: no {name}; save the U-Net with save_pretrained")
     files = weight_files(weights)
     image_shape = _image_shape(model, config, config_file)
-    scheduler_file = _scheduler_file(root, folder)
-    scheduler = _read_json(scheduler_file) if scheduler_file else {}
-    _refuse_scheduler(model, scheduler, scheduler_file)
-    schedule = _parse(_SchedulerConfig, scheduler, scheduler_file)
+    scheduler_file = scheduler_file_of(root, folder)
+    scheduler = read_json(scheduler_file) if scheduler_file else {}
+    refuse_scheduler(model, scheduler, scheduler_file)
+    schedule = parse(SchedulerConfig, scheduler, scheduler_file)
     if check_tensors:
         check_weights(weights)
     note_file = root / "weights.json"
-    note = _parse(_Note, _read_json(note_file), note_file) if note_file.is_file() else _Note()
-    notes = [_assumed(scheduler, schedule, scheduler_file), _passed_over(scheduler), _variant(weights), note.note or ""]
+    note = parse(_Note, read_json(note_file), note_file) if note_file.is_file() else _Note()
+    notes = [
+        assumed_line(scheduler, schedule, scheduler_file),
+        passed_over_line(scheduler),
+        _variant(weights),
+        note.note or "",
+    ]
     info = ModelInfo(
         image_shape=image_shape,
         num_train_timesteps=schedule.num_train_timesteps,
@@ -175,7 +140,7 @@ def read_checkpoint(given: Path, check_tensors: bool = True) -> Checkpoint:
 
 def _image_shape(model: str, config: dict[str, Any], file: Path) -> tuple[int, int, int]:
     """Return (C, H, W) of a network's images. Raises UserError if the samplers or what follows cannot use them."""
-    network = _parse(_NetworkConfig, config, file)
+    network = parse(_NetworkConfig, config, file)
     channels, outputs = network.in_channels, network.out_channels
     if outputs == 2 * channels:
         raise UserError(f"{model}: a network that predicts the variance too is not supported")
@@ -205,61 +170,6 @@ def _image_shape(model: str, config: dict[str, Any], file: Path) -> tuple[int, i
     return channels, height, width
 
 
-def _scheduler_file(root: Path, folder: Path) -> Path | None:
-    """Return the scheduler_config.json of a U-Net's folder; None if there is none in it, above it or beside it."""
-    name = "scheduler_config.json"
-    beside = [root, folder, folder.resolve().parent]
-    # diffusers' trainers write output/checkpoint-500/unet, and output/scheduler at their end
-    beside += [place.parent for place in beside if re.fullmatch(r"checkpoint-\d+", place.name)]
-    files = [root / "scheduler" / name, folder / name]
-    files += [file for place in beside for file in (place / "scheduler" / name, place / name)]
-    return next((file for file in files if file.is_file()), None)
-
-
-def _refuse_scheduler(model: str, scheduler: dict[str, Any], file: Path | None) -> None:
-    """Raise UserError if a scheduler is of another process than DDPM's with linear β, or predicts other than ε."""
-    if (kind := scheduler.get("_class_name", _SCHEDULERS[0])) not in _SCHEDULERS:
-        raise UserError(f"{model}: {file} is a {kind}'s, and a DDPM's is needed")
-    if (betas := scheduler.get("trained_betas")) is not None:
-        count = f"{len(betas):,} values" if isinstance(betas, list) else "values"
-        raise UserError(f"{model}: trained_betas in {file} has {count} of its own, and a linear β is needed")
-    for key, supported in _SUPPORTED.items():
-        if scheduler.get(key, supported) != supported:
-            raise UserError(f"{model}: {key} {scheduler[key]!r} in {file} is not {supported!r}")
-
-
-def _assumed(scheduler: dict[str, Any], schedule: _SchedulerConfig, file: Path | None) -> str:
-    """Return a line on what nobody said of schedule and prediction, and what is assumed; "" if all is said.
-
-    A scheduler that diffusers saved has its class in it, and what it left out is that class's default.
-    """
-    if "_class_name" in scheduler:
-        return ""
-    asked = {
-        "the noise schedule": any(key not in scheduler for key in _SCHEDULE_KEYS),
-        "what is predicted": not {"prediction_type", "predict_epsilon"} & scheduler.keys(),
-    }
-    unsaid = [what for what, is_unsaid in asked.items() if is_unsaid]
-    if not unsaid:
-        return ""
-    betas = f"linear β from {schedule.beta_start:g} to {schedule.beta_end:g}, T = {schedule.num_train_timesteps:,}"
-    assumed = [f"DDPM's, {betas}", "ε"] if len(unsaid) == 2 else [betas if asked["the noise schedule"] else "ε"]
-    who = "scheduler_config.json does not wholly say" if file else "no scheduler_config.json in or beside it says"
-    return f"model: {who} {' and '.join(unsaid)}; assumed {' and '.join(assumed)}"
-
-
-def _passed_over(scheduler: dict[str, Any]) -> str:
-    """Return a line on what a scheduler's config wishes of a sampler, and what is done here; "" if that is the same."""
-    wished = _WISHED_BY_DEFAULT.get(str(scheduler.get("_class_name")), {}) | scheduler
-    lines = []
-    for key, (same, done) in _WISHES.items():
-        if (value := wished.get(key, same)) != same:
-            reach = {"clip_sample": "clip_sample_range", "thresholding": "sample_max_value"}.get(key, "")
-            beyond = f" to ±{wished[reach]:g}" if wished.get(reach, 1) != 1 else ""
-            lines.append(f"{key} {value}{beyond} ({done} here)")
-    return f"model: scheduler_config.json's wishes of a sampler are passed over: {', '.join(lines)}" if lines else ""
-
-
 def _variant(weights: Path) -> str:
     """Return a line on the variant of the weights; "" for plain ones."""
     if not (variant := variant_of(weights)):
@@ -267,26 +177,6 @@ def _variant(weights: Path) -> str:
     return f"model: weights of variant {variant}" + (
         f", values rounded to {variant}" if variant in ("fp16", "bf16") else ""
     )
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} holds no JSON object")
-    return content
-
-
-def _parse(kind: type[Parsed], content: dict[str, Any], file: Path | None) -> Parsed:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{file}: {first['loc'][0]}: {first['msg']} (got {content.get(str(first['loc'][0]))!r})"
-        ) from None
 
 
 def _digest(files: list[Path]) -> str:
