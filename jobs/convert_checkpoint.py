@@ -2,8 +2,9 @@
 
     python jobs/convert_checkpoint.py model-790000.ckpt converted/
 
-Takes the flat state dicts that the authors published, and the lists that their trainer writes, of which it uses the EMA
-weights. Prints what was found. No code in the file is run: a pickle of more than tensors is refused.
+Takes the flat state dicts that the authors published, the lists that their trainer writes, and dictionaries of state
+dicts that others write ("ema", "model" and their kin); EMA weights are used where there are some. Prints what was found
+and taken. No code in the file is run: a pickle of more than tensors and numbers is refused.
 Exit status: 0 done, 2 bad input, 130 interrupted.
 """
 
@@ -31,6 +32,8 @@ def main() -> int:
     ema = {True: "yes", False: "no", None: "unknown"}[checkpoint.info.ema]
     shape = "×".join(map(str, checkpoint.info.image_shape))
     print(f"{args.file}: {len(sizes):,} tensors, {sum(sizes):,} parameters, images of {shape}, EMA weights: {ema}")
+    for note in checkpoint.info.notes:
+        print(note)
     print(f"written to {args.folder}")
     return 0
 

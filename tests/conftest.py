@@ -29,7 +29,7 @@ def tiny_model(tmp_path_factory):
         norm_num_groups=4,
     )
     network.save_pretrained(folder / "unet")
-    DDIMScheduler(1000).save_pretrained(folder / "scheduler")
+    DDIMScheduler(1000, clip_sample=False).save_pretrained(folder / "scheduler")
     return str(folder)
 
 

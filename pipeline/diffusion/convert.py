@@ -2,11 +2,7 @@
 
 import hashlib
 import json
-import pickle
 import re
-import warnings
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,18 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline import UserError
-
-PUBLISHED = {
-    "1fa350b952534ae442b1d5235cce5cd3": True,  # CIFAR10
-    "82ed3067fd1002f5cf4c339fb80c4669": False,
-    "1921fa46b66a3665e450e42f36c2720f": True,  # LSUN Bedroom
-    "f70280ac0e08b8e696f42cb8e948ff1c": False,
-    "646f23f4821f2459b8bafc57fd824558": True,  # LSUN Cat
-    "bbee0e7c3d7abfb6e2539eaf2fb9987b": False,
-    "fdc68a23938c2397caba4a260bc2445f": True,  # LSUN Church
-    "eb619b8a5ab95ef80f94ce8a5488dae3": False,
-}
-"""MD5 of each file that the authors' code downloads (their functions/ckpt_util.py) → whether its weights are EMA."""
+from pipeline.diffusion.state_dict import digest_of, read_state_dict
 
 ATTENTION_SIZE = 16
 """Height and width of the level with attention, in all configs of the authors."""
@@ -57,35 +42,6 @@ RENAMED = {
     "to_v": "v",
     "to_out.0": "proj_out",
 }
-
-
-def read_state_dict(file: Path) -> tuple[dict[str, Tensor], bool | None]:
-    """Return the tensors of a checkpoint, under the authors' names, and whether they are EMA weights (None: unknown).
-
-    For a flat state dict, only the MD5 of a published file tells this. The authors' trainer writes a list: model,
-    optimiser, epoch, step and, if the config asks for EMA, the EMA weights, which are then returned.
-
-    Raises:
-        UserError: the file is missing, damaged or of another format, or pickles more than tensors. It is read with
-            weights_only=True, so no code in it runs.
-
-    """
-    md5 = _digest(file, lambda: hashlib.md5(usedforsecurity=False))
-    content = _load(file)
-    if isinstance(content, list):
-        if len(content) not in (4, 5):
-            raise UserError(f"{file} holds a list of {len(content)}: the DDIM authors' trainer writes 4 or 5 entries")
-        ema: bool | None = len(content) == 5
-        tensors = content[-1] if ema else content[0]
-    else:
-        ema = PUBLISHED.get(md5)
-        tensors = content
-    if not isinstance(tensors, dict):
-        raise UserError(f"{file} holds a {type(tensors).__name__} where a state dict is expected")
-    for name, value in tensors.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise UserError(f"{file} is not a flat state dict: {name!r} is a {type(value).__name__}, not a tensor")
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, ema
 
 
 def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -123,9 +79,9 @@ def to_diffusers(state_dict: dict[str, Tensor]) -> tuple[dict[str, Any], dict[st
 def convert(file: Path, folder: Path) -> None:
     """Write the checkpoint `file` as a diffusers pipeline into the new `folder`, completely or not at all.
 
-    Besides diffusers' files, weights.json has the source's name, its SHA-256, and whether the weights are EMA (true,
-    false, or null if unknown). The scheduler is the paper's: linear β from 1e-4 to 0.02, T = 1000, no clipping,
-    alpha = 1 before the first timestep.
+    Besides diffusers' files, weights.json has the source's name, its SHA-256, whether the weights are EMA (true, false,
+    or null if unknown), and what was taken of a file that holds more. The scheduler is the paper's: linear β from 1e-4
+    to 0.02, T = 1000, no clipping, alpha = 1 before the first timestep.
 
     Raises:
         UserError: `folder` exists or cannot be written, or `file` is not a checkpoint of the authors' format.
@@ -133,7 +89,7 @@ def convert(file: Path, folder: Path) -> None:
     """
     if folder.exists():
         raise UserError(f"{folder} exists: give a new name")
-    state_dict, ema = read_state_dict(file)
+    state_dict, ema, note = read_state_dict(file)
     try:
         config, tensors = to_diffusers(state_dict)
     except UserError as error:
@@ -143,7 +99,9 @@ def convert(file: Path, folder: Path) -> None:
     network = _network(config)
     network.load_state_dict(tensors, assign=True)
     scheduler = DDIMScheduler(1000, 1e-4, 0.02, "linear", clip_sample=False, set_alpha_to_one=True)
-    origin = {"source": file.name, "sha256": _digest(file, hashlib.sha256), "ema": ema}
+    origin = {"source": file.name, "sha256": digest_of(file, hashlib.sha256), "ema": ema}
+    if note:
+        origin["note"] = f"model: {note}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -155,29 +113,6 @@ def convert(file: Path, folder: Path) -> None:
             whole.rename(folder)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be written: {error}") from error
-
-
-def _digest(file: Path, algorithm: Callable[[], Any]) -> str:
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, algorithm).hexdigest()
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _load(file: Path) -> Any:
-    try:
-        if zipfile.is_zipfile(file):  # torch.load ignores the checksums that torch.save writes
-            with zipfile.ZipFile(file) as archive:
-                if bad := archive.testzip():
-                    raise zipfile.BadZipFile(bad)
-        with warnings.catch_warnings(action="ignore"):  # about other formats: the error below says enough
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch may raise anything on a file of another format
-        found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if found:
-            raise UserError(f"{file} pickles more than tensors ({found[1]}) and is refused") from error
-        raise UserError(f"{file} is damaged, or not a checkpoint that torch.save wrote: fetch it again") from error
 
 
 def _config(state_dict: dict[str, Tensor]) -> dict[str, Any]:

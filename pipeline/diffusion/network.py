@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pipeline import UserError
+from pipeline.diffusion.weights import load_network
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 """The precision of the network. The schedule is always float64 and the update always float32."""
@@ -27,7 +27,7 @@ class UNet:
         """Load a network onto `device`. A pickle is loaded with weights_only=True.
 
         Args:
-            weights: the file of the weights, with config.json beside it.
+            weights: the file of the weights, or the index of several, with config.json beside it.
             device: "cpu" or "cuda".
             precision: the network's. "float32" turns off TF32, cuDNN's default; "tf32" is float32 on a CPU.
             form: how it is run. A compiled network is compiled by its first call, and again for another shape.
@@ -36,17 +36,9 @@ class UNet:
             UserError: the files do not hold the network that their config describes.
 
         """
-        from diffusers import UNet2DModel  # a slow import that only workers need
-
         set_tf32(precision == "tf32")
-        folder, safe = weights.parent, weights.suffix == ".safetensors"
         self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.float32)
-        try:
-            network = UNet2DModel.from_pretrained(
-                folder, use_safetensors=safe, low_cpu_mem_usage=False, torch_dtype=self.dtype
-            )
-        except Exception as error:
-            raise UserError.because(f"model {str(folder)!r} cannot be loaded", error) from error
+        network = load_network(weights, self.dtype)
         self.network = network.to(device).eval().requires_grad_(False)
         self.layout = torch.contiguous_format if form == "plain" else torch.channels_last
         self.network.to(memory_format=self.layout)

@@ -1,6 +1,6 @@
 """A night as text: the headline, the Markdown summary, and JUnit XML with one case per setting."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from pipeline.regression.comparison import Speed
@@ -22,6 +22,8 @@ class Night:
     verdicts: list[Verdict]
     seconds: float
     """Wall-clock seconds of the whole check."""
+    notes: list[str] = field(default_factory=list)
+    """Lines on the run's model and grid, see `Run.notes`."""
 
     @property
     def failed(self) -> list[Verdict]:
@@ -81,7 +83,7 @@ def to_markdown(night: Night) -> str:
     """Return the summary for a CI job's page or a chat message."""
     lines = [f"### {headline(night)}", ""]
     lines += [f"Night {night.name} against {night.baseline}.", ""]
-    lines += [f"- {text}" for text in differences(night)]
+    lines += [f"- {text}" for text in [*night.notes, *differences(night)]]
     lines += [f"- {verdict.comparison.setting.slug}: {reason(verdict)}" for verdict in night.failed]
     lines += [
         "",

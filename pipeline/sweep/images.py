@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class ImageFile:
     torch: str
     network_seconds: float | None = None
     """Seconds that as many network calls as the setting has took of `seconds`; None in files of earlier releases."""
+    model_notes: list[str] = field(default_factory=list)
+    """What was assumed of the model, see `ModelInfo.notes`; empty in files of earlier releases."""
 
 
 def pixel_digest(pixels: Pixels) -> str:

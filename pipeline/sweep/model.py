@@ -11,8 +11,15 @@ from pipeline.storage.local import local_path, once, sha256_of
 
 EMBEDDED = {"digits": "digits-ddpm"}
 """Names of the models in the package → their folders under `pipeline/assets`."""
-CHECKPOINTS = (".ckpt", ".pth", ".pt")
-"""The endings of file names in the DDIM authors' format."""
+CHECKPOINTS = (".ckpt", ".pth", ".pt", ".pkl")
+"""The endings of the names of files that `convert` reads."""
+_WEIGHTS = "*diffusion_pytorch_model"
+WEIGHT_PATTERNS = [
+    [f"{_WEIGHTS}{middle}.{kind}" for middle in middles]
+    for middles in (("", "-*-of-*"), (".*",))
+    for kind in ("safetensors", "bin")
+]
+"""Patterns of weights on the hub, in the order of `find_weights`: plain ones, whole or sharded, then variants."""
 
 
 def read_model(model: str) -> Checkpoint:
@@ -29,8 +36,8 @@ def model_folder(model: str) -> Path:
     """Return the local diffusers folder of a model.
 
     Args:
-        model: "digits", the embedded one; a folder; a `.ckpt`, `.pth` or `.pt` of the authors' format, which is
-            converted; an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
+        model: "digits", the embedded one; a folder; a `.ckpt`, `.pth` or `.pt` with the DDIM authors' network, which
+            is converted; an fsspec URL of either; or a hub name such as google/ddpm-cifar10-32.
 
     Raises:
         UserError: there is no such model, or it cannot be reached.
@@ -50,13 +57,13 @@ def model_folder(model: str) -> Path:
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    parts = ("*.json", "unet/*.json", "scheduler/*.json")
-    weights = "diffusion_pytorch_model"
+    parts = ["*.json", "unet/*.json", "scheduler/*.json"]
     try:
         # The hub's cache has locks, so actors on one node do not download twice.
-        folder = Path(snapshot_download(name, allow_patterns=[*parts, f"*{weights}.safetensors"]))
-        if not [*folder.rglob(f"{weights}.safetensors")]:
-            snapshot_download(name, allow_patterns=[*parts, f"*{weights}.bin"])
+        for patterns in WEIGHT_PATTERNS:
+            folder = Path(snapshot_download(name, allow_patterns=parts + patterns))
+            if any(file for pattern in patterns for file in folder.rglob(pattern)):
+                break
     except Exception as error:  # offline, unknown, private: the hub raises different errors
         raise UserError.because(f"--model {name} is no folder here and cannot be had from the hub", error) from error
     return folder

@@ -38,6 +38,11 @@ class Opened(ABC):
         return self.model.schedule()
 
     @cached_property
+    def notes(self) -> list[str]:
+        """Lines for the user on what the output is made of: here, on the model."""
+        return list(self.model.notes)
+
+    @cached_property
     def result(self) -> Result:
         """The result.json of this run."""
         return Result(self.storage, Storage(self.out, self.storage_options, patience=0))

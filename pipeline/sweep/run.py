@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
@@ -55,8 +55,9 @@ class Run(Opened):
 
     @cached_property
     def notes(self) -> list[str]:
-        """Lines for the user, on the grid and on what of the reference is not read."""
-        return notes(self.config, self.schedule) + [note for note in [self.measurement.reference.note] if note]
+        """Lines for the user, on the model, the grid, and what of the reference is not read."""
+        of_grid, of_reference = notes(self.config, self.schedule), self.measurement.reference.note
+        return [*self.model.notes, *of_grid, *([of_reference] if of_reference else [])]
 
     def shards(self) -> Shards:
         """Return all planned shards."""
@@ -153,8 +154,7 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     with _of_this_release(out):
         saved = _read_saved(storage)
         config = SweepConfig.model_validate(saved["config"] | {"out": out})
-        known = {name.name: saved["model"][name.name] for name in fields(ModelInfo)}
-        model = ModelInfo(**known | {"image_shape": tuple(known["image_shape"])})
+        model = ModelInfo.load(saved["model"])
         measurement = Measurement.load(saved["evaluation"])
         return Run(config, model, saved["identity"], measurement, storage_options, saved["samplers"])
 

@@ -151,7 +151,7 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
     saved = _read(storage)
     try:
         config = kinds[saved["kind"]].model_validate(saved["config"] | {"out": out})
-        model = ModelInfo(**saved["model"] | {"image_shape": tuple(saved["model"]["image_shape"])})
+        model = ModelInfo.load(saved["model"])
         grid = settings(config.grid, model.schedule())
         return Study(config, model, saved["identity"], storage_options, grid, _others(saved, model, grid))
     except (LookupError, TypeError, ValueError) as error:  # ValidationError is a ValueError

@@ -21,6 +21,8 @@ def conduct(work: StudyWork[Any, Any, Any], request: Request) -> None:
 
     """
     study = work.study
+    for note in study.notes:
+        print(note, file=sys.stderr)
     tasks = work.planned()
     if study.first_file not in study.storage.names():
         _assert_files_are_of(work)
@@ -49,6 +51,6 @@ def _assert_files_are_of(work: StudyWork[Any, Any, Any]) -> None:
 
 
 def _report(work: StudyWork[Any, Any, Any]) -> None:
-    text = work.publish()
+    text = "\n".join([work.publish(), *(f"{note}." for note in work.study.notes)])
     work.study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
     print(text)

@@ -74,6 +74,7 @@ class DrawWorker:
         self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision, arguments.form), device)
         self.image_shape = checkpoint.info.image_shape
         self.schedule = checkpoint.info.schedule()
+        self.model_notes = list(checkpoint.info.notes)
         self.grid_of = cache(lambda setting: setting.grid(self.schedule))
         self.storage = arguments.output.open()
 
@@ -111,7 +112,8 @@ class DrawWorker:
         """Encode and commit the images of a shard; for the seconds see `ImageFile`."""
         digest, fingerprint = pixel_digest(pixels), shard.setting.fingerprint(self.arguments.identity)
         device = device_name(self.device)
-        info = ImageFile(fingerprint, shard.rows, digest, seconds, device, torch.__version__, network_seconds)
+        times = seconds, device, torch.__version__, network_seconds
+        info = ImageFile(fingerprint, shard.rows, digest, *times, self.model_notes)
         write_images(self.storage, shard, pixels, info, tau_of(self.grid_of(shard.setting)))
         return Drawn(shard.rows, seconds, digest)
 

@@ -1,6 +1,7 @@
 """A night: the baseline's grid is drawn again, compared with the baseline, judged, and the answer written."""
 
 import contextlib
+import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -86,6 +87,8 @@ def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night,
     """
     run, home, name = night.run, night.home, night.name
     refuse_another(night.baseline, run.settings, run.measurement.identity)
+    for note in run.notes:
+        print(note, file=sys.stderr)
     try:
         comparisons = _draw_and_compare(night, request)
     except RunFailedError as error:
@@ -98,7 +101,7 @@ def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night,
     verdicts = judge(comparisons, limits)
     seconds = time.monotonic() - night.since
     against = f"{night.baseline.storage.url} of {night.baseline.written}"
-    answer = summary.Night(name, against, changes(night.baseline, run, comparisons), verdicts, seconds)
+    answer = summary.Night(name, against, changes(night.baseline, run, comparisons), verdicts, seconds, run.notes)
     print(summary.to_markdown(answer), flush=True)
     rows = history.rows(verdicts, name, night.date, versions()["torch"], run.identity["model"])
     try:

@@ -2,14 +2,19 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMPipeline, DDIMScheduler, UNet2DModel
-from safetensors.torch import load_file, save_file
+from diffusers import (
+    AutoencoderKL,
+    DDIMPipeline,
+    DDIMScheduler,
+    UNet2DModel,
+)
 
-from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
 from pipeline.diffusion.network import UNet
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.sweep.model import model_folder
@@ -42,6 +47,16 @@ def test_a_unet_folder_without_a_scheduler_has_ddpms_schedule(copy):
     assert read_checkpoint(model_folder("digits")).info.schedule() == alone.schedule()
 
 
+def test_metadata_of_earlier_releases_is_read(copy):
+    info = read_checkpoint(copy / "unet").info
+    saved = json.loads(json.dumps(asdict(info) | {"notes": ["a", "b"]}))
+    assert ModelInfo.load(saved) == replace(info, notes=("a", "b"))
+    earlier = {name: value for name, value in saved.items() if name != "notes"}
+    assert ModelInfo.load(earlier) == replace(info, notes=())
+    with pytest.raises(KeyError, match="beta_end"):
+        ModelInfo.load({name: value for name, value in saved.items() if name != "beta_end"})
+
+
 def test_the_schedule_is_the_checkpoints_own(copy):
     DDIMScheduler(500, beta_start=1e-3, beta_end=1e-2).save_pretrained(copy / "scheduler")
     checkpoint = read_checkpoint(copy)
@@ -67,28 +82,11 @@ def test_a_vae_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"prediction_type": "v_prediction"}, "'v_prediction'.*not 'epsilon'"),
-        ({"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule"),
-        ({"trained_betas": [0.1]}, "trained_betas"),
-        ({"predict_epsilon": False}, "predict_epsilon"),
-        ({"_class_name": "ScoreSdeVeScheduler"}, "ScoreSdeVeScheduler"),
-        ({"num_train_timesteps": 0}, "scheduler_config.json: num_train_timesteps: .* greater than or equal to 1"),
-        ({"num_train_timesteps": "many"}, r"num_train_timesteps: .* \(got 'many'\)"),
-        ({"beta_start": 0}, "beta_start"),
-        ({"beta_end": 2.0}, "beta_end: .* less than 1"),
-    ],
-)
-def test_schedulers_that_the_sampler_cannot_honour_are_refused(copy, fields, says):
-    change(copy / "scheduler" / "scheduler_config.json", **fields)
-    with pytest.raises(ValueError, match=says):
-        read_checkpoint(copy)
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
         ({"num_class_embeds": 10}, "class-conditional"),
         ({"out_channels": 2}, "variance"),
+        ({"in_channels": 6, "out_channels": 3}, "6 channels in and 3 out"),
+        ({"in_channels": 4, "out_channels": 4}, "4 channels in .*latents are not decoded"),
+        ({"sample_size": 15}, "sample_size 15 .* halves a side 1 times, so that it is a multiple of 2"),
         ({"time_embedding_type": "fourier"}, "noise levels"),
         ({"sample_size": None}, "sample_size"),
         ({"sample_size": [8]}, "sample_size"),
@@ -132,34 +130,6 @@ def test_missing_and_broken_files_are_named(copy):
     (copy / "unet" / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         read_checkpoint(copy)
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda tensors: {f"x.{name}": value for name, value in tensors.items()}, "tensor conv_in.bias is missing"),
-        (
-            lambda tensors: {n: v for n, v in tensors.items() if n != "conv_out.weight"},
-            "tensor conv_out.weight is miss",
-        ),
-        (lambda tensors: tensors | {"more": torch.zeros(1)}, r"tensor more is \(1,\) .* unknown by its config"),
-        (lambda tensors: tensors | {"conv_in.bias": torch.zeros(3)}, r"tensor conv_in.bias is \(3,\)"),
-    ],
-)
-def test_a_file_that_is_not_the_configs_network_is_refused_before_it_is_loaded(copy, change, says):
-    """diffusers would fill what is missing with random numbers, others in each process."""
-    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
-    save_file(change(load_file(file)), file)
-    with pytest.raises(ValueError, match=says):
-        read_checkpoint(copy)
-
-
-def test_the_unet_of_a_pipeline_has_the_pipelines_schedule(copy):
-    change(copy / "scheduler" / "scheduler_config.json", num_train_timesteps=500)
-    assert read_checkpoint(copy / "unet").info == read_checkpoint(copy).info
-    change(copy / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
-    with pytest.raises(ValueError, match="v_prediction"):
-        read_checkpoint(copy / "unet")
 
 
 def test_pickled_tensors_are_read_and_pickled_code_is_not_run(copy, tmp_path):

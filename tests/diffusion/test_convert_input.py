@@ -10,7 +10,8 @@ import torch
 from ddim_authors import SMALL, random_state, save
 
 from pipeline import UserError
-from pipeline.diffusion.convert import convert, read_state_dict, to_diffusers
+from pipeline.diffusion.convert import convert, to_diffusers
+from pipeline.diffusion.state_dict import read_state_dict
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -49,6 +50,12 @@ def test_the_summary_answers_first():
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 4
     assert {line.count("|") for line in table} == {12}
+
+
+def test_the_summary_says_what_was_assumed_of_the_model_and_that_is_no_difference():
+    noted = replace(night(REGRESSED), notes=["the schedule is assumed"])
+    assert "\n- the schedule is assumed\n" in summary.to_markdown(noted)
+    assert "they were expected to be equal" in summary.to_markdown(noted)
 
 
 def test_a_clean_night_says_what_was_compared():
