@@ -1,5 +1,6 @@
 """Measure: the features of a setting become its row of metrics.json, and a manifest marks its images complete."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,10 +52,14 @@ class MeasureWorker:
     def do(self, setting: Setting) -> Row:
         """Compute a setting's row, write it beside the features, and write the manifest of the setting's images.
 
+        A row that another sweep has written since is taken as it is: its seconds would change in the other's table.
+
         Raises:
             DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
 
         """
+        with contextlib.suppress(DamagedFileError):
+            return self.storage.read_json(self.paths.row(setting.slug))
         num_images, measurement = self.arguments.num_images, self.arguments.measurement
         shards = plan(setting, num_images, self.arguments.shard_size)
         parts, whole = read_setting(self.storage, measurement, shards)
@@ -134,12 +139,15 @@ def _check_manifest(path: str, images: Sequence[str], fingerprint: str, storage:
 
 
 def _check_metrics(run: Run, measured: Sequence[str], storage: Storage) -> Claims:
-    """Check metrics.json. The sweep's own has the rows of the grid in order; another one may be of an earlier grid."""
+    """Check metrics.json. It has the rows of the grid in order. Until all are measured, it may be of an earlier grid.
+
+    That of another measurement always may.
+    """
     grid, extractor = [setting.slug for setting in run.settings], run.measurement.extractor.name
 
     def parse(data: bytes) -> Claims:
         rows = {described(row, run.schedule).slug: row for row in json.loads(data)}
-        expected = [*rows] if run.measurement.path else [slug for slug in grid if slug in measured]
+        expected = grid if not run.measurement.path and set(grid) <= set(measured) else [*rows]
         if [*rows] != expected or not rows.keys() <= set(measured):
             raise ValueError("it does not hold the rows that were measured")
         for slug, row in rows.items():
