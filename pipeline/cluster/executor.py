@@ -41,7 +41,10 @@ def cluster(request: Request = Request()) -> Iterator["Cluster"]:  # noqa: B008 
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        _connect()
+        try:
+            _connect()
+        except SystemExit:  # Ray's own answer to SIGTERM while it starts
+            raise KeyboardInterrupt from None
         if on_sigterm is not signal.SIG_DFL:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
         autoscaling = joins_a_cluster() and is_autoscaler_v2(fetch_from_server=True)

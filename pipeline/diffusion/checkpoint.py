@@ -170,7 +170,7 @@ def _check_tensors(model: str, config: dict[str, Any], weights: Path) -> None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{file} is not JSON: {error}") from error
     if not isinstance(content, dict):

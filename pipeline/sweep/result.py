@@ -48,13 +48,14 @@ class Result:
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, KeyboardInterrupt):
+            stopped = _is_interrupt(error)
+            if not stopped:
                 whole = {"the sweep": f"{type(error).__name__}: {error}"}
                 self.content["failures"] = getattr(error, "failures", whole)
             # If the store is what failed, it was already retried, so nothing more is written.
             if not isinstance(error, StorageError):
                 with contextlib.suppress(StorageError, OSError):  # the first error says more
-                    self._end(STOPPED if isinstance(error, KeyboardInterrupt) else FAILED)
+                    self._end(STOPPED if stopped else FAILED)
             raise
         self._end(FINISHED)
 
@@ -88,6 +89,11 @@ class Result:
         self.content["state"] = state
         self.write()
         print(f"{state}: {summary(self.content)}", file=sys.stderr, flush=True)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error is an interrupt, or came of ending after one, as by a terminal that is closed."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__))
 
 
 def summary(content: dict[str, Any]) -> str:
