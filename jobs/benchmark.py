@@ -97,10 +97,8 @@ def machine(device: str) -> dict[str, Any]:
 
 def precisions(device: str) -> list[Precision]:
     """Return the precisions that the device computes in itself."""
-    info = Path("/proc/cpuinfo")
-    if device == "cuda" or (
-        info.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", info.read_text(encoding="utf-8"))
-    ):
+    info, words = Path("/proc/cpuinfo"), r"\b(avx512_bf16|amx_bf16)\b"
+    if device == "cuda" or (info.exists() and re.search(words, info.read_text(encoding="utf-8"))):
         return ["float32", "bfloat16"]
     print("bfloat16 is left out: this processor has no instructions for it, and emulates it slowly")
     return ["float32"]

@@ -29,7 +29,8 @@ class Interrupts:
     """What an interrupt, SIGTERM or SIGHUP (a closed terminal) does to a job: it ends in order, with status 130."""
 
     def __init__(self) -> None:
-        self.running = self.ended = False
+        self.running = False
+        self.taken: list[signal.Signals] = []
         self.last = -math.inf
         """The monotonic time of the last one that was raised."""
 
@@ -38,6 +39,12 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._receive)
+                self.taken.append(number)
+
+    def end(self) -> None:
+        """Ignore the signals from now on: the interpreter, as it ends, would give them back to the system."""
+        for number in self.taken:
+            signal.signal(number, signal.SIG_IGN)
 
     @property
     def received(self) -> bool:
@@ -47,7 +54,7 @@ class Interrupts:
     def _receive(self, number: int, frame: object) -> None:
         if not self.running:  # imports, of which some would make another error of it
             os._exit(INTERRUPTED)
-        if not self.ended and time.monotonic() - self.last > SECONDS_TO_END:
+        if time.monotonic() - self.last > SECONDS_TO_END:
             self.last = time.monotonic()
             raise KeyboardInterrupt
 
@@ -140,10 +147,10 @@ def exit_with(job: Callable[[], int], failed: int = FAILED) -> NoReturn:
             status = job()
         except (Exception, KeyboardInterrupt) as error:
             status = _say(error, failed)
-        interrupts.ended = True
+        interrupts.end()
     except KeyboardInterrupt:
         status = INTERRUPTED
-        interrupts.ended = True
+        interrupts.end()
     sys.exit(INTERRUPTED if interrupts.received else status)
 
 
