@@ -1,7 +1,8 @@
-"""The address of a cluster, as RAY_ADDRESS has it: its form, and whether anything answers there. Does not use Ray."""
+"""What keeps Ray from a cluster or from its folders, in words: addresses and permissions. Does not use Ray."""
 
 import re
 import socket
+from pathlib import Path
 
 from pipeline import UserError
 
@@ -25,3 +26,11 @@ def check_address(address: str) -> None:
     except (OSError, OverflowError) as error:  # no such name, nobody there, no such port
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"RAY_ADDRESS {address} cannot be reached ({reason}): {FORMS}") from error
+
+
+def cannot_start(error: OSError) -> UserError:
+    """Return what to do where Ray has no permission, or no room, for its own files."""
+    home = Path.home()  # has Ray's token, in ~/.ray
+    in_home = error.filename is not None and Path(error.filename).is_relative_to(home)
+    variable = "HOME to a folder" if in_home else "RAY_TMPDIR to a short path"
+    return UserError.because(f"Ray cannot start, set {variable} of your own", error)

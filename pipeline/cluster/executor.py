@@ -19,7 +19,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from pipeline import UserError
-from pipeline.cluster.address import check_address
+from pipeline.cluster.address import cannot_start, check_address
 from pipeline.cluster.dispatch import Event, Failure, Watcher, run
 from pipeline.cluster.host import Host
 from pipeline.cluster.resources import JEMALLOC, Request, Resources, choose, joins_a_cluster
@@ -87,7 +87,7 @@ def _connect() -> None:
         try:
             ray.init(address="local", include_dashboard=False, **quiet)  # bare, it takes a crashed cluster's address
         except OSError as error:  # its temporary folder is another user's, no folder, too long a path, full, …
-            raise UserError.because("Ray cannot start, set RAY_TMPDIR to a short path of your own", error) from error
+            raise cannot_start(error) from error
         return
     check_address(address := os.environ["RAY_ADDRESS"])
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():

@@ -2,12 +2,13 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 from here import run_here
 
 from pipeline import UserError
-from pipeline.cluster.address import FORMS, check_address
+from pipeline.cluster.address import FORMS, cannot_start, check_address
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +52,6 @@ def test_what_answers_is_right(wrap):
     check_address("auto")
 
 
-def test_a_job_says_which_address(tmp_path, closed_port):
-    out = tmp_path / "out"
-    status, text, err = run_here("sweep", "--out", out, ray=True, RAY_ADDRESS=f"127.0.0.1:{closed_port}")
-    assert (status, text, err.count("\n"), out.exists()) == (2, "", 1, False), err
-    assert f"error: RAY_ADDRESS 127.0.0.1:{closed_port} cannot be reached" in err
-
-
 def test_a_temporary_folder_that_ray_cannot_use(tmp_path):
     """A file where Ray makes its folder, which stops root as another user's folder stops others."""
     (tmp_path / "file").touch()
@@ -66,3 +60,9 @@ def test_a_temporary_folder_that_ray_cannot_use(tmp_path):
     assert (status, text, err.count("\n"), out.exists()) == (2, "", 1, False), err
     assert err.startswith("error: Ray cannot start, set RAY_TMPDIR to a short path of your own: ")
     assert str(tmp_path / "file") in err
+
+
+def test_a_home_that_ray_cannot_use():
+    """Ray puts its token there."""
+    error = PermissionError(13, "Permission denied", str(Path.home() / ".ray"))
+    assert str(cannot_start(error)).startswith("Ray cannot start, set HOME to a folder of your own: PermissionError: ")
