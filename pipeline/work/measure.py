@@ -17,7 +17,7 @@ from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
 from pipeline.sweep.layout import Paths, folder, manifest
-from pipeline.sweep.measured import read_setting
+from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
@@ -63,13 +63,12 @@ class MeasureWorker:
         num_images, measurement = self.arguments.num_images, self.arguments.measurement
         shards = plan(setting, num_images, self.arguments.shard_size)
         parts, whole = read_setting(self.storage, measurement, shards)
-        seconds = sum(part.metadata["seconds"] for part in parts)
         row = {
             **setting.describe(),
             "num_images": num_images,
             **compute_metrics(whole.features, whole.logits, self.reference),
-            "seconds": seconds,
-            "images_per_second": num_images / seconds,
+            "seconds": sum(part.metadata["seconds"] for part in parts),
+            "images_per_second": images_per_second(parts),
             "reference": self.reference.provenance,
             "device": "/".join(sorted({part.metadata["device"] for part in parts})),
         }
