@@ -44,8 +44,8 @@ class Result:
             "cpu_hours": spent.get("cpu_hours", 0.0),
             "stages": {},
         }
-        self.write()
         try:
+            self.write()
             yield
         except BaseException as error:
             stopped = _is_interrupt(error)
@@ -87,7 +87,11 @@ class Result:
 
     def _end(self, state: str) -> None:
         self.content["state"] = state
-        self.write()
+        try:
+            self.write()
+        except KeyboardInterrupt:
+            self.write()  # else it would say "running"; a second interrupt comes later, see pipeline/cli.py
+            raise
         print(f"{state}: {summary(self.content)}", file=sys.stderr, flush=True)
 
 
