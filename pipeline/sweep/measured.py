@@ -43,7 +43,7 @@ def images_per_second(parts: Sequence[Features]) -> float:
     A process that was stopped, with its laptop or its virtual machine, counts that time in the seconds of one file. It
     only slows, so up to half of the files may be stopped without a change of the rate.
     """
-    return statistics.median_high(len(part.seeds) / part.metadata["seconds"] for part in parts)
+    return float(statistics.median_high(len(part.seeds) / part.metadata["seconds"] for part in parts))
 
 
 def largest_of(settings: Sequence[Setting]) -> dict[Setting, Setting]:
