@@ -12,6 +12,8 @@ come the noise of a step, where a step's time goes, several workers against one,
 it. --quick takes a few minutes on two cores, everything about 40.
 """
 
+from pipeline.cli import Parser, exit_with
+
 import json
 import os
 import platform
@@ -28,7 +30,6 @@ import torch
 from contenders import AS_PEOPLE_RUN, CONTENDERS, NETWORK, WITHOUT_ETA, Contest, Untouched, run_of
 from measures import evaluations, noises, profile, sweep, write_cifar10
 
-from pipeline.cli import Parser
 from pipeline.cluster.device import device_name
 from pipeline.cluster.executor import ActorPool, Cluster, cluster
 from pipeline.cluster.resources import Request
@@ -48,7 +49,7 @@ Rates = dict[str, list[float]]
 """Contender, or "contender, η = eta" → its rate in each round."""
 
 
-def main() -> None:
+def main() -> int:
     """Measure, print and keep."""
     parser = Parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds, and no compiling on a CPU")
@@ -76,7 +77,8 @@ def main() -> None:
         found["sweep"] = sweep(folder, quick)
         found["projection"] = projection(contests, folder, found["workers"]["count"], device)
     if args.json is not None:
-        args.json.write_text(json.dumps(found, indent=1, ensure_ascii=False))
+        args.json.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    return 0
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -95,8 +97,8 @@ def machine(device: str) -> dict[str, Any]:
 
 def precisions(device: str) -> list[Precision]:
     """Return the precisions that the device computes in itself."""
-    info = Path("/proc/cpuinfo")
-    if device == "cuda" or (info.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", info.read_text())):
+    info, words = Path("/proc/cpuinfo"), r"\b(avx512_bf16|amx_bf16)\b"
+    if device == "cuda" or (info.exists() and re.search(words, info.read_text(encoding="utf-8"))):
         return ["float32", "bfloat16"]
     print("bfloat16 is left out: this processor has no instructions for it, and emulates it slowly")
     return ["float32"]
@@ -245,4 +247,4 @@ def hours(calls: int, rate: float) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

@@ -8,11 +8,12 @@ them, by the name of its folder. Where both sides have the same seed and number 
 the same noise. Reads the stored features alone. Exit status: 0 compared, 1 a file is damaged or missing, 2 bad input.
 """
 
+from pipeline.cli import Parser, exit_with, storage_options
+
 import json
 from pathlib import Path
 
 from pipeline import UserError
-from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.regression.contrast import contrast
 from pipeline.regression.contrast_pages import to_json, to_markdown, to_text
 from pipeline.regression.sides import open_side
@@ -35,9 +36,9 @@ def main() -> int:
     besides = contrast([open_side(text, options) for text in args.outputs])
     print(to_text(besides))
     if args.markdown is not None:
-        args.markdown.write_text(to_markdown(besides))
+        args.markdown.write_text(to_markdown(besides), encoding="utf-8")
     if args.json is not None:
-        args.json.write_text(json.dumps(to_json(besides), indent=2) + "\n")
+        args.json.write_text(json.dumps(to_json(besides), indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -8,12 +8,13 @@ and taken. No code in the file is run: a pickle of more than tensors and numbers
 Exit status: 0 done, 2 bad input, 130 interrupted.
 """
 
+from pipeline.cli import Parser, exit_with
+
 from math import prod
 from pathlib import Path
 
 from safetensors import safe_open
 
-from pipeline.cli import Parser, exit_with
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.convert import convert
 

@@ -8,6 +8,7 @@ extractor and reference are the sweep's own. Exit status: 0 done, 1 failed, 2 ba
 """
 
 from pipeline.cli import Parser, exit_with, storage_options
+
 from pipeline.cluster.resources import Request
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.layout import SWEEP

@@ -7,13 +7,14 @@ PNG files are named by seed and are always RGB. The .npz has `arr_0`, uint8, (N,
 Exit status: 0 done, 1 an image file is missing or damaged, 2 bad input, 130 interrupted.
 """
 
+from pipeline.cli import Parser, exit_with, storage_options
+
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.sweep.images import read_images
 from pipeline.sweep.run import saved_run
 from pipeline.sweep.shards import plan

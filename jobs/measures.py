@@ -203,7 +203,7 @@ def sweep(folder: str, quick: bool) -> dict[str, float]:
     seconds = time.perf_counter() - start
     watcher.join()
     again = run_job("sweep", "--out", out, *options)
-    sampling = sum(row["seconds"] for row in json.loads((out / "metrics.json").read_text()))
+    sampling = sum(row["seconds"] for row in json.loads((out / "metrics.json").read_text(encoding="utf-8")))
     workers = 1 if torch.cuda.is_available() else psutil.cpu_count()
     outside = seconds - sampling / workers
     print(

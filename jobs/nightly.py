@@ -11,8 +11,9 @@ output. Exit status: 0 clean, 1 regression, 2 bad input or unusable baseline, 3 
 pages cannot be written), 130 interrupted.
 """
 
-from pipeline import UserError
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
+
+from pipeline import UserError
 from pipeline.cluster.resources import Request
 from pipeline.regression.baseline import EMBEDDED
 from pipeline.regression.gate import Limits

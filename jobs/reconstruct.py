@@ -10,6 +10,7 @@ done, 1 shards failed or no worker came, 2 bad input, 130 interrupted.
 """
 
 from pipeline.cli import Parser, exit_with, storage_options
+
 from pipeline.cluster.resources import Request
 from pipeline.sweep.layout import STUDY
 from pipeline.sweep.study import make_study_config

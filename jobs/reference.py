@@ -8,6 +8,8 @@ the provenance as text. Either file can be given as --reference. Uses a GPU if t
 Exit status: 0 done, 2 bad input, 130 interrupted.
 """
 
+from pipeline.cli import Parser, exit_with
+
 import io
 import json
 import sys
@@ -17,7 +19,6 @@ import numpy as np
 import torch
 
 from pipeline import UserError
-from pipeline.cli import Parser, exit_with
 from pipeline.evaluation import extractors, reference
 from pipeline.storage.store import Storage, StorageError
 from pipeline.sweep.config import SweepConfig

@@ -9,10 +9,11 @@ Every sweep writes this page when it ends. Draws and measures nothing; settings 
 Prints where the page is. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 
+from pipeline.cli import Parser, exit_with, storage_options
+
 import math
 
 from pipeline import UserError
-from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.reporting.report import write_page
 from pipeline.reporting.studies import read_study
 from pipeline.sweep.run import saved_run

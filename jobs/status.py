@@ -8,9 +8,10 @@ minute; images per second and time left, from the times of the files. Exit statu
 or otherwise incomplete, 2 bad input, 3 running.
 """
 
+from pipeline.cli import FAILED, Parser, exit_with, storage_options
+
 import time
 
-from pipeline.cli import FAILED, Parser, exit_with, storage_options
 from pipeline.reporting.status import read_status, to_text
 from pipeline.sweep.result import FINISHED, RUNNING
 from pipeline.sweep.run import saved_run

@@ -12,13 +12,11 @@ result.json in the output says whether the sweep is running, finished, failed or
 status: 0 done, 1 shards failed or no worker came, 2 bad input, 130 stopped by an interrupt or SIGTERM.
 """
 
-import signal
+from pipeline.cli import Parser, exit_with, storage_options
+
 import sys
 
-import torch
-
 from pipeline import RunFailedError, UserError
-from pipeline.cli import INTERRUPTED, Parser, exit_with, storage_options
 from pipeline.cluster.resources import Request, joins_a_cluster
 from pipeline.storage.local import local_path
 from pipeline.sweep.config import SweepConfig, make_config
@@ -37,7 +35,9 @@ def main() -> int:
     file = args.config and local_path("--config", args.config)
     changes = parser.given(args, SweepConfig)
     config = make_config(changes.pop("preset", None), file, changes)
-    from pipeline.sweep.run import open_run  # slow imports, for which neither --help nor a wrong option waits
+    import torch  # slow imports, for which neither --help nor a wrong option waits
+
+    from pipeline.sweep.run import open_run
     from pipeline.work.complete import complete, print_plan
 
     request = Request(**parser.given(args, Request), out=config.out, first_file=SWEEP)
@@ -49,7 +49,6 @@ def main() -> int:
         raise UserError("--dtype tf32 is a GPU's, and torch sees none here")
     if 0 < run.config.batch_size < config.batch_size:
         print(f"batches of {run.config.batch_size} images: a shard has no more", file=sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         complete(run, request)
     except RunFailedError:
@@ -57,7 +56,7 @@ def main() -> int:
         raise
     except KeyboardInterrupt:
         print("\nstopped; run the same command again to go on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+        raise
     return 0
 
 

@@ -6,6 +6,8 @@
 Prints a loss line every 500 steps, the classifier's held-out accuracy, and where the files went.
 """
 
+from pipeline.cli import Parser, exit_with
+
 import json
 import time
 from pathlib import Path
@@ -19,7 +21,6 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
-from pipeline.cli import Parser
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.evaluation.digits_classifier import DigitsNetwork
 
@@ -93,7 +94,7 @@ def train_classifier(x_0: Tensor, labels: Tensor, seed: int, epochs: int = 40) -
     return network.eval(), accuracy
 
 
-def main() -> None:
+def main() -> int:
     """Train both networks and write `digits-ddpm/` and `digits-classifier/`."""
     parser = Parser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("pipeline/assets"), help="folder to write into")
@@ -113,7 +114,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(classifier.state_dict(), folder / "classifier.safetensors")
     note = {"command": command, "seed": seed, "held_out_accuracy": accuracy, "held_out_digits": 360}
-    (folder / "training.json").write_text(json.dumps(note, indent=2) + "\n")
+    (folder / "training.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
     torch.manual_seed(seed)
     start = time.perf_counter()
@@ -124,10 +125,11 @@ def main() -> None:
     DDIMPipeline(unet, scheduler).save_pretrained(out / "digits-ddpm")
     note = {"command": command, "seed": seed, "steps": steps, "seconds": round(seconds)}
     note |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    (out / "digits-ddpm" / "training.json").write_text(json.dumps(note, indent=2) + "\n")
-    (out / "digits-ddpm" / "weights.json").write_text(json.dumps({"ema": True}, indent=2) + "\n")
+    (out / "digits-ddpm" / "training.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    (out / "digits-ddpm" / "weights.json").write_text(json.dumps({"ema": True}, indent=2) + "\n", encoding="utf-8")
     print(f"U-Net: {steps} steps in {seconds:.0f} s; both are in {out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

@@ -8,6 +8,7 @@ Exit status: 0 no problems, 1 problems or failed, 2 bad input.
 """
 
 from pipeline.cli import FAILED, Parser, exit_with, storage_options
+
 from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
 from pipeline.sweep.layout import SET_ASIDE

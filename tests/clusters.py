@@ -35,7 +35,7 @@ def authentication(folder):
     """Write a new token into the folder, and return the environment of who has it. The user's own is not touched."""
     file = Path(folder, "token")
     file.touch(mode=0o600)
-    file.write_text(secrets.token_hex(32))
+    file.write_text(secrets.token_hex(32), encoding="utf-8")
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
 
 
@@ -45,7 +45,7 @@ class Head:
     def __init__(self, port, dashboard, folder, process, has_token):
         self.address, self.jobs = f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
         self.folder, self.process = Path(folder), process
-        self.token = Path(has_token["RAY_AUTH_TOKEN_PATH"]).read_text()
+        self.token = Path(has_token["RAY_AUTH_TOKEN_PATH"]).read_text(encoding="utf-8")
         self._client = ENVIRONMENT | has_token
         self.environment = self._client | {"RAY_ADDRESS": self.address}
 
@@ -78,7 +78,7 @@ def head(*arguments, autoscaling=None, **environment):
     command += [f"--autoscaling-config={autoscaling(port)}"] if autoscaling else []
     has_token = authentication(folder)
     environment = ENVIRONMENT | has_token | environment
-    with Path(folder, "start.log").open("w") as log:
+    with Path(folder, "start.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen([*command, *arguments], env=environment, stdout=log, stderr=log)
     running = Head(port, dashboard, folder, process, has_token)
     try:

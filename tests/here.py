@@ -3,7 +3,6 @@
 import contextlib
 import io
 import runpy
-import signal
 import sys
 
 import pytest
@@ -17,7 +16,6 @@ def run_here(job, *arguments, ray=False, **environment):
     One worker in this process does all tasks, in their order; with `ray` the job starts or joins a cluster as ever.
     """
     out, err = io.StringIO(), io.StringIO()
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         if not ray:
             without_ray(patch)
@@ -25,13 +23,6 @@ def run_here(job, *arguments, ray=False, **environment):
         patch.chdir(ROOT)
         for name, value in environment.items():
             patch.setenv(name, value)
-        try:
-            with (
-                contextlib.redirect_stdout(out),
-                contextlib.redirect_stderr(err),
-                pytest.raises(SystemExit) as ended,
-            ):
-                runpy.run_path(f"jobs/{job}.py", run_name="__main__")
-        finally:
-            signal.signal(signal.SIGTERM, on_sigterm)  # a sweep has put its own
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
     return ended.value.code, out.getvalue(), err.getvalue()

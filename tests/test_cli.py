@@ -1,9 +1,10 @@
 """The jobs' frame: what each kind of error prints, and the status that it ends with."""
 
+from pipeline.cli import exit_with
+
 import pytest
 
 from pipeline import RunFailedError, UserError
-from pipeline.cli import exit_with
 
 
 def raising(error):

@@ -16,7 +16,7 @@ def device_name(device: str) -> str:
     """
     if device == "cuda":
         return torch.cuda.get_device_name()
-    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.exists() else []
+    lines = _CPUINFO.read_text(encoding="utf-8").splitlines() if _CPUINFO.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     name = fields.get("model name") or platform.processor() or platform.machine()
     if {"cpu family", "model"} <= fields.keys():

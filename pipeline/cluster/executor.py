@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from pipeline import UserError
+from pipeline.cluster.address import cannot_start, check_address
 from pipeline.cluster.dispatch import Event, Failure, Watcher, run
 from pipeline.cluster.host import Host
 from pipeline.cluster.resources import JEMALLOC, Request, Resources, choose, joins_a_cluster
@@ -42,12 +42,13 @@ def cluster(request: Request = Request()) -> Iterator["Cluster"]:  # noqa: B008 
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         _connect()
-        if on_sigterm is not signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
         autoscaling = joins_a_cluster() and is_autoscaler_v2(fetch_from_server=True)
         joined = Cluster(choose(request, _nodes(), autoscaling))
         yield joined
         joined.close()
+    except SystemExit:  # Ray's own answer to SIGTERM, until its handler is replaced
+        raise KeyboardInterrupt from None
     finally:
         ray.shutdown()
 
@@ -83,17 +84,17 @@ def _connect() -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not joins_a_cluster():
         os.environ.update(JEMALLOC | os.environ)  # for Ray's processes
-        # "local": a bare init would use the stale address file of a crashed cluster.
-        ray.init(address="local", include_dashboard=False, **quiet)
+        try:
+            ray.init(address="local", include_dashboard=False, **quiet)  # bare, it takes a crashed cluster's address
+        except OSError as error:  # its temporary folder is another user's, no folder, too long a path, full, …
+            raise cannot_start(error) from error
         return
-    address = os.environ["RAY_ADDRESS"]
+    check_address(address := os.environ["RAY_ADDRESS"])
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and (CHECKOUT / "jobs").is_dir():
         # as `ray job submit --working-dir .` does, so that nodes need not install this project
         quiet["runtime_env"] = {"working_dir": str(CHECKOUT)}
-    host, _, port = address.rpartition(":")
     try:
-        if port.isdigit():
-            socket.create_connection((host, int(port)), timeout=10).close()  # Ray would retry for 15 minutes
+        if address[-1].isdigit():
             _show_token(address)
         ray.init(**quiet)
     except (OSError, AuthenticationError, ValueError) as error:

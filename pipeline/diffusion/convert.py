@@ -109,7 +109,7 @@ def convert(file: Path, folder: Path) -> None:
             DDIMPipeline(network, scheduler).save_pretrained(whole)
             # safetensors makes the file readable only by its owner, regardless of the umask.
             (whole / WEIGHTS).chmod((whole / "model_index.json").stat().st_mode)
-            (whole / "weights.json").write_text(json.dumps(origin, indent=2) + "\n")
+            (whole / "weights.json").write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
             whole.rename(folder)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be written: {error}") from error

@@ -122,8 +122,8 @@ def _weights_file(name: str, weights: str | None) -> Path | None:
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name  # where torch-fidelity looks too
     with node_lock("extractors"):
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
             try:
+                file.parent.mkdir(parents=True, exist_ok=True)
                 prefix = file.stem.rsplit("-", 1)[1]
                 torch.hub.download_url_to_file(URL_INCEPTION_V3, str(file), hash_prefix=prefix, progress=False)
             except (OSError, RuntimeError) as error:

@@ -20,7 +20,7 @@ from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import Pixels, read_images
-from pipeline.sweep.measured import read_setting
+from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.run import Run, open_folder
 from pipeline.sweep.shards import plan
 
@@ -76,11 +76,10 @@ def versions(settings: Sequence[Setting] = ()) -> dict[str, str]:
 
 def speed(parts: list[Features]) -> Speed:
     """Return how fast a setting was drawn, from the features of its shards."""
-    rates = [len(part.seeds) / part.metadata["seconds"] for part in parts]
-    of_network = [part.metadata.get("network_seconds") for part in parts]
-    known = [seconds for seconds in of_network if seconds is not None]
-    share = sum(known) / sum(part.metadata["seconds"] for part in parts) if len(known) == len(parts) else None
-    return Speed(median(rates), sorted({part.metadata["device"] for part in parts}), share)
+    timed = all(part.metadata.get("network_seconds") is not None for part in parts)
+    # a median, since a process that is stopped between two calls has lost nothing of its speed
+    share = median(part.metadata["network_seconds"] / part.metadata["seconds"] for part in parts) if timed else None
+    return Speed(images_per_second(parts), sorted({part.metadata["device"] for part in parts}), share)
 
 
 def image_digests(pixels: Pixels) -> list[str]:

@@ -12,7 +12,7 @@ from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured
 from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.measured import read_setting
+from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.shards import plan
 
 ALPHA = 0.05
@@ -128,7 +128,7 @@ class _Content:
     @property
     def images_per_second(self) -> float:
         """The rate of one worker, as in metrics.json."""
-        return float(len(self.whole.seeds) / sum(part.metadata["seconds"] for part in self.parts))
+        return images_per_second(self.parts)
 
     def names(self, key: str) -> str:
         """Return the distinct values of the files' metadata as text."""

@@ -33,7 +33,7 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
     plots = [
         {"setting": setting, "png": base64.b64encode(plot(nights)).decode()} for setting, nights in by_setting.items()
     ]
-    template = files("pipeline.regression").joinpath("trend.html.j2").read_text()
+    template = files("pipeline.regression").joinpath("trend.html.j2").read_text(encoding="utf-8")
     return (
         Environment(autoescape=True)
         .from_string(template)

@@ -41,7 +41,7 @@ def to_html(
     short = [output.rpartition("/")[2] for output in outputs]
     told = dict(zip(outputs, short if len(set(short)) == len(parts) else outputs, strict=True))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text())
+    template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         now=now(),
         models=list(dict.fromkeys(public(part.run.config.model) for part in parts)),

@@ -1,5 +1,6 @@
 """Local copies of remote files: a path or URL becomes a local path, downloaded once per node."""
 
+import errno
 import hashlib
 import json
 import os
@@ -61,8 +62,7 @@ def once(key: str, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def node_lock(name: str) -> FileLock:
-    """Return a lock that this user's processes on this node share."""
-    _cache().mkdir(parents=True, exist_ok=True)
+    """Return a lock that this user's processes on this node share. Raises UserError if it cannot be written."""
     return FileLock(_cache() / f"{name}.lock")
 
 
@@ -113,4 +113,12 @@ def _version(fs: Any, name: str) -> str:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddim-pipeline"
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddim-pipeline"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+    except OSError as error:
+        text = f"{folder} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder of your own"
+        raise UserError(text) from error
+    return folder

@@ -201,7 +201,7 @@ def _takes_eta(name: str, options: dict[str, str]) -> bool:
 
 def _saved_config(file: Path) -> dict[str, Any]:
     try:
-        saved = json.loads(file.read_text())["config"]
+        saved = json.loads(file.read_text(encoding="utf-8"))["config"]
         return dict(saved)
     except OSError as error:
         raise UserError(f"--config {file}: {error.strerror}") from None

@@ -1,6 +1,7 @@
 """A setting's features, read from its files and checked: exactly the planned seeds of this run, in order."""
 
 import contextlib
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,15 @@ def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]
     logits = [part.logits for part in parts if part.logits is not None]
     features = torch.cat([part.features for part in parts])
     return parts, Features(seeds, features, torch.cat(logits) if logits else None, {})
+
+
+def images_per_second(parts: Sequence[Features]) -> float:
+    """Return the rate of one worker, from the features of a setting's shards: the upper median of the files' rates.
+
+    A process that was stopped, with its laptop or its virtual machine, counts that time in the seconds of one file. It
+    only slows, so up to half of the files may be stopped without a change of the rate.
+    """
+    return float(statistics.median_high(len(part.seeds) / part.metadata["seconds"] for part in parts))
 
 
 def largest_of(settings: Sequence[Setting]) -> dict[Setting, Setting]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pipeline.diffusion.checkpoint import ModelInfo
 from pipeline.diffusion.schedule import Schedule
@@ -50,3 +50,17 @@ class Opened(ABC):
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return the content of the first file."""
+
+    @abstractmethod
+    def saved(self) -> Self:
+        """Return what the first file has now: another process may have claimed the output since.
+
+        Raises:
+            UserError: this release cannot read it.
+            DamagedFileError: it is missing or broken.
+
+        """
+
+    @abstractmethod
+    def beside(self, saved: Self) -> Self:
+        """Return this with what `saved`, of the same output, says of files of other grids."""

@@ -44,17 +44,18 @@ class Result:
             "cpu_hours": spent.get("cpu_hours", 0.0),
             "stages": {},
         }
-        self.write()
         try:
+            self.write()
             yield
         except BaseException as error:
-            if not isinstance(error, KeyboardInterrupt):
+            stopped = _is_interrupt(error)
+            if not stopped:
                 whole = {"the sweep": f"{type(error).__name__}: {error}"}
                 self.content["failures"] = getattr(error, "failures", whole)
             # If the store is what failed, it was already retried, so nothing more is written.
             if not isinstance(error, StorageError):
                 with contextlib.suppress(StorageError, OSError):  # the first error says more
-                    self._end(STOPPED if isinstance(error, KeyboardInterrupt) else FAILED)
+                    self._end(STOPPED if stopped else FAILED)
             raise
         self._end(FINISHED)
 
@@ -86,8 +87,17 @@ class Result:
 
     def _end(self, state: str) -> None:
         self.content["state"] = state
-        self.write()
+        try:
+            self.write()
+        except KeyboardInterrupt:
+            self.write()  # else it would say "running"; a second interrupt comes later, see pipeline/cli.py
+            raise
         print(f"{state}: {summary(self.content)}", file=sys.stderr, flush=True)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error is an interrupt, or came of ending after one, as by a terminal that is closed."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__))
 
 
 def summary(content: dict[str, Any]) -> str:

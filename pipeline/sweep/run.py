@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
@@ -88,6 +88,14 @@ class Run(Opened):
             "model": asdict(self.model),
             "evaluation": asdict(self.measurement),
         }
+
+    def saved(self) -> "Run":
+        """Return the run that the output has in it now. For its errors see `saved_run`."""
+        return saved_run(self.out, self.storage_options)
+
+    def beside(self, saved: "Run") -> "Run":
+        """Return this with the samplers of `saved`."""
+        return replace(self, earlier_samplers=self.earlier_samplers | saved.earlier_samplers)
 
 
 def open_run(

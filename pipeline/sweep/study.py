@@ -1,7 +1,7 @@
 """A study: an output that is no sweep, as a reconstruction; claimed, resumed and refused like one."""
 
 import contextlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -97,6 +97,15 @@ class Study(Opened):
             "samplers": {setting.sampler.name: setting.sampler.version for setting in [*self.settings, *self.earlier]},
             "model": asdict(self.model),
         }
+
+    def saved(self) -> "Study":
+        """Return the study that the output has in it now. For its errors see `saved_study`."""
+        return saved_study({self.config.kind: type(self.config)}, self.out, self.storage_options)
+
+    def beside(self, saved: "Study") -> "Study":
+        """Return this with the settings of `saved`."""
+        others = dict.fromkeys([*self.earlier, *saved.settings, *saved.earlier])
+        return replace(self, earlier=[setting for setting in others if setting not in self.settings])
 
 
 def open_study(

@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline import UserError
 from pipeline.cluster.executor import Cluster, cluster
@@ -22,6 +22,7 @@ from pipeline.work.kind import File, Output, RunWork, sealed_json
 
 Content = tuple[str, dict[str, Any]]
 """Path and content of a file."""
+AnOpened = TypeVar("AnOpened", bound=Opened)
 
 
 class Writer:
@@ -90,6 +91,7 @@ def claim(opened: Opened, joined: Cluster | None = None) -> None:
 
     """
     try:
+        opened = _beside_others(opened)
         opened.storage.remove_stale_temporaries()
         if joined is None or not joins_a_cluster():
             opened.storage.write_json(opened.first_file, opened.to_json())
@@ -99,6 +101,34 @@ def claim(opened: Opened, joined: Cluster | None = None) -> None:
             opened.storage.write(CARD, IMAGES_CARD.encode())
     except (OSError, StorageError, DamagedFileError) as error:
         raise UserError(f"--out {opened.out} cannot be written: {error}") from error
+
+
+def publish_as_planned(
+    opened: AnOpened, publish: Callable[[AnOpened], str], finished: Callable[[AnOpened], bool]
+) -> str:
+    """Write the first file again, then the report, and return its text.
+
+    Of several processes in one output the last to end so leaves its plan with its numbers. If another has written its
+    plan since, its numbers may be the ones that were overwritten, and are written again.
+
+    Args:
+        opened: the output.
+        publish: writes the numbers and the report of a plan and returns their text.
+        finished: whether all that this needs of a plan is there; if not, whoever has that plan is still at work.
+
+    Raises:
+        UserError: the first file is not one of this release.
+        DamagedFileError: somebody has removed or broken the first file meanwhile.
+
+    """
+    opened = _beside_others(opened)
+    opened.storage.write_json(opened.first_file, opened.to_json())
+    text = publish(opened)
+    # ends, since each process writes its plan only when it begins and when it ends
+    while (there := opened.saved()).config != opened.config and finished(there):
+        publish(there)
+        opened = there
+    return text
 
 
 def claim_evaluation(run: Run) -> None:
@@ -125,6 +155,13 @@ def claimed(opened: Opened, request: Request) -> Iterator[Cluster]:
     with cluster(request) as joined:
         claim(opened, joined)
         yield joined
+
+
+def _beside_others(opened: AnOpened) -> AnOpened:
+    if opened.first_file in opened.storage.names():
+        with contextlib.suppress(DamagedFileError):  # it is written anew
+            return opened.beside(opened.saved())
+    return opened
 
 
 def _claim_from_worker(opened: Opened, joined: Cluster) -> None:

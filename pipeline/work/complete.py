@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 from pipeline import UserError
 from pipeline.cluster.executor import cluster
@@ -13,7 +14,7 @@ from pipeline.sweep.images import Pixels
 from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
-from pipeline.work.claim import claim, claim_evaluation
+from pipeline.work.claim import claim, claim_evaluation, publish_as_planned
 from pipeline.work.draw import Draw
 from pipeline.work.flow import flow
 from pipeline.work.growing import growing_page
@@ -35,16 +36,11 @@ def complete(run: Run, request: Request) -> None:
     for note in run.notes:
         print(note, file=sys.stderr)
     grid = len(run.settings), len(run.settings) * run.config.num_images
-    if (
-        run.config.settled
-        and not Draw(run).tasks()
-        and len(run.metrics()) == len(run.settings)
-        and not Consistency(run).tasks()
-    ):
+    if run.config.settled and not Draw(run).tasks() and _measured(run) and not Consistency(run).tasks():
         claim(run)
         print("nothing to draw: every shard is there", file=sys.stderr)
         with run.result.recorded(*grid):
-            print(publish(run))
+            print(publish_as_planned(run, publish, _measured))
         return
     with cluster(request) as joined:
         run = settle(run, joined)
@@ -54,7 +50,7 @@ def complete(run: Run, request: Request) -> None:
             with growing_page(run, seen) as write:
                 flow(run, joined, run.result, on_minute=write)
                 perform(Consistency(run), joined, run.result)
-            print(publish(run, seen))
+            print(publish_as_planned(run, partial(publish, seen=seen), _measured))
 
 
 def print_plan(run: Run) -> None:
@@ -103,14 +99,18 @@ def measure_again(
     run = replace(run, measurement=_chosen(run, extractor, weights, reference))
     if note := run.measurement.reference.note:
         print(note, file=sys.stderr)
-    if len(run.metrics()) < len(run.settings) or Consistency(run).tasks():
+    if not _measured(run) or Consistency(run).tasks():
         with cluster(request) as joined:
             claim_evaluation(run)
             flow(run, joined)
             perform(Consistency(run), joined)
     else:
         print("nothing to measure: every setting is", file=sys.stderr)
-    print(publish(run))
+    print(publish(run) if run.measurement.path else publish_as_planned(run, publish, _measured))
+
+
+def _measured(run: Run) -> bool:
+    return len(run.metrics()) == len(run.settings)
 
 
 def _chosen(run: Run, extractor: str | None, weights: str | None, reference: str | None) -> Measurement:

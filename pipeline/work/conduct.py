@@ -7,7 +7,8 @@ from pipeline import UserError
 from pipeline.cluster.resources import Request
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.layout import REPORT, SUMMARY
-from pipeline.work.claim import claim, claimed
+from pipeline.sweep.study import Study
+from pipeline.work.claim import claim, claimed, publish_as_planned
 from pipeline.work.kind import StudyWork
 from pipeline.work.perform import perform
 
@@ -51,6 +52,12 @@ def _assert_files_are_of(work: StudyWork[Any, Any, Any]) -> None:
 
 
 def _report(work: StudyWork[Any, Any, Any]) -> None:
-    text = "\n".join([work.publish(), *(f"{note}." for note in work.study.notes)])
-    work.study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
-    print(text)
+    make = type(work)
+
+    def publish(study: Study) -> str:
+        text = (work if study.config == work.study.config else make(study)).publish()
+        text = "\n".join([text, *(f"{note}." for note in study.notes)])
+        study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
+        return text
+
+    print(publish_as_planned(work.study, publish, lambda study: not make(study).tasks()))

@@ -1,5 +1,6 @@
 """Measure: the features of a setting become its row of metrics.json, and a manifest marks its images complete."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
 from pipeline.sweep.layout import Paths, folder, manifest
-from pipeline.sweep.measured import read_setting
+from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
@@ -51,20 +52,23 @@ class MeasureWorker:
     def do(self, setting: Setting) -> Row:
         """Compute a setting's row, write it beside the features, and write the manifest of the setting's images.
 
+        A row that another sweep has written since is taken as it is: its seconds would change in the other's table.
+
         Raises:
             DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
 
         """
+        with contextlib.suppress(DamagedFileError):
+            return self.storage.read_json(self.paths.row(setting.slug))
         num_images, measurement = self.arguments.num_images, self.arguments.measurement
         shards = plan(setting, num_images, self.arguments.shard_size)
         parts, whole = read_setting(self.storage, measurement, shards)
-        seconds = sum(part.metadata["seconds"] for part in parts)
         row = {
             **setting.describe(),
             "num_images": num_images,
             **compute_metrics(whole.features, whole.logits, self.reference),
-            "seconds": seconds,
-            "images_per_second": num_images / seconds,
+            "seconds": sum(part.metadata["seconds"] for part in parts),
+            "images_per_second": images_per_second(parts),
             "reference": self.reference.provenance,
             "device": "/".join(sorted({part.metadata["device"] for part in parts})),
         }
@@ -134,12 +138,15 @@ def _check_manifest(path: str, images: Sequence[str], fingerprint: str, storage:
 
 
 def _check_metrics(run: Run, measured: Sequence[str], storage: Storage) -> Claims:
-    """Check metrics.json. The sweep's own has the rows of the grid in order; another one may be of an earlier grid."""
+    """Check metrics.json. It has the rows of the grid in order. Until all are measured, it may be of an earlier grid.
+
+    That of another measurement always may.
+    """
     grid, extractor = [setting.slug for setting in run.settings], run.measurement.extractor.name
 
     def parse(data: bytes) -> Claims:
         rows = {described(row, run.schedule).slug: row for row in json.loads(data)}
-        expected = [*rows] if run.measurement.path else [slug for slug in grid if slug in measured]
+        expected = grid if not run.measurement.path and set(grid) <= set(measured) else [*rows]
         if [*rows] != expected or not rows.keys() <= set(measured):
             raise ValueError("it does not hold the rows that were measured")
         for slug, row in rows.items():

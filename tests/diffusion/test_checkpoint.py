@@ -27,7 +27,7 @@ def copy(tiny_model, tmp_path):
 
 
 def change(file: Path, **fields):
-    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 def test_the_embedded_model_is_a_diffusers_pipeline():

@@ -23,7 +23,7 @@ def copy(tiny_model, tmp_path):
 
 
 def change(file: Path, **fields):
-    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 def test_what_nobody_says_is_assumed_in_one_line(copy):

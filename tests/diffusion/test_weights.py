@@ -52,7 +52,7 @@ def x():
 
 
 def change(file: Path, **fields):
-    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 @pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])

@@ -15,13 +15,14 @@ def result(out):
     return json.loads((out / "result.json").read_text())
 
 
-def test_sigterm_stops_a_sweep_and_its_family(tmp_path):
+def test_signals_stop_a_sweep_and_its_family_in_order(tmp_path):
     out = tmp_path / "out"
     process = start("sweep", *GRID, "--out", out)
     wait_for_images(process, out, 2)
     assert result(out)["state"] == "running"
     family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGTERM)  # to the driver alone, as a service manager may
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):  # to the driver alone, as a service manager may
+        process.send_signal(number)
     _, err = communicate(process)
     assert process.returncode == 130
     assert_ended(family)

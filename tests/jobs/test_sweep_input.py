@@ -209,10 +209,7 @@ def test_files_say_whose_they_are_where_sweep_json_is_gone(tmp_path):
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
     status, out, err = run_here("sweep", "--out", tmp_path / "out", ray=True, RAY_ADDRESS="127.0.0.1:9")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
-    assert (
-        "RAY_ADDRESS 127.0.0.1:9: cannot join that cluster: ConnectionRefusedError: [Errno 111] Connection refused"
-        in err
-    )
+    assert "RAY_ADDRESS 127.0.0.1:9 cannot be reached (Connection refused): give HOST:PORT" in err
     assert not (tmp_path / "out").exists()
 
 

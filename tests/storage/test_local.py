@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pipeline import UserError
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.storage import local
-from pipeline.storage.local import content_of, local_path, sha256_of, versions_of
+from pipeline.storage.local import content_of, local_path, node_lock, sha256_of, versions_of
 from pipeline.sweep.model import model_folder
 
 
@@ -201,3 +201,11 @@ def test_versions_of_a_stores_files(memory):
     assert versions_of(store, files) != first
     assert versions_of(store, {"2": "/a/1"}) != versions_of(store, files)
     assert fetched == []
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable_to_set(cache):
+    """A file where the folder goes, which stops root as another user's folder stops others."""
+    cache.touch()
+    with pytest.raises(UserError, match="set XDG_CACHE_HOME to a folder of your own") as refused:
+        node_lock("extractors")
+    assert str(refused.value).startswith(f"{cache}/ddim-pipeline cannot be written (Not a directory): ")

@@ -68,7 +68,7 @@ def test_a_row_and_the_manifest(drawn, worker, measure):
     for shard in shards:
         worker.do(shard).end()
     row = measure()
-    assert (row["num_images"], row["seconds"], row["images_per_second"], row["nfe"]) == (90, 8.0, 90 / 8, 5)
+    assert (row["num_images"], row["seconds"], row["images_per_second"], row["nfe"]) == (90, 8.0, 25 / 2, 5)
     assert worker.storage.read_json(f"features/setting={setting.slug}/_metrics.json") == json.loads(json.dumps(row))
     manifest = worker.storage.read_json(f"images/setting={setting.slug}/_manifest.json")
     assert list(manifest["files"]) == [shard.name for shard in shards]
