@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -182,12 +183,16 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
     assert left > 0  # else the kills missed every write and the test showed nothing
 
 
-def test_a_live_writers_temporary_stays(tmp_path):
+def test_the_temporary_of_a_live_writer_or_of_one_elsewhere_stays(tmp_path):
+    """On a disk that machines share, the process of another one cannot be looked up."""
     storage = Storage(str(tmp_path))
     storage.write("folder/file", b"x")
-    import socket
-
-    live = tmp_path / "folder" / f".file.{socket.gethostname()}.{os.getpid()}.{'0' * 32}.tmp"
-    live.write_bytes(b"half")
+    here, dead = socket.gethostname(), 2**22 + 1  # above the largest that Linux gives
+    writers = {(here, os.getpid()): True, (here, dead): False, ("another-machine", dead): True}
+    for host, pid in writers:
+        (tmp_path / "folder" / f".file.{host}.{pid}.{'0' * 32}.tmp").write_bytes(b"half")
     storage.remove_stale_temporaries()
-    assert live.exists()
+    left = [*(tmp_path / "folder").glob(".*.tmp")]
+    assert {file.name for file in left} == {
+        f".file.{host}.{pid}.{'0' * 32}.tmp" for (host, pid), stays in writers.items() if stays
+    }
