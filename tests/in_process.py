@@ -10,7 +10,6 @@ from pipeline.cluster.task import Rest
 from pipeline.storage.store import StorageError
 from pipeline.work import claim, complete  # before they are patched: what is imported later would keep the patch
 
-
 IN_VAIN = 1000
 """Waits in a row without any event, after which there will never be one."""
 

@@ -1,5 +1,6 @@
 """Storage: what is committed is whole, what is listed is there, and a crash leaves nothing half-written."""
 
+import errno
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.storage.store import DamagedFileError, Storage, StorageError
 
 
 def refuse(table, metadata):
@@ -148,6 +149,18 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
         storage.write("a", "not bytes")  # type: ignore[arg-type]
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
     assert storage.read("a") == b"old"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_more_ends_the_run_and_another_error_its_task_alone(tmp_path, monkeypatch, number):
+    def fsync(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    kind, says = (OSError, "") if number == errno.EIO else (StorageError, f"cannot write {tmp_path}/a: OSError: ")
+    with pytest.raises(kind, match=f"^{says}.*{os.strerror(number)}"):
+        Storage(str(tmp_path)).write("a", b"x")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):

@@ -1,4 +1,4 @@
-"""Another measurement of a sweep: which extractor, weights and reference it has, and where its results lie."""
+"""What a sweep has to do, and another measurement of it: its extractor, weights, reference and folder."""
 
 from dataclasses import replace
 
@@ -7,8 +7,23 @@ import pytest
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import ReferenceInfo
+from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.run import open_run
 from pipeline.work import complete
+
+
+def test_a_plan_says_what_is_there_and_what_is_to_do(small, capsys):
+    """Of four shards a setting, the last of 15 images, the first setting has two files."""
+    run = open_run(small)
+    for shard in (run.shards()[0], run.shards()[3]):
+        run.storage.write(shard.path("images"), b"x")
+    complete.print_plan(run)
+    assert capsys.readouterr().out.splitlines() == [
+        "ddim-S5-eta0-linear            5 calls an image, 2 of 4 shards found",
+        "ddim-S5-etahat-linear-clip     5 calls an image, 0 of 4 shards found",
+        f"2 settings × 90 images in {small.out}, fingerprint {fingerprint(run.identity)}",
+        "2 shards found, 6 missing: 700 network calls × images to do",
+    ]
 
 
 @pytest.fixture

@@ -121,6 +121,12 @@ def test_the_report_has_pictures_and_an_animation_on_request(done):
         assert animation.n_frames == 5 + 3  # to and fro, the ends once
 
 
+def test_the_job_animates_where_it_is_asked_to(tmp_path):
+    given = ["--steps", "2", "--seeds", *"0123", "--count", "3", "--batch-size", "8", "--out", tmp_path / "out"]
+    status, _, err = run_here("interpolate", *given, "--animate")
+    assert (status, (tmp_path / "out" / "report" / "lines.gif").exists()) == (0, True), err
+
+
 def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch):
     work = opened(tmp_path / "out")
     with monkeypatch.context() as patch:
