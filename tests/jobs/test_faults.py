@@ -143,7 +143,6 @@ def test_transient_faults_at_30_percent(s3, proxy, undisturbed, fault):
 
 @pytest.mark.slow
 def test_faults_for_ever_end_the_sweep(s3, proxy):
-    """Each process asks for 80 seconds, a few times a minute; a second layer of retries would multiply the requests."""
     place = s3()
     process = place.start()
     while len(place.parquet()) < 3:
