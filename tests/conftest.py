@@ -66,6 +66,14 @@ def one_layer():
 
 
 @pytest.fixture
+def locked(tmp_path):
+    """The URL of a store that opens for who has `locked.OPTIONS` alone."""
+    import locked  # noqa: F401  registers its protocol
+
+    return f"locked://{tmp_path}/locked"
+
+
+@pytest.fixture
 def small(tmp_path):
     """A sweep of the embedded model that takes seconds: 2 settings × 4 shards, the last one short."""
     return SweepConfig(

@@ -10,6 +10,9 @@ from pipeline.cluster.task import Rest
 from pipeline.storage.store import StorageError
 from pipeline.work import claim, complete  # before they are patched: what is imported later would keep the patch
 
+IN_VAIN = 1000
+"""Waits in a row without any event, after which there will never be one."""
+
 
 class InProcess:
     """Stands for `executor.Cluster` and for its pool of workers."""
@@ -19,6 +22,7 @@ class InProcess:
     def __init__(self):
         self.resources = Resources(0.0, False, 1800.0, None, None)
         self.seconds = self.skipped = 0.0
+        self.in_vain = 0
 
     def pool(self, on_gpu):
         return self
@@ -48,9 +52,11 @@ class InProcess:
         pass
 
     def wait(self, timeout):
-        if not self.events:  # a worker is replaced only after a pause, which nobody has to wait for here
-            self.skipped += timeout
+        if not self.events:  # a worker is replaced only after a pause, of half a minute at most
+            self.skipped, self.in_vain = self.skipped + timeout, self.in_vain + 1
+            assert self.in_vain < IN_VAIN, "tasks are left, and none is given to a worker: it would wait for ever"
             return []
+        self.in_vain = 0
         return [self.events.pop(0)]
 
     def now(self):

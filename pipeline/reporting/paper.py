@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.diffusion.checkpoint import ModelInfo
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
 from pipeline.evaluation.extractors import INCEPTION
 from pipeline.reporting.labels import Row, sampler_of
@@ -92,6 +93,14 @@ INCEPTION_SCORES: Final = {10: 8.28, 20: 8.81, 50: 8.98, 100: 9.11}
 """S → IS of DDIM, η = 0, with the same checkpoint (DDPM: 9.46), from a later paper; the paper has none."""
 
 
+ANOTHER_SCHEDULE: Final = "another noise schedule than DDPM's, linear from 1e-4 to 0.02 in 1000 steps"
+
+
+def has_another_schedule(model: ModelInfo) -> bool:
+    """Return whether a model was trained with another noise schedule than the paper's."""
+    return (model.num_train_timesteps, model.beta_start, model.beta_end) != (1000, 1e-4, 2e-2)
+
+
 def differences(run: Run, rows: list[Row]) -> list[str]:
     """Return why a run's numbers cannot be compared with its preset's experiment; empty if they can.
 
@@ -100,7 +109,6 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
     experiment = EXPERIMENTS[run.config.preset]
     extractor = run.measurement.extractor
     reference, source = (rows[0]["reference"].get(name) for name in ("num_images", "source"))
-    model = run.model
     ema = {True: "", False: "the weights are not EMA", None: "whether the weights are EMA is unknown"}[run.model.ema]
     found = {
         f"{run.config.num_images:,} images, not {experiment.num_images:,}": run.config.num_images
@@ -114,12 +122,7 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
         f"a reference of {f'{reference:,}' if reference else 'an unknown number of'} images, not the "
         f"{experiment.num_reference:,} of the training set": reference != experiment.num_reference,
         f"a reference made of {source}, not of {experiment.reference}": experiment.reference not in (None, source),
-        "another noise schedule than DDPM's, linear from 1e-4 to 0.02 in 1000 steps": (
-            model.num_train_timesteps,
-            model.beta_start,
-            model.beta_end,
-        )
-        != (1000, 1e-4, 2e-2),
+        ANOTHER_SCHEDULE: has_another_schedule(run.model),
         f"a network in {run.config.dtype}": run.config.dtype != "float32",
         ema: bool(ema),
     }

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from pipeline.reporting.labels import Row, line_labels, sampler_of
-from pipeline.reporting.paper import RECONSTRUCTION
+from pipeline.reporting.paper import ANOTHER_SCHEDULE, RECONSTRUCTION, has_another_schedule
 from pipeline.reporting.plots import Figures, saved
 from pipeline.reporting.standings import TWO_SIDED
 from pipeline.sweep.grid import Setting
@@ -59,6 +59,7 @@ def differences(study: Study) -> list[str]:
         f"images of {identity['images']}, not CIFAR10's test set": identity["images"] != "cifar10-val",
         f"{identity['num_images']:,} images, not 10,000": identity["num_images"] != 10_000,
         "weights that are not EMA, or of which it is unknown": model.ema is not True,
+        ANOTHER_SCHEDULE: has_another_schedule(model),
         f"τ {', '.join(sorted(spacings))}, not quadratic": spacings != {"quadratic"},
         f"a network in {study.config.dtype}": study.config.dtype != "float32",
     }

@@ -1,5 +1,7 @@
 """How many workers a pool of actors asks for, without Ray running."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from ray.exceptions import OutOfMemoryError, RayTaskError, RuntimeEnvSetupError
@@ -61,6 +63,24 @@ def test_whatever_ray_says_of_a_worker_is_its_death_and_no_end_of_the_run(nodes,
 
 def joined(autoscaling, nodes):
     return Cluster(choose(Request(), nodes, autoscaling))
+
+
+def test_a_pool_waits_as_long_as_the_job_says_and_its_first_worker_is_one(nodes, monkeypatch):
+    """Only after the first file is written can nodes be asked whether they see it."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    request = Request(gpus_per_worker=1.0, num_workers=5, start_timeout=7.0, out="/shared/out", first_file="sweep.json")
+    given = []
+    monkeypatch.setattr(executor, "run", lambda pool, *_, **options: given.append((pool.size, pool._work, options)))
+    monkeypatch.setattr(executor.ray, "put", lambda arguments: arguments)
+    nodes[:] = [{"GPU": 8.0}]
+    waiting = ActorPool(choose(request, nodes, autoscaling=False))
+    work = SimpleNamespace(name="drawing", worker=Doubler, arguments=3)
+    for first in (True, False):
+        waiting.run(work, [], None, first=first)
+    assert [(size, *of_work[3:], options["start_timeout"]) for size, of_work, options in given] == [
+        (1, "cuda", None, 7.0),
+        (5, "cuda", "/shared/out/sweep.json", 7.0),
+    ]
 
 
 def test_work_without_gpus_takes_cores_and_lets_the_gpus_go(nodes, monkeypatch):

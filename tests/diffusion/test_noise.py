@@ -8,7 +8,16 @@ import pytest
 import torch
 from scipy import stats
 
-from pipeline.diffusion.noise import NOISE_VERSION, X_T_STEP, _sqrt, compiled, four_normals, normal, philox4x32
+from pipeline.diffusion.noise import (
+    NOISE_VERSION,
+    X_T_STEP,
+    _sqrt,
+    compiled,
+    four_normals,
+    normal,
+    philox4x32,
+    step_of,
+)
 
 ONES = 0xFFFF_FFFF
 # Between two roads in float64: the polynomials' first terms left out are below 2^-49, the radius is up to 6.7 and the
@@ -50,7 +59,9 @@ def python_normals(run_seed, image_seed, step, numel):
     return np.array(values[:numel])
 
 
-@pytest.mark.parametrize(("run_seed", "image_seed", "step"), [(0, 0, 0), (1, 2**40 + 3, 999), (2**64 - 1, 7, X_T_STEP)])
+@pytest.mark.parametrize(
+    ("run_seed", "image_seed", "step"), [(0, 0, 0), (1, 2**40 + 3, 999), (3, 4, 0x8010_0000), (2**64 - 1, 7, X_T_STEP)]
+)
 def test_against_python_integers_and_libm(run_seed, image_seed, step):
     ours = normal(run_seed, torch.tensor([image_seed]), step, (3, 5, 7)).numpy().ravel()
     expected = python_normals(run_seed, image_seed, step, 105)
@@ -147,6 +158,21 @@ def test_pinned_so_that_published_images_stay_reproducible(run_seed, image_seed,
     assert philox4x32(counter, (run_seed & ONES, run_seed >> 32)).tolist() == words
     drawn = normal(run_seed, torch.tensor([image_seed]), step, (4,)).ravel().tolist()
     assert drawn == [float.fromhex(text) for text in normals]
+
+
+@pytest.mark.parametrize(
+    ("t", "resolution", "step"),
+    [
+        (0.0, 2**-21, 0),
+        (999.0, 2**-21, 999),
+        (0.5, 2**-21, 0x8010_0000),
+        (855.25, 2**-21, 0x8000_0000 + 855 * 2**21 + 2**19),
+        (998 + 2**-21, 2**-21, 0x8000_0000 + 998 * 2**21 + 1),
+        (3998.5, 2**-19, 0x8000_0000 + 3998 * 2**19 + 2**18),
+    ],
+)
+def test_the_step_of_a_time_is_pinned(t, resolution, step):
+    assert step_of(t, resolution) == step < X_T_STEP
 
 
 def test_the_version_of_what_is_pinned():

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from here import run_here
+from locked import OPTIONS
 from places import draw_and_measure
 from s3 import SECRET
 
@@ -32,6 +33,31 @@ def test_bad_options_are_one_line_that_does_not_repeat_them(tmp_path, job, text)
     assert text not in err
     assert SECRET not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_job_opens_what_it_reads_and_writes_by_them(tmp_path, locked):
+    """A store that refuses who has them not: one opening without them would end the job."""
+    grid = {"steps": (2,), "num_images": 20, "batch_size": 10, "shard_size": 10}
+    out, baseline = f"{locked}/out", f"{locked}/baseline"
+    slug = draw_and_measure(out, OPTIONS, **grid).settings[0].slug
+    (tmp_path / "sweep.json").write_bytes(Storage(out, OPTIONS).read("sweep.json"))
+    for job, *arguments in (
+        ("sweep", "--config", tmp_path / "sweep.json", "--out", out),
+        ("status", "--out", out),
+        ("verify", "--out", out, "--repair"),
+        ("evaluate", "--out", out),
+        ("export", "--out", out, "--setting", slug, "--png", tmp_path / "png"),
+        ("report", "--out", out),
+        ("compare", out, out),
+        ("nightly", "--update-baseline", "--baseline", baseline, "--out", out),
+        ("nightly", "--baseline", baseline, "--out", f"{locked}/nights", "--speed-tolerance", "0.99"),
+        ("reconstruct", "--steps", "2", "--num-images", "4", "--out", f"{locked}/reconstruction"),
+        ("trajectory", "--steps", "2", "--sampler", "ddim", "--seeds", "0", "--out", f"{locked}/trajectory"),
+    ):
+        status, _, err = run_here(job, *arguments, "--storage-options", json.dumps(OPTIONS))
+        assert status == 0, (job, err)
+        status, text, err = run_here(job, *arguments)
+        assert (status, text, len(err.splitlines()), "it is locked" in err) == (2, "", 1, True), (job, err)
 
 
 def test_no_file_has_the_options(tmp_path):

@@ -124,6 +124,16 @@ def test_a_manifest_that_says_another_digest_is_found_though_it_is_sealed(place)
     assert found(place) == [("bad", manifest)]
 
 
+@pytest.mark.parametrize("name", ["seeds-000000240-000000260.parquet", "seeds-000000000-000000240.parquet"])
+def test_a_manifest_that_lists_more_than_is_planned_is_found(place, name):
+    storage, path = file(place, 2)
+    manifest = f"{path.rpartition('/')[0]}/_manifest.json"
+    closed = storage.read_json(manifest)
+    closed["files"][name] = closed["files"][path.rpartition("/")[2]]
+    storage.write_json(manifest, closed)
+    assert found(place) == [("bad", manifest)]
+
+
 def test_a_setting_of_an_earlier_grid_is_still_in_the_plan(place):
     status, _, err = run_here("sweep", *GRID, "--eta", "0", "--out", place.url)
     assert status == 0, err

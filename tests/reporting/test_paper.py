@@ -113,6 +113,7 @@ def test_all_cells_stand_where_all_agrees(run):
         (lambda r: replace(r, model=replace(r.model, image_shape=(3, 64, 64))), "images of (3, 64, 64)"),
         (lambda r: replace(r, model=replace(r.model, num_train_timesteps=4000)), "another noise schedule"),
         (lambda r: replace(r, model=replace(r.model, beta_end=0.01)), "another noise schedule"),
+        (lambda r: replace(r, model=replace(r.model, beta_start=2e-4)), "another noise schedule"),
         (
             lambda r: replace(
                 r, measurement=replace(r.measurement, extractor=replace(r.measurement.extractor, digest="0" * 64))

@@ -1,7 +1,9 @@
 """Storage: what is committed is whole, what is listed is there, and a crash leaves nothing half-written."""
 
+import errno
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.storage.store import DamagedFileError, Storage, StorageError
 
 
 def refuse(table, metadata):
@@ -149,6 +151,18 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
     assert storage.read("a") == b"old"
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_more_ends_the_run_and_another_error_its_task_alone(tmp_path, monkeypatch, number):
+    def fsync(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    kind, says = (OSError, "") if number == errno.EIO else (StorageError, f"cannot write {tmp_path}/a: OSError: ")
+    with pytest.raises(kind, match=f"^{says}.*{os.strerror(number)}"):
+        Storage(str(tmp_path)).write("a", b"x")
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
     """SIGKILL at 10 moments while a process writes the same 8 MB over and over, alternating two contents."""
     program = textwrap.dedent(
@@ -182,12 +196,16 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
     assert left > 0  # else the kills missed every write and the test showed nothing
 
 
-def test_a_live_writers_temporary_stays(tmp_path):
+def test_the_temporary_of_a_live_writer_or_of_one_elsewhere_stays(tmp_path):
+    """On a disk that machines share, the process of another one cannot be looked up."""
     storage = Storage(str(tmp_path))
     storage.write("folder/file", b"x")
-    import socket
-
-    live = tmp_path / "folder" / f".file.{socket.gethostname()}.{os.getpid()}.{'0' * 32}.tmp"
-    live.write_bytes(b"half")
+    here, dead = socket.gethostname(), 2**22 + 1  # above the largest that Linux gives
+    writers = {(here, os.getpid()): True, (here, dead): False, ("another-machine", dead): True}
+    for host, pid in writers:
+        (tmp_path / "folder" / f".file.{host}.{pid}.{'0' * 32}.tmp").write_bytes(b"half")
     storage.remove_stale_temporaries()
-    assert live.exists()
+    left = [*(tmp_path / "folder").glob(".*.tmp")]
+    assert {file.name for file in left} == {
+        f".file.{host}.{pid}.{'0' * 32}.tmp" for (host, pid), stays in writers.items() if stays
+    }

@@ -122,6 +122,23 @@ def test_another_model_on_the_node_is_an_error(small, tiny_model):
         DrawWorker("cpu", arguments)
 
 
+def test_a_worker_on_a_cpu_computes_in_one_thread(small):
+    """The last bit of a sum depends on the number of threads, which a machine chooses by its cores."""
+    run = open_run(small)
+    for make_worker, work in ((DrawWorker, Draw(run)), (ExtractWorker, Extract(run))):
+        torch.set_num_threads(2)
+        try:
+            make_worker("cpu", work.arguments)
+            assert torch.get_num_threads() == 1
+        finally:
+            torch.set_num_threads(1)
+
+
+def test_tf32_is_no_precision_of_a_cpu(small):
+    with pytest.raises(ValueError, match="tf32 is a GPU's"):
+        make(small, "tf32")
+
+
 def test_a_small_run_draws_no_more_than_it_needs(tmp_path):
     """And a larger one keeps the batch of its plan, also where the last shard is short."""
     for (images, shard, batch), expected in {(24, 1000, 250): 24, (300, 100, 250): 100, (2000, 500, 250): 250}.items():

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from in_process import InProcess
+from in_process import InProcess, cluster
 
+from pipeline.cluster.resources import Request
 from pipeline.reporting.report import publish
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.measured import largest_of, read_consistency
 from pipeline.sweep.run import open_run
+from pipeline.work import complete
 from pipeline.work.claim import claim
 from pipeline.work.flow import flow
 from pipeline.work.inventory import SweepInventory
@@ -64,6 +66,19 @@ def test_only_what_is_missing_is_compared(drawn):
     assert [task.item[0] for task in Consistency(drawn).tasks()] == [one]
     perform(Consistency(drawn), InProcess())
     assert drawn.storage.read(path) == before
+
+
+def test_a_finished_sweep_of_a_release_that_compared_nothing_is_compared(tmp_path, monkeypatch, capsys):
+    """Every image, feature and row of it is there."""
+    run = measured(tmp_path / "out", sampler=("ddim",), steps=(2, 5), num_images=40)
+    path = run.paths.consistency(run.settings[0].slug)
+    whole = run.storage.read(path)
+    Path(run.config.out, path).unlink()
+    monkeypatch.setattr(complete, "publish", lambda run, *seen: f"{len(found_in(run))} compared")
+    monkeypatch.setattr(complete, "cluster", cluster)
+    complete.complete(run, Request())
+    assert capsys.readouterr().out == "1 compared\n"
+    assert run.storage.read(path) == whole
 
 
 def test_a_grid_that_grows_is_compared_with_its_new_largest(tmp_path):

@@ -58,6 +58,20 @@ def test_the_error_falls_with_s_and_its_numbers_are_those_of_the_plain_functions
     torch.testing.assert_close(stored, x_T, atol=1e-3, rtol=1e-3)
 
 
+def test_the_network_has_the_precision_that_is_asked_for(tmp_path):
+    """The plain walk of the same batch by a network of bfloat16; float32 leads to other x_T."""
+    work = do(opened(tmp_path / "out", steps=(5,), num_images=4, batch_size=4, dtype="bfloat16"))
+    images, (setting,) = digits_images()[:4].float() / 127.5 - 1, work.study.settings
+    weights, x_T = read_checkpoint(model_folder("digits")).weights, {}
+    for dtype in ("bfloat16", "float32"):
+        with torch.inference_mode():
+            predict = predictor(UNet(weights, "cpu", dtype), False)
+            x_T[dtype] = DDIM().encode(predict, images, setting.grid(SCHEDULE))
+    stored = encoded(work.study, setting, range(4))
+    assert torch.equal(stored, x_T["bfloat16"])
+    assert (stored - x_T["float32"]).abs().max() > 1e-3
+
+
 def test_the_files_say_what_is_in_them(done):
     path = files(done)[0].path
     assert path == "reconstructions/setting=ddim-S5-eta0-linear/seeds-000000000-000000020.parquet"
@@ -157,8 +171,11 @@ def test_an_image_of_another_size_in_the_middle_is_named_before_anything_is_draw
 
 def test_the_output_of_another_study_or_of_a_sweep_is_refused(done, tmp_path):
     status, _, err = run_here("reconstruct", "--out", done.study.out, "--num-images", 30)
-    assert status == 2
-    assert "is another study's (batch_size 20 there, 30 here; " in err or "num_images 45 there, 30 here" in err
+    differ = "batch_size 20 there, 30 here; num_images 45 there, 30 here; shard_size 20 there, 125 here"
+    assert (status, err) == (
+        2,
+        f"error: --out {done.study.out} is another study's ({differ}): give another --out\n",
+    )
     status, _, err = run_here("trajectory", "--out", done.study.out)
     assert (status, len(err.splitlines())) == (2, 1), err
     (tmp_path / "sweep").mkdir()

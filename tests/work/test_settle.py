@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ def opened(tmp_path, **given):
     return open_run(SweepConfig(out=str(tmp_path / "out"), steps=(2, 5), eta=(0.0,), **given))
 
 
-def worker_of(tmp_path):
-    run = opened(tmp_path, batch_size="auto", speed="auto")
+def worker_of(tmp_path, dtype="float32"):
+    run = opened(tmp_path, batch_size="auto", speed="auto", dtype=dtype)
     return ChoiceWorker("cpu", Choice(run, Pace(1, 1)).arguments)
 
 
@@ -120,20 +121,41 @@ def test_compiling_is_tried_where_it_may_pay_and_its_failure_is_no_end(tmp_path,
 
 
 def test_the_time_of_a_form_is_that_of_its_calls(tmp_path, monkeypatch):
+    """In the precision of the run, by which the fastest form may be another."""
     clock, costs = [0.0], {"plain": [9.0, 2.0], "channels_last": [5.0, 1.0], "compiled": [30.0, 0.5]}
+    precisions = []
 
     class Takes(UNet):
         def __init__(self, weights, device, precision, form="plain"):
             self.costs = [*costs[form]]
+            precisions.append(precision)
 
         def __call__(self, x_t, t):
             clock[0] += self.costs.pop(0) if len(self.costs) > 1 else self.costs[0]
 
-    worker = worker_of(tmp_path)
+    worker = worker_of(tmp_path, "bfloat16")
     monkeypatch.setattr(settling, "UNet", Takes)
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     paces = worker.do(Pace(4, 1000))
     assert paces == Paces({"plain": 2.0, "channels_last": 1.0, "compiled": 0.5}, 30.0)
+    assert precisions == ["bfloat16"] * 3
+
+
+@pytest.mark.parametrize(("gpus", "share"), [(0.0, 1.0), (0.25, 0.25), (1.0, 1.0), (4.0, 1.0)])
+def test_a_batch_is_asked_for_within_a_workers_share_and_calls_are_shared(tmp_path, monkeypatch, gpus, share):
+    """Of three workers each makes a third of the calls; a worker of four GPUs draws on one of them."""
+    asked = []
+
+    def ask(choice, joined):
+        asked.append(choice.question)
+        return 5 if isinstance(choice.question, Fit) else FASTER
+
+    monkeypatch.setattr(Choice, "ask", ask)
+    joined = SimpleNamespace(resources=SimpleNamespace(gpus=gpus), pool=lambda on_gpu: SimpleNamespace(size=3))
+    run = opened(tmp_path, batch_size="auto", speed="auto", num_images=20, shard_size=10)
+    config = settle(run, joined).config
+    assert asked == [Fit(10, share), Pace(5, 7 * 4 // 3)]
+    assert (config.batch_size, config.speed) == (5, "channels_last")
 
 
 def test_a_run_without_anything_auto_asks_no_worker(tmp_path):

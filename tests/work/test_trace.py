@@ -14,7 +14,8 @@ from pipeline.work.draw import Draw, DrawWorker
 from pipeline.work.trace import Trace, TraceConfig, TraceWorker, open_trace, path_of
 
 SAMPLERS = ("ddim", "ddim:eta=1", "dpmpp_2m", "heun")
-SMALL = {"sampler": SAMPLERS, "steps": (10,), "seeds": (5, 0, 7), "columns": 4, "batch_size": 12}
+OF_A_SWEEP = {"sampler": SAMPLERS, "steps": (10,), "batch_size": 12, "seed": 3, "dtype": "bfloat16"}
+SMALL = OF_A_SWEEP | {"seeds": (5, 0, 7), "columns": 4}
 
 
 def opened(out, **changes):
@@ -31,7 +32,7 @@ def rows_of(work, setting):
 
 
 def test_the_last_picture_is_the_sweeps_image_bit_for_bit(done, tmp_path):
-    config = SweepConfig(out=str(tmp_path), sampler=SAMPLERS, steps=(10,), eta=None, num_images=12, batch_size=12)
+    config = SweepConfig(out=str(tmp_path), eta=None, num_images=12, **OF_A_SWEEP)
     worker = DrawWorker("cpu", Draw(open_run(config)).arguments)
     for setting in done.study.settings:
         expected, rows = worker.draw_batch(setting, torch.arange(12)), rows_of(done, setting)

@@ -117,10 +117,8 @@ def test_short_schedules_are_walked_too():
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_an_alias_is_a_sampler_of_ours_and_takes_its_options(alias):
+def test_an_alias_takes_the_options_of_its_sampler(alias):
     name, options = samplers.parse(alias)
-    assert (name, options) == samplers.parse(ALIASES[alias])
-    samplers.make(name, options)
     option = samplers.option_names(name)[-1]
     value = {"eta": "0.25", "end": "first"}[option]
     if ":" not in alias:
