@@ -112,7 +112,7 @@ def test_the_table_sorts_by_mouse_and_keyboard(see):
         speeds = [float(value) for value in column(page, 10)]
         assert (sorted_by(page), speeds) == ([[10, order]], sorted(speeds, reverse=falling))
     heads.nth(2).click()
-    assert [int(value) for value in column(page, 2)] == [5, 5, 5, 10, 10, 10, 20, 20, 20]  # as numbers, not text
+    assert [int(value) for value in column(page, 2)] == [7, 7, 7, 10, 10, 10, 30, 30, 30]  # as numbers, not text
     heads.nth(0).click()
     names = page.locator("table.numbers tbody th").all_text_contents()
     assert names == ["DDIM η = 0.0"] * 3 + ["Heun"] * 3 + ["UniPC-2"] * 3

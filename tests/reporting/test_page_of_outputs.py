@@ -29,7 +29,7 @@ def test_half_a_run(tmp_path, measured):
 
 def test_rows_of_earlier_releases_have_no_errors(tmp_path):
     run = output(tmp_path / "out", without=(*ERRORS, "fid_bias", "fid_inf"))
-    publish(run)
+    write_page([run])
     page = read(run)
     assert not any("±" in cell for row in page.settings() for cell in row)
     assert [row[5] for row in page.settings()] == ["–"] * 9
@@ -41,7 +41,7 @@ def test_rows_of_earlier_releases_have_no_errors(tmp_path):
 def test_a_reference_of_statistics_alone(tmp_path):
     nothing = dict.fromkeys(("kid_mean", "kid_se", "precision", "precision_se", "recall", "recall_se"))
     run = output(tmp_path / "out", changes=nothing)
-    publish(run)
+    write_page([run])
     page = read(run)
     assert "the reference has statistics alone" in page.sections["quality"]
     assert [row[7:10] for row in page.settings()] == [["–"] * 3] * 9
