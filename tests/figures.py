@@ -2,6 +2,13 @@
 
 import numpy as np
 
+from pipeline.reporting import plots
+
+
+def unsaved(patch):
+    """Let the figures of a sweep's report be empty files, for tests of what is beside them: saving takes seconds."""
+    patch.setattr(plots, "saved", lambda figure: plots.plt.close(figure) or {"png": b"", "pdf": b""})
+
 
 class Kept:
     """What is given to `saved`: figures, in their order."""

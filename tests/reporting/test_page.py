@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import unsaved
 from pages import Page, numbers, output, read
 
 from pipeline.reporting import charts
@@ -20,7 +21,9 @@ from pipeline.reporting.standings import best_set, frontier
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     run = output(tmp_path_factory.mktemp("page") / "out")
-    publish(run)
+    with pytest.MonkeyPatch.context() as patch:
+        unsaved(patch)
+        publish(run)
     return run
 
 
@@ -223,4 +226,5 @@ def test_sixty_settings_have_sixty_rows(tmp_path):
     part = Part(run, rows, [], {setting: np.zeros((4, 8, 8, 1), np.uint8) for setting in run.settings})
     text = to_html([part], verdict=[]).decode()
     assert len(rows) == 60
+    assert "60 settings; a button in the head sorts by its column." in text
     assert text.count('data-v="20"') >= 3  # S = 20 of three samplers

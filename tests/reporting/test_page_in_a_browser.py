@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from figures import unsaved
 from pages import output, study
 
 from pipeline.reporting.report import publish, write_page
@@ -26,7 +27,9 @@ def files(tmp_path_factory):
     """Pages: of a whole run, of half a one, and of two outputs side by side with a study."""
     base = tmp_path_factory.mktemp("pages")
     whole, half = output(base / "whole"), output(base / "half", measured=4)
-    publish(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        unsaved(patch)
+        publish(whole)
     write_page([half])
     both = output(base / "both")
     write_page([both, half], studies=[study(base / "study")])
