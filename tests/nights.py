@@ -25,3 +25,17 @@ def comparison(i, delta=0.0, std=0.0, differing=(), share=0.9, devices=(HERE, HE
     fid = Estimate(delta, 0.0, std)
     speeds = Speed(100.0, devices[0], before), Speed(100.0, devices[1], share)
     return Comparison(GRID[i], row, row | {"fid": 1.0}, list(differing), fid, same, same, 1.0, speeds)
+
+
+def unlike(i):
+    """A comparison of the i-th setting of `GRID` in which no two numbers are equal, and biases are not 0."""
+    row = {
+        **{"num_images": 500 + 3 * i, "fid": 1.31 + 0.2 * i, "is_mean": 6.1 + 0.3 * i, "kid_mean": 0.11 + 0.02 * i},
+        **{"seconds": 5.2 + 0.7 * i, "images_per_second": 412.0 + 60 * i},
+    }
+    fid = Estimate(0.24 - 0.13 * i, 0.03, 0.021 + 0.004 * i)
+    score = Estimate(-0.17 + 0.05 * i, 0.012, 0.033 + 0.005 * i)
+    kid = Estimate(0.052 - 0.01 * i, -0.004, 0.009 + 0.001 * i)
+    speeds = Speed(533.0 + 40 * i, HERE, 0.91 - 0.02 * i), Speed(417.0 + 50 * i, HERE, 0.85 - 0.03 * i)
+    baseline = row | {"fid": 1.09 + 0.3 * i}
+    return Comparison(GRID[i], row, baseline, [41 + i], fid, score, kid, 1.07 + 0.33 * i, speeds)

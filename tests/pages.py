@@ -4,6 +4,7 @@ import io
 from html.parser import HTMLParser
 
 import numpy as np
+from measured_rows import numbers
 from PIL import Image
 
 from pipeline.reporting.studies import read_study
@@ -58,31 +59,6 @@ class Page(HTMLParser):
         return [row for row in self.rows if len(row) >= 11 and row[0] != "sampler"]
 
 
-def numbers(i):
-    """Metrics of the i-th setting; the lower i, the better, and all different at the precision that is shown."""
-    return {
-        "fid": 0.5 + 1.37 * i,
-        "fid_se": 0.31 + 0.01 * i,
-        "fid_bias": 0.02,
-        "fid_inf": 0.48 + 1.37 * i,
-        "is_mean": 6.5 - 0.21 * i,
-        "is_std": 0.1,
-        "is_se": 0.05 + 0.01 * i,
-        "kid_mean": -0.0123 + 0.1117 * i,
-        "kid_std": 0.2,
-        "kid_se": 0.0417 + 0.003 * i,
-        "precision": 0.9 - 0.031 * i,
-        "precision_se": 0.007 + 0.001 * i,
-        "recall": 0.4 + 0.023 * i,
-        "recall_se": 0.011 + 0.001 * i,
-        "seconds": 2.0,
-        "images_per_second": 1234.5 / (1 + i),
-        "num_images": NUM_IMAGES,
-        "reference": {"source": "digits", "num_images": 1797},
-        "device": "a device",
-    }
-
-
 def output(out, *, measured=None, without=(), changes=None, **config):
     """An output with pictures and rows of its first `measured` settings, all by default: its run.
 
@@ -94,7 +70,7 @@ def output(out, *, measured=None, without=(), changes=None, **config):
         config: fields of the config.
 
     """
-    given = {"sampler": ("ddim", "unipc", "heun"), "steps": (5, 10, 20), "eta": None, "num_images": NUM_IMAGES}
+    given = {"sampler": ("ddim", "unipc", "heun"), "steps": (7, 10, 30), "eta": None, "num_images": NUM_IMAGES}
     run = open_run(SweepConfig(out=str(out), **given | config))
     claim(run)
     for i, setting in enumerate(run.settings[:measured]):
@@ -102,7 +78,9 @@ def output(out, *, measured=None, without=(), changes=None, **config):
         pixels = np.random.default_rng(i).integers(0, 256, (shard.rows, 8, 8, 1), dtype=np.uint8)
         info = ImageFile(setting.fingerprint(run.identity), shard.rows, pixel_digest(pixels), 1.0, "cpu", "2")
         write_images(run.storage, shard, pixels, info, [0])
-        row = setting.describe() | {k: v for k, v in numbers(i).items() if k not in without} | (changes or {})
+        row = (
+            setting.describe() | {k: v for k, v in numbers(i, NUM_IMAGES).items() if k not in without} | (changes or {})
+        )
         run.storage.write_json(run.paths.row(setting.slug), row)
     return run
 

@@ -131,15 +131,18 @@ class _Scale:
         return kept
 
     def _round(self) -> Iterable[list[float]]:
+        low, high = self.low, self.high
         if self.log:
-            decades = range(math.floor(self.low), math.ceil(self.high) + 1)
+            decades = range(math.floor(low), math.ceil(high) + 1)
             for digits in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
                 yield [digit * 10.0**decade for decade in decades for digit in digits]
-        else:
-            power = 10.0 ** math.floor(math.log10(self.high - self.low))
-            for step in (0.1 * power, 0.2 * power, 0.5 * power, power):
-                first, last = math.ceil(self.low / step), math.floor(self.high / step)
-                yield [round(step * i, 12) for i in range(first, last + 1)]
+            if high - low > 1:
+                return
+            low, high = 10.0**low, 10.0**high  # a part of a decade may have no such digit in it
+        power = 10.0 ** math.floor(math.log10(high - low))
+        for step in (0.1 * power, 0.2 * power, 0.5 * power, power):
+            first, last = math.ceil(low / step), math.floor(high / step)
+            yield [round(step * i, 12) for i in range(first, last + 1)]
 
 
 def draw(

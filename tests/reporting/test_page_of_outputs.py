@@ -1,14 +1,17 @@
 """Pages of outputs that are half done, of earlier releases, poor in numbers, or several; and jobs/report.py."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from here import run_here
+from measured_rows import numbers
+from page_charts import PIXELS, charts
 from pages import ERRORS, Page, output, read, study
 
 from pipeline.reporting.page import to_html
 from pipeline.reporting.part import Part
-from pipeline.reporting.report import publish, write_page
+from pipeline.reporting.report import write_page
 from pipeline.sweep.run import saved_run
 
 
@@ -29,7 +32,7 @@ def test_half_a_run(tmp_path, measured):
 
 def test_rows_of_earlier_releases_have_no_errors(tmp_path):
     run = output(tmp_path / "out", without=(*ERRORS, "fid_bias", "fid_inf"))
-    publish(run)
+    write_page([run])
     page = read(run)
     assert not any("±" in cell for row in page.settings() for cell in row)
     assert [row[5] for row in page.settings()] == ["–"] * 9
@@ -41,7 +44,7 @@ def test_rows_of_earlier_releases_have_no_errors(tmp_path):
 def test_a_reference_of_statistics_alone(tmp_path):
     nothing = dict.fromkeys(("kid_mean", "kid_se", "precision", "precision_se", "recall", "recall_se"))
     run = output(tmp_path / "out", changes=nothing)
-    publish(run)
+    write_page([run])
     page = read(run)
     assert "the reference has statistics alone" in page.sections["quality"]
     assert [row[7:10] for row in page.settings()] == [["–"] * 3] * 9
@@ -58,7 +61,8 @@ def test_numbers_that_no_axis_has(tmp_path, fid):
 
 def test_several_outputs(tmp_path):
     one, other = output(tmp_path / "one"), output(tmp_path / "two", measured=2, seed=1, sampler=("ddim",))
-    publish(one)
+    for path in ("metrics.json", "report/table.md", "report/table.csv"):
+        one.storage.write(path, b"")
     status, said, err = run_here("report", "--out", one.config.out, other.config.out, "--price-per-hour", "3")
     assert (status, said, err) == (0, f"{one.config.out}/report/index.html\n", "")
     page = read(one)
@@ -70,14 +74,100 @@ def test_several_outputs(tmp_path):
     assert all((tmp_path / "one" / "report" / link).is_file() for link in links)
 
 
-def test_outputs_that_are_measured_differently_share_no_table(tmp_path):
-    parts = []
-    for name, count in (("one", 40), ("two", 41)):
-        run = output(tmp_path / name, sampler=("ddim",), shard_size=40, num_images=count)
-        parts.append(Part(run, [*run.metrics().values()], [], {}))
-    page = Page(to_html(parts, verdict=[]).decode())
+PAIRS = [("one", 7), ("one", 20), ("two", 8), ("two", 21), ("three", 9), ("three", 22)]
+"""Outputs and their S."""
+
+
+@pytest.mark.parametrize("change", ["num_images", "extractor", "extractor_weights", "reference"])
+def test_outputs_that_are_measured_differently_share_no_table(tmp_path, change):
+    """Each has a table and charts of its own, with its own rows and a heading; the header says it."""
+    names = ("one", "two", "three")
+    runs = [
+        output(tmp_path / name, measured=0, sampler=("ddim",), steps=(7 + i, 20 + i)) for i, name in enumerate(names)
+    ]
+    runs[1] = differing(runs[1], change)
+    parts = [
+        Part(run, [one.describe() | numbers(2 * k + i) for i, one in enumerate(run.settings)], [], {})
+        for k, run in enumerate(runs)
+    ]
+    html = to_html(parts, verdict=[]).decode()
+    page = Page(html)
     assert len(page.all("table", **{"class": "numbers"})) == 2
-    assert "must not be compared" in to_html(parts, verdict=[]).decode()
+    assert "must not be compared" in html
+    # the table of two outputs has a column with their names
+    assert {tuple(row[1:4:2]) for row in page.settings()[:4]} == {(f"{n}", f"{s}") for n, s in PAIRS if n != "two"}
+    assert {row[2] for row in page.settings()[4:]} == {"8", "21"}
+    drawn = charts(html)["FID against network calls an image"]
+    assert [(chart.kind, len(chart.marks)) for chart in drawn] == [(k, n) for n in (4, 2) for k in ("wide", "narrow")]
+    title = f"<h3>{runs[0].config.out}, {runs[2].config.out}</h3>"
+    assert (
+        html.count(title) == html.count(f"<h3>{runs[1].config.out}</h3>") - 4 == 5
+    )  # whose pictures, cost, protocol …
+
+
+def differing(run, change):
+    """The run, measured otherwise in one respect."""
+    if change == "num_images":
+        return replace(run, config=run.config.model_copy(update={"num_images": 41}))
+    return replace(run, measurement=replace(run.measurement, identity=run.measurement.identity | {change: "another"}))
+
+
+def test_outputs_that_are_measured_alike_share_charts_and_their_lines_are_told_apart(tmp_path):
+    runs = [output(tmp_path / name, measured=0, sampler=("ddim",), seed=i) for i, name in enumerate(("one", "two"))]
+    parts = [
+        Part(run, [one.describe() | numbers(3 * k + i) for i, one in enumerate(run.settings)], [], {})
+        for k, run in enumerate(runs)
+    ]
+    html = to_html(parts, verdict=[]).decode()
+    (chart, _) = charts(html)["FID against network calls an image"]
+    assert chart.legend == {"η = 0.0, one": "0", "η = 0.0, two": "1"}
+    chart.x.log = chart.y.log = True
+    for part, name in zip(parts, ("one", "two"), strict=True):
+        for row in part.rows:
+            (mark,) = [m for says, m in chart.marks.items() if says.startswith(f"η = 0.0, {name}, S = {row['steps']}:")]
+            assert (mark.x, mark.y) == pytest.approx(chart.place(row["nfe"], row["fid"]), abs=PIXELS)
+            assert mark.series == chart.legend[f"η = 0.0, {name}"]
+    # each line of the table names its output
+    fids = {
+        f"{row['fid']:.{3 if row['fid'] < 1 else 2}f}": name
+        for p, name in zip(parts, ("one", "two"), strict=True)
+        for row in p.rows
+    }
+    shown = {row[5].split("best ")[-1].partition(" ")[0]: row[1] for row in Page(html).settings()}
+    assert shown == fids
+
+
+def test_verdicts_of_several_outputs_name_theirs(tmp_path):
+    """Without groups there is no verdict, and why is said of each; times are those of its own rows."""
+    runs = [output(tmp_path / name, sampler=("ddim",), measured=n) for name, n in (("one", 2), ("two", 1))]
+    write_page(runs)
+    said = read(runs[0]).sections["verdict"].split("\n")
+    lines = [line for line in said if ": No verdict" in line or ": Time follows" in line]
+    one, two = (run.config.out for run in runs)
+    assert [line.partition(": ")[0] for line in lines] == [one, one, two]
+    assert "2 of 2 settings have no FID without groups" in lines[0]
+    assert "it takes two settings" in lines[2]
+
+
+def test_a_distance_stands_beside_its_own_setting(tmp_path):
+    """The largest S has none; a distance from another S than the largest is left out."""
+    run = output(tmp_path / "out", sampler=("ddim", "unipc"))
+    written = {}
+    for i, setting in enumerate(run.settings):
+        largest = run.settings[i // 3 * 3 + 2]
+        if setting != largest:
+            against = "another" if i == 4 else largest.slug
+            written[setting] = {"score": 0.2 + 0.1 * i, "score_se": 0.01 + 0.003 * i, "against": against}
+            run.storage.write_json(run.paths.consistency(setting.slug), written[setting])
+    write_page([run])
+    (chart, _) = charts(run.storage.read("report/index.html").decode())[
+        "Distance from the image at the largest S against network calls"
+    ]
+    assert {says.partition(", 1 is")[0] for says in chart.marks} == {
+        "DDIM η = 0.0, S = 7: distance 0.200 ± 0.010",
+        "DDIM η = 0.0, S = 10: distance 0.300 ± 0.013",
+        "UniPC-2, S = 7: distance 0.500 ± 0.019",
+    }
 
 
 def test_what_it_cost(tmp_path):

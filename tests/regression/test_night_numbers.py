@@ -1,0 +1,79 @@
+"""Every number of a night's summary and history beside its comparison: numbers of which no two are equal."""
+
+from datetime import UTC, datetime
+
+import pytest
+from nights import GRID, unlike
+from scipy import stats
+
+from pipeline.regression import history, summary
+from pipeline.regression.gate import Limits, Verdict
+
+LIMITS = Limits(0.02, 0.3)
+LEVEL = 0.05 / 3
+QUALITY = ["worse", "small", "better"]
+VERDICTS = [Verdict(unlike(i), QUALITY[i], "slower" if i == 1 else "ok", LEVEL, LIMITS) for i in range(3)]
+
+
+def interval(estimate, level):
+    """Of a normal distribution around the difference without its bias."""
+    half = stats.norm.ppf(1 - level / 2) * estimate.std
+    return estimate.delta - estimate.bias - half, estimate.delta - estimate.bias + half
+
+
+def with_interval(estimate):
+    low, high = interval(estimate, 0.05)
+    return f"{estimate.delta:+.3f} ({low:+.3f} … {high:+.3f})"
+
+
+def test_every_cell_of_the_summary():
+    text = summary.to_markdown(summary.Night("n1", "digits of 2026-03-01", [], VERDICTS, 100.0))
+    table = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert table[0] == [
+        *("setting", "FID, baseline", "FID, tonight", "ΔFID", "interval", "quality"),
+        *("ΔIS", "ΔKID", "images/s", "network", "speed"),
+    ]
+    for i, cells in enumerate(table[2:]):
+        one = unlike(i)
+        low, high = interval(one.fid, LEVEL)
+        assert cells == [
+            GRID[i].slug,
+            f"{1.07 + 0.33 * i:.3f}",
+            f"{1.31 + 0.2 * i:.3f}",
+            f"{100 * one.fid.delta / (1.07 + 0.33 * i):+.1f}%",
+            f"{low:+.3f} … {high:+.3f}",
+            ["**worse**", "within tolerance", "better"][i],
+            with_interval(one.inception_score),
+            with_interval(one.kid),
+            f"{533 + 40 * i} → {417 + 50 * i}",
+            f"{91 - 2 * i}.0% → {85 - 3 * i}.0%",
+            ["ok", "**slower**", "ok"][i],
+        ]
+    assert len(table) == 2 + 3
+    assert "ΔIS and ΔKID: 95 %, uncorrected" in text
+    assert "by more than 2.0%" in text
+    assert "a loss of it by more than 30%" in text
+    reasons = [line for line in text.splitlines() if line.startswith(f"- {GRID[0].slug}: ") or "take " in line]
+    low, high = interval(unlike(0).fid, LEVEL)
+    assert reasons == [
+        f"- {GRID[0].slug}: FID 1.31, +22.4% of the baseline's 1.07; difference +0.24 in [{low:+.3g}, {high:+.3g}], "
+        "tolerance 2.0%",
+        f"- {GRID[1].slug}: network calls take 82.0% of the drawing, -8% of the baseline's 89.0%, tolerance 30%",
+    ]
+
+
+def test_every_number_of_the_history():
+    date = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
+    for i, row in enumerate(history.rows(VERDICTS, "night", date, "2.9", "m" * 64)):
+        one = unlike(i)
+        low, high = interval(one.fid, LEVEL)
+        expected = {
+            **{"setting": GRID[i].slug, "steps": GRID[i].steps, "nfe": GRID[i].nfe, "num_images": 500 + 3 * i},
+            **{"fid": 1.31 + 0.2 * i, "is_mean": 6.1 + 0.3 * i, "kid_mean": 0.11 + 0.02 * i},
+            **{"baseline_fid": 1.07 + 0.33 * i, "fid_limit": pytest.approx(1.02 * (1.07 + 0.33 * i))},
+            **{"delta_fid": one.fid.delta, "low": pytest.approx(low), "high": pytest.approx(high)},
+            **{"images_per_second": 417.0 + 50 * i, "baseline_images_per_second": 533.0 + 40 * i},
+            **{"network_share": 0.85 - 0.03 * i, "baseline_network_share": 0.91 - 0.02 * i},
+            **{"share_limit": pytest.approx(0.7 * (0.91 - 0.02 * i)), "quality": QUALITY[i], "differing": 1},
+        }
+        assert {name: row[name] for name in expected} == expected

@@ -1,0 +1,101 @@
+"""What the trend page shows: the artists of its plots and the cells of its table beside the history's rows."""
+
+from datetime import UTC, datetime, timedelta
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.dates import date2num
+from pages import Page
+
+from pipeline.regression import trend
+
+BLUE, RED, WHITE = "#1565c0", "#b00020", "#ffffff"
+SHARES = [0.91, 0.52, None, 0.83]
+"""Of the third night it is unknown; the second is slower, and the last is of another device."""
+
+
+def night(i, setting="a"):
+    fid = 1.31 + 0.27 * (i % 3)
+    return {
+        **{"date": datetime(2026, 3, 1, 2, 30, tzinfo=UTC) + timedelta(days=i), "night": f"n{i}", "setting": setting},
+        **{"fid": fid, "baseline_fid": 1.09 + 0.04 * i, "fid_limit": 1.2 + 0.05 * i},
+        # an interval is without the bias of few images, so it is not even around the difference
+        **{"delta_fid": fid - 1.09 - 0.04 * i, "low": fid - 1.14 - 0.06 * i, "high": fid - 0.96 - 0.01 * i},
+        **{"images_per_second": 4120.0 + 900 * i, "baseline_images_per_second": 5330.0 + 400 * i},
+        **{"network_share": SHARES[i], "share_limit": None if i >= 2 else 0.63 + 0.02 * i},
+        **{"quality": ["noise", "better", "worse", "same"][i], "speed": ["ok", "slower", *["not compared"] * 2][i]},
+    }
+
+
+NIGHTS = [night(i) for i in range(4)]
+DATES = [date2num(row["date"]) for row in NIGHTS]
+
+
+@pytest.fixture
+def axes(monkeypatch):
+    """The axes of FID and of the network's share."""
+    kept = []
+    monkeypatch.setattr(trend.plt, "close", kept.append)
+    assert trend.plot(NIGHTS)[:4] == b"\x89PNG"
+    monkeypatch.undo()
+    yield kept[0].axes
+    plt.close(kept[0])
+
+
+def points(axes):
+    """(date, value, colour of its rim, colour of its inside) of every point, in order."""
+    found = [line for line in axes.lines if line.get_marker() == "o"]
+    colours = [(to_hex(line.get_color()), to_hex(line.get_markerfacecolor())) for line in found]
+    return [(date2num(line.get_xdata()[0]), line.get_ydata()[0], *of) for line, of in zip(found, colours, strict=True)]
+
+
+def band(axes):
+    """date → (lower, upper) border of the band at that date, where there is one: those that it is on one side of."""
+    paths, found = axes.collections[0].get_paths(), {}
+    for date in DATES:
+        heights = {y for path in paths for x, y in path.vertices if abs(x - date) < 0.51}
+        sides = {y: [any(path.contains_point((date, y + d)) for path in paths) for d in (-1e-6, 1e-6)] for y in heights}
+        if borders := [y for y, (below, above) in sides.items() if below != above]:
+            found[date] = min(borders), max(borders)
+    return found
+
+
+def test_fid_its_bars_the_baseline_and_the_band(axes):
+    left, _ = axes
+    assert left.get_ylabel() == "FID"
+    colours = [BLUE, BLUE, RED, BLUE]
+    assert points(left) == [(d, row["fid"], c, c) for d, row, c in zip(DATES, NIGHTS, colours, strict=True)]
+    # the ends of a bar are the baseline's FID plus those of the interval of the difference
+    (bars,) = [c.get_segments() for c in left.collections if hasattr(c, "get_segments") and len(c.get_segments()) == 4]
+    assert np.array(bars)[:, :, 1] == pytest.approx(
+        np.array([[row["baseline_fid"] + row["low"], row["baseline_fid"] + row["high"]] for row in NIGHTS])
+    )
+    (level,) = [line for line in left.lines if line.get_drawstyle() == "steps-mid"]
+    baseline = [row["baseline_fid"] for row in NIGHTS]
+    assert level.get_ydata() == pytest.approx([baseline[0], *baseline, baseline[-1]])  # and half a day on either side
+    borders = band(left)
+    assert [borders[date] for date in DATES] == [
+        pytest.approx((2 * row["baseline_fid"] - row["fid_limit"], row["fid_limit"]), abs=1e-5) for row in NIGHTS
+    ]
+
+
+def test_the_networks_share_in_percent_above_its_band_where_it_is_compared(axes):
+    _, right = axes
+    assert right.get_ylabel() == "network calls, % of drawing"
+    found = points(right)
+    assert [(d, c, inside) for d, _, c, inside in found] == [
+        (d, c, inside) for d, c, inside in zip(DATES, [BLUE, RED, BLUE, BLUE], [BLUE, RED, WHITE, WHITE], strict=True)
+    ]
+    assert [value for _, value, *_ in found] == pytest.approx([91, 52, np.nan, 83], nan_ok=True)
+    borders = band(right)
+    assert borders == {DATES[0]: pytest.approx((63, 110), abs=1e-5), DATES[1]: pytest.approx((65, 110), abs=1e-5)}
+
+
+def test_every_cell_of_the_table():
+    rows = [*NIGHTS[:3], night(0, "b") | {"date": NIGHTS[2]["date"], "night": "n2"}]
+    head, one, other = Page(trend.to_html(rows, "clean")).rows
+    assert head == ["setting", "FID, baseline", "FID", "ΔFID", "quality", "images/s", "network", "speed"]
+    assert one == ["a", "1.170", "1.850", "+58.1 %", "worse", "5,920", "?", "not compared"]
+    assert other == ["b", "1.090", "1.310", "+20.2 %", "noise", "4,120", "91.0 %", "ok"]
