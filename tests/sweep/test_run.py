@@ -100,7 +100,7 @@ def test_a_version_that_this_release_has_not_is_refused(run, monkeypatch, sample
         ({"speed": "channels_last"}, r"\(dtype float32 there, float32, channels_last here\): give another --out"),
         (
             {"reference": "{}"},
-            r"\(reference digits there, files:\w+ here\): measure it by jobs/evaluate.py",
+            r"\(reference digits there, content:\w+ here\): measure it by jobs/evaluate.py",
         ),
         ({"reference": "{}", "seed": 1}, r"\(seed 0 there, 1 here; reference digits .* here\): give another --out"),
     ],
