@@ -151,4 +151,3 @@ def test_an_extractor_without_logits_has_no_is(side):
     assert to_json(besides)["outputs"][0]["settings"][0]["is"] is None
     row = next(line for line in to_markdown(besides).splitlines() if line.startswith("| a |"))
     assert row.split(" | ")[4] == "–"
-    assert to_text(besides).splitlines()[-3].split("  ")
