@@ -35,7 +35,7 @@ def comparison(i, delta=0.0, se=0.0, differing=(), share=0.9, devices=(HERE, HER
 
 
 def unlike(i):
-    """A comparison of the i-th setting of `GRID` in which no two numbers are equal, and each error has other degrees."""
+    """A comparison of the i-th setting of `GRID` of which no two numbers are equal; each error has other degrees."""
     row = {
         **{"num_images": 500 + 3 * i, "fid": 1.31 + 0.2 * i, "is_mean": 6.1 + 0.3 * i, "kid_mean": 0.11 + 0.02 * i},
         **{"seconds": 5.2 + 0.7 * i, "images_per_second": 412.0 + 60 * i},

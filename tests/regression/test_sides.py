@@ -12,7 +12,7 @@ from pipeline.evaluation.metrics import measure
 from pipeline.evaluation.reference import Reference, write_reference
 from pipeline.regression.compared import Compared, compared, equal_features
 from pipeline.regression.contrast import Beside, Contrast
-from pipeline.regression.contrast_pages import to_json, to_markdown, to_text
+from pipeline.regression.contrast_pages import to_json, to_markdown
 from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
