@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_fidelity.defaults import DEFAULTS
-
-from pipeline.regression.statistics import Estimate
 
 Statistic = Callable[[Tensor], Tensor]
 """statistic(index): a metric of each resample. index: int64, (B, N), numbers of images; result: float64, (B,)."""
@@ -17,6 +17,23 @@ KID_BLOCK = 1000
 """Number of images that KID compares with each other: torch-fidelity's subset size."""
 
 _ELEMENTS_AT_ONCE = 2**23
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference candidate − baseline of a metric, over pairs of images with the same seed."""
+
+    delta: float
+    """The difference as measured."""
+    bias: float
+    """The part of it that comes from the finite number of images."""
+    std: float
+    """Its standard error."""
+
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Return the interval of confidence 1 − alpha."""
+        half = NormalDist().inv_cdf(1 - alpha / 2) * self.std
+        return self.delta - self.bias - half, self.delta - self.bias + half
 
 
 def fid_statistic(features: Tensor, reference: Tensor) -> Statistic:

@@ -1,39 +1,17 @@
 """Contrast: settings of outputs beside those of a baseline output, by the features that are stored in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from pipeline.evaluation.difference import Difference, holm, paired, unpaired
 from pipeline.evaluation.features import Features
 from pipeline.evaluation.metrics import measure
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured
+from pipeline.regression.compared import Compared, at_holms_levels, compared, equal_features
 from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.shards import plan
-
-ALPHA = 0.05
-"""1 - confidence of the intervals."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A metric of two settings."""
-
-    baseline: float
-    other: float
-    difference: Difference
-    """The other minus the baseline."""
-    level: float = ALPHA
-    """1 - confidence of the interval; for FID by Holm, so that those of all comparisons hold together."""
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The interval of the difference; None if there are too few images for one."""
-        return self.difference.interval(self.level)
 
 
 @dataclass(frozen=True)
@@ -44,7 +22,8 @@ class Contrast:
     same: bool
     """Whether the images are pairs, and all their features are equal."""
     fid: Compared
-    inception_score: Compared
+    inception_score: Compared | None
+    """None if the extractor has no logits."""
     kid: Compared | None
     """None if the reference has no features."""
     images_per_second: tuple[float, float]
@@ -58,12 +37,8 @@ class Contrast:
     @property
     def quality(self) -> str:
         """By FID's interval "noise", "better" or "worse"; "unknown" if there is none, "same" for equal features."""
-        if self.same:
-            return "same"
-        if self.fid.interval is None:
-            return "unknown"
-        low, high = self.fid.interval
-        return "worse" if low > 0 else "better" if high < 0 else "noise"
+        of_side = {"above": "worse", "below": "better", "around": "noise", "unknown": "unknown"}
+        return "same" if self.same else of_side[self.fid.side]
 
 
 @dataclass(frozen=True)
@@ -110,10 +85,9 @@ def contrast(sides: Sequence[Side]) -> list[Beside]:
         if theirs is None or theirs.setting != one:
             theirs = _read(baseline, one, reference)
         found[i].append(_contrast(theirs, _read(others[i], two, reference), same_noise(baseline, others[i])))
-    known = [one.fid.difference.p_value for of_other in found for one in of_other if one.fid.difference.se is not None]
-    levels = iter(holm(known, ALPHA)[1])
+    fids = iter(at_holms_levels([one.fid for of_other in found for one in of_other]))
     return [
-        Beside(baseline, other, same_noise(baseline, other), [_at_level(one, levels) for one in of_other])
+        Beside(baseline, other, same_noise(baseline, other), [replace(one, fid=next(fids)) for one in of_other])
         for other, of_other in zip(others, found, strict=True)
     ]
 
@@ -143,27 +117,12 @@ def _read(side: Side, setting: Setting, reference: Reference) -> _Content:
 
 
 def _contrast(theirs: _Content, ours: _Content, in_pairs: bool) -> Contrast:
-    names = ("features", "logits")
-    same = in_pairs and all(torch.equal(getattr(theirs.whole, name), getattr(ours.whole, name)) for name in names)
-
-    def compared(name: str) -> Compared:
-        there, here = theirs.measured[name], ours.measured[name]
-        return Compared(there.value, here.value, paired(here, there) if in_pairs else unpaired(here, there))
-
     return Contrast(
         (theirs.setting.slug, ours.setting.slug),
-        same,
-        compared("fid"),
-        compared("is"),
-        compared("kid") if "kid" in theirs.measured else None,
+        in_pairs and equal_features(theirs.whole, ours.whole),
+        *compared(ours.measured, theirs.measured, in_pairs),
         (theirs.images_per_second, ours.images_per_second),
         (theirs.setting.nfe, ours.setting.nfe),
         (theirs.names("device"), ours.names("device")),
         (theirs.names("torch"), ours.names("torch")),
     )
-
-
-def _at_level(one: Contrast, levels: Iterator[float]) -> Contrast:
-    if one.fid.difference.se is None:
-        return one
-    return replace(one, fid=replace(one.fid, level=next(levels)))

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.regression.contrast import ALPHA, Beside, Compared, Contrast
+from pipeline.regression.compared import ALPHA, Compared
+from pipeline.regression.contrast import Beside, Contrast
 
 _QUALITY = {
     "same": "same images",
@@ -61,7 +62,7 @@ def _values(one: Contrast) -> dict[str, Any]:
         "quality": one.quality,
         "fid": _numbers(one.fid),
         "is": _numbers(one.inception_score),
-        "kid": None if one.kid is None else _numbers(one.kid),
+        "kid": _numbers(one.kid),
         "images_per_second": list(one.images_per_second),
         "nfe": list(one.nfe),
         "devices": list(one.devices),
@@ -69,7 +70,9 @@ def _values(one: Contrast) -> dict[str, Any]:
     }
 
 
-def _numbers(metric: Compared) -> dict[str, Any]:
+def _numbers(metric: Compared | None) -> dict[str, Any] | None:
+    if metric is None:
+        return None
     return {
         "values": [metric.baseline, metric.other],
         "difference": metric.difference.value,
@@ -99,13 +102,15 @@ def _cells(one: Contrast) -> list[str]:
         _difference(one.fid),
         _QUALITY[one.quality],
         _difference(one.inception_score),
-        "–" if one.kid is None else _difference(one.kid),
+        _difference(one.kid),
         f"{before:,.4g} → {after:,.4g} ({after / before:.2f}×)",
         f"{calls} → {calls_here} ({calls_here / calls:.2f}×)",
     ]
 
 
-def _difference(metric: Compared) -> str:
+def _difference(metric: Compared | None) -> str:
+    if metric is None:
+        return "–"
     text = f"{metric.difference.value:+.3g}"
     return text if metric.interval is None else f"{text} [{metric.interval[0]:+.3g}, {metric.interval[1]:+.3g}]"
 

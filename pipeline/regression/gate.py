@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline import UserError
-from pipeline.evaluation.difference import holm
+from pipeline.regression.compared import at_holms_levels
 from pipeline.regression.comparison import Comparison
-
-ALPHA = 0.05
-"""The chance that a night without any change has a setting beyond noise; half of it is on the worse side."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +30,13 @@ class Verdict:
     """The gate's verdict on one setting."""
 
     comparison: Comparison
+    """Its interval of FID is at the level that Holm gives the setting."""
     quality: str
-    """"same" (pixels and features are the baseline's), "noise", "worse" or "better" (interval and change both on that
-    side, the change beyond the limit), or "small" (beyond noise, but neither worse nor better)."""
+    """"same" (pixels and features are the baseline's), "unknown" (too few images for an interval), "noise", "worse" or
+    "better" (beyond noise, and the change beyond the limit), or "small" (beyond noise alone)."""
     speed: str
     """"ok", "slower", or "not compared" (another device, or a baseline in which it was not timed)."""
-    level: float
-    """1 − confidence of the setting's interval, by Holm."""
     limits: Limits
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The interval of the difference of FID; it excludes 0 if the quality is "small", "worse" or "better"."""
-        return self.comparison.fid.interval(self.level)
 
     @property
     def share_limit(self) -> float | None:
@@ -63,27 +54,25 @@ def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
     """Return a verdict for each setting.
 
     A setting is worse if Holm's interval of its paired difference of FID lies above 0 and the difference exceeds the
-    limit. With few images the two can contradict each other, since the bias is subtracted from the interval but not
-    from the difference. Only FID decides. IS and KID are shown with their own intervals: IS can rise as images leave
-    the data, and KID sees what FID sees with more noise, so testing them too would cost power and add little. Speed
-    is the network's share of the drawing; it is compared if both sides have it and name the same single device.
+    limit. Both are without the excess that few images give. Only FID decides. IS and KID are shown with their own
+    intervals: IS can rise as images leave the data, and KID sees what FID sees with more noise, so testing them too
+    would cost power and add little. Speed is the network's share of the drawing; it is compared if both sides have it
+    and name the same single device.
     """
-    rejected, levels = holm([comparison.fid.p_value for comparison in comparisons], ALPHA)
-    verdicts = []
-    for comparison, beyond_noise, level in zip(comparisons, rejected, levels, strict=True):
-        change, (low, high) = comparison.change, comparison.fid.interval(level)
-        if not comparison.differing and comparison.fid.std == 0:
-            quality = "same"
-        elif not beyond_noise:
-            quality = "noise"
-        elif low > 0 and change > limits.fid:
-            quality = "worse"
-        elif high < 0 and change < -limits.fid:
-            quality = "better"
-        else:
-            quality = "small"
-        verdicts.append(Verdict(comparison, quality, _speed(comparison, limits), level, limits))
-    return verdicts
+    fids = at_holms_levels([comparison.fid for comparison in comparisons])
+    at_levels = [replace(comparison, fid=fid) for comparison, fid in zip(comparisons, fids, strict=True)]
+    return [Verdict(one, _quality(one, limits), _speed(one, limits), limits) for one in at_levels]
+
+
+def _quality(comparison: Comparison, limits: Limits) -> str:
+    if not comparison.differing and comparison.equal_features:
+        return "same"
+    side = comparison.fid.side
+    if side in ("unknown", "around"):
+        return "unknown" if side == "unknown" else "noise"
+    if abs(comparison.change) <= limits.fid:
+        return "small"
+    return "worse" if side == "above" else "better"
 
 
 def _speed(comparison: Comparison, limits: Limits) -> str:
@@ -105,10 +94,10 @@ def check_extractor(comparisons: Sequence[Comparison], url: str) -> None:
     for comparison in comparisons:
         written = comparison.baseline_row["fid"]
         # FID is a small difference of large traces; another order of summation moves it by less than this
-        if not math.isclose(comparison.baseline_fid, written, rel_tol=1e-2, abs_tol=1e-3):
+        if not math.isclose(comparison.fid.baseline, written, rel_tol=1e-2, abs_tol=1e-3):
             raise UserError(
                 f"--baseline {url}: FID of {comparison.setting.slug} is {written:.4g} in it and "
-                f"{comparison.baseline_fid:.4g} beside tonight's reference: the extractor or the reference has changed"
+                f"{comparison.fid.baseline:.4g} beside tonight's reference: the extractor or the reference has changed"
             )
 
 

@@ -23,8 +23,10 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("quality", "speed", "device", "torch", "model")),
     ]
 )
-"""`low` and `high` are the interval of `delta_fid`. `fid_limit` is the FID above which a change beyond noise fails the
-gate. `share_limit` is the network's share of the drawing below which it fails, or null if speed is not compared."""
+"""`is_mean` is null for an extractor without logits. `delta_fid` is without the excess that few images give, which
+nights of earlier releases left in it; `low` and `high` are its interval, null for too few images. `fid_limit` is the
+FID above which a change beyond noise fails the gate. `share_limit` is the network's share of the drawing below which it
+fails, or null if speed is not compared."""
 
 _LATER = ("sampler", "network_share", "baseline_network_share", "share_limit")
 
@@ -36,7 +38,7 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
         comparison, limits = verdict.comparison, verdict.limits
         setting, row = comparison.setting, comparison.row
         before, tonight = comparison.speeds
-        low, high = verdict.interval
+        low, high = comparison.fid.interval or (None, None)
         result.append(
             {
                 "date": date,
@@ -49,11 +51,11 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
                 "nfe": setting.nfe,
                 "differing": len(comparison.differing),
                 **{name: row[name] for name in ("num_images", "fid", "is_mean", "kid_mean")},
-                "baseline_fid": comparison.baseline_fid,
-                "delta_fid": comparison.fid.delta,
+                "baseline_fid": comparison.fid.baseline,
+                "delta_fid": comparison.fid.difference.value,
                 "low": low,
                 "high": high,
-                "fid_limit": (1 + limits.fid) * comparison.baseline_fid,
+                "fid_limit": (1 + limits.fid) * comparison.fid.baseline,
                 "images_per_second": tonight.images_per_second,
                 "baseline_images_per_second": before.images_per_second,
                 "network_share": tonight.network_share,

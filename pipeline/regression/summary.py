@@ -3,11 +3,17 @@
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
+from pipeline.regression.compared import ALPHA, Compared
 from pipeline.regression.comparison import Speed
-from pipeline.regression.gate import ALPHA, Verdict, first_difference
-from pipeline.regression.statistics import Estimate
+from pipeline.regression.gate import Verdict, first_difference
 
-_MARKS = {"same": "identical", "noise": "within noise", "small": "within tolerance", "worse": "**worse**"}
+_MARKS = {
+    "same": "identical",
+    "noise": "within noise",
+    "small": "within tolerance",
+    "worse": "**worse**",
+    "unknown": "too few images",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,9 @@ def headline(night: Night) -> str:
     worse = sum(verdict.quality == "worse" for verdict in night.verdicts)
     slower = sum(verdict.speed == "slower" for verdict in night.verdicts)
     better = sum(verdict.quality == "better" for verdict in night.verdicts)
+    unknown = sum(verdict.quality == "unknown" for verdict in night.verdicts)
     gains = f"; quality better in {better}" if better else ""
+    gains += f"; quality unknown in {unknown}, of too few images" if unknown else ""
     if night.failed:
         return f"REGRESSION: quality worse in {worse}, speed in {slower} of {total} settings{gains}"
     compared = any(verdict.speed != "not compared" for verdict in night.verdicts)
@@ -61,14 +69,14 @@ def differences(night: Night) -> list[str]:
 def reason(verdict: Verdict) -> str:
     """Return why a setting failed; empty if it did not."""
     comparison = verdict.comparison
-    low, high = verdict.interval
     before, tonight = comparison.speeds
     parts = []
-    if verdict.quality == "worse":
+    if verdict.quality == "worse" and comparison.fid.interval:
+        low, high = comparison.fid.interval
         parts.append(
-            f"FID {comparison.row['fid']:.4g}, {comparison.change:+.1%} of the baseline's "
-            f"{comparison.baseline_fid:.4g}; difference {comparison.fid.delta:+.3g} in "
-            f"[{low:+.3g}, {high:+.3g}], tolerance {verdict.limits.fid:.1%}"
+            f"FID {comparison.row['fid']:.4g}, the baseline's {comparison.fid.baseline:.4g}; difference "
+            f"{comparison.fid.difference.value:+.3g} in [{low:+.3g}, {high:+.3g}], {comparison.change:+.1%} of the "
+            f"baseline's, tolerance {verdict.limits.fid:.1%}"
         )
     if verdict.speed == "slower" and before.network_share and tonight.network_share:
         change = tonight.network_share / before.network_share - 1
@@ -93,13 +101,12 @@ def to_markdown(night: Night) -> str:
     ]
     for verdict in night.verdicts:
         comparison = verdict.comparison
-        low, high = verdict.interval
         before, tonight = comparison.speeds
         quality = _MARKS.get(verdict.quality, verdict.quality)
         speed = "**slower**" if verdict.speed == "slower" else verdict.speed
         lines.append(
-            f"| {comparison.setting.slug} | {comparison.baseline_fid:.3f} | {comparison.row['fid']:.3f} "
-            f"| {comparison.change:+.1%} | {low:+.3f} … {high:+.3f} | {quality} "
+            f"| {comparison.setting.slug} | {comparison.fid.baseline:.3f} | {comparison.row['fid']:.3f} "
+            f"| {comparison.change:+.1%} | {_interval(comparison.fid)} | {quality} "
             f"| {_with_interval(comparison.inception_score)} | {_with_interval(comparison.kid)} "
             f"| {before.images_per_second:,.0f} → {tonight.images_per_second:,.0f} "
             f"| {_share(before)} → {_share(tonight)} | {speed} |"
@@ -107,10 +114,11 @@ def to_markdown(night: Night) -> str:
     limits = night.verdicts[0].limits
     lines += [
         "",
-        f"ΔFID is relative; its interval, in FID, has Holm's correction: a night without any change has a setting "
-        f"beyond noise with a chance of {ALPHA:.0%} at most, half of it to the worse. Worse is beyond noise and by "
-        f"more than {limits.fid:.1%}. Network is the calls' share of the drawing, which other work on the machine "
-        f"hardly moves; slower is a loss of it by more than {limits.speed:.0%}. ΔIS and ΔKID: 95 %, uncorrected.",
+        "ΔFID is relative to the baseline's, and without the excess that few images give; its interval, in FID, has "
+        f"Holm's correction: a night without any change has a setting beyond noise with a chance of {ALPHA:.0%} at "
+        f"most, half of it to the worse. Worse is beyond noise and by more than {limits.fid:.1%}. Network is the "
+        "calls' share of the drawing, which other work on the machine hardly moves; slower is a loss of it by more "
+        f"than {limits.speed:.0%}. ΔIS and ΔKID: {100 - 100 * ALPHA:.0f} %, uncorrected.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -164,9 +172,12 @@ def _document(suite: ElementTree.Element) -> bytes:
     return text + b"\n"
 
 
-def _with_interval(estimate: Estimate) -> str:
-    low, high = estimate.interval(0.05)
-    return f"{estimate.delta:+.3f} ({low:+.3f} … {high:+.3f})"
+def _interval(metric: Compared) -> str:
+    return "–" if metric.interval is None else f"{metric.interval[0]:+.3f} … {metric.interval[1]:+.3f}"
+
+
+def _with_interval(metric: Compared | None) -> str:
+    return "–" if metric is None else f"{metric.difference.value:+.3f} ({_interval(metric)})"
 
 
 def _share(speed: Speed) -> str:

@@ -51,18 +51,18 @@ def plot(nights: list[dict[str, Any]]) -> bytes:
     """Return a PNG of one setting's nights: FID on the left, the network's share of the drawing on the right."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 2.6), layout="constrained")
     dates = [row["date"] for row in nights]
-    fid = [row["fid"] for row in nights]
     baseline = [row["baseline_fid"] for row in nights]
-    errors = [
-        [max(0.0, row["delta_fid"] - row["low"]) for row in nights],
-        [max(0.0, row["high"] - row["delta_fid"]) for row in nights],
-    ]
+    # without the excess of few images, so that the point and its bar are what the gate has judged
+    fid = [row["baseline_fid"] + row["delta_fid"] for row in nights]
+    bars = [(row["date"], row["baseline_fid"], row["low"], row["high"]) for row in nights if row["low"] is not None]
     span = [dates[0] - _MARGIN, *dates, dates[-1] + _MARGIN]  # so that a single night has a band too
     below = [2 * row["baseline_fid"] - row["fid_limit"] for row in nights]
     above = [row["fid_limit"] for row in nights]
     left.fill_between(span, _wide(below), _wide(above), step="mid", **_BAND)
     left.step(span, _wide(baseline), where="mid", color="#2e7d32", linewidth=1)
-    left.errorbar(dates, fid, errors, fmt="none", ecolor="#888", elinewidth=1, capsize=2)
+    middles = [zero + (low + high) / 2 for _, zero, low, high in bars]
+    halves = [(high - low) / 2 for *_, low, high in bars]
+    left.errorbar([bar[0] for bar in bars], middles, halves, fmt="none", ecolor="#888", elinewidth=1, capsize=2)
     _points(left, dates, fid, [row["quality"] == "worse" for row in nights], [True] * len(nights))
     left.set_ylabel("FID")
 

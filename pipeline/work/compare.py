@@ -8,9 +8,11 @@ import torch
 
 from pipeline.cluster.task import Task, Work
 from pipeline.evaluation.measurement import Measurement
+from pipeline.evaluation.metrics import measure
 from pipeline.evaluation.reference import Reference, read_reference
 from pipeline.regression.baseline import Baseline, image_digests, open_baseline, read_entry, speed
-from pipeline.regression.comparison import Comparison, estimate
+from pipeline.regression.compared import compared, equal_features
+from pipeline.regression.comparison import Comparison
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
@@ -62,14 +64,16 @@ class CompareWorker:
                 pixels, _ = read_images(self.storage, shard, setting.fingerprint(arguments.identity))
                 pairs = zip(image_digests(pixels), images[shard.first : shard.end], strict=True)
                 differing += [seed for seed, (here, there) in enumerate(pairs, shard.first) if here != there]
-        estimates, baseline_fid = estimate(ours, theirs, self.reference)
+        equal = equal_features(ours, theirs)
+        there = measure(theirs.features, theirs.logits, self.reference)
+        here = there if equal else measure(ours.features, ours.logits, self.reference)
         return Comparison(
             setting,
             self.storage.read_json(self.paths.row(setting.slug)),
             entry.row,
             differing,
-            *estimates,
-            baseline_fid,
+            equal,
+            *compared(here, there, in_pairs=True),
             (entry.speed, speed(parts)),
         )
 

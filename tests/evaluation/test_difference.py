@@ -107,6 +107,19 @@ def test_pairs_have_the_same_subsets_of_kid():
     assert unpaired(one, other).se > math.hypot(one.noise, other.noise)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_errors_by_groups_the_fewer_count(turned):
+    """Images that are no pairs, of which one side has 10 images in 5 groups: 4 degrees of freedom, and not 19."""
+    few, many = fid(normal(6, 10, 8), Reference.of(REFERENCE)), measured(FEATURES[:39])["fid"]
+    none = measured(FEATURES)["fid"]
+    order = reversed if turned else list
+    assert [len(side.left_out) for side in (few, many, none)] == [5, 19, 20]
+    assert unpaired(*order([few, many])).degrees == 4
+    assert unpaired(*order([none, few])).degrees == 4
+    assert unpaired(*order([none, many])).degrees == 18
+    assert unpaired(none, none).degrees == math.inf
+
+
 def test_pairs_are_far_tighter_than_independent_images():
     one, other = measured(SIMILAR)["fid"], measured(FEATURES)["fid"]
     assert unpaired(one, other).se > 5 * paired(one, other).se

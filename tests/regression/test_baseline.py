@@ -9,7 +9,7 @@ import torch
 from places import draw_and_measure
 from schedules import SCHEDULE
 
-from pipeline.evaluation.features import Features
+from pipeline.evaluation.features import Features, read_features, write_features
 from pipeline.regression.baseline import (
     EMBEDDED,
     image_digests,
@@ -19,7 +19,8 @@ from pipeline.regression.baseline import (
     speed,
     write_baseline,
 )
-from pipeline.regression.comparison import NOTHING, Speed
+from pipeline.regression.comparison import Speed
+from pipeline.regression.gate import Limits, judge
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import settings
 from pipeline.sweep.images import pixel_digest, read_images, write_images
@@ -64,8 +65,11 @@ def test_it_holds_the_runs_features_rows_and_digests(drawn, baseline):
 def test_a_run_beside_its_own_baseline_does_not_differ(drawn, baseline):
     for setting, row in drawn.metrics().items():
         comparison = compare(drawn, baseline, setting)
-        assert (comparison.differing, comparison.fid, comparison.kid) == ([], NOTHING, NOTHING)
-        assert comparison.baseline_fid == pytest.approx(row["fid"], rel=1e-5)  # torch-fidelity's, in float32
+        assert (comparison.differing, comparison.equal_features) == ([], True)
+        for metric in (comparison.fid, comparison.inception_score, comparison.kid):
+            assert (metric.difference.value, metric.interval) == (0, (0, 0))
+            assert metric.baseline == metric.other
+        assert comparison.fid.baseline == pytest.approx(row["fid"], rel=1e-5)  # torch-fidelity's, in float32
         assert comparison.speeds[0] == comparison.speeds[1]
 
 
@@ -84,10 +88,28 @@ def test_one_image_that_changed_is_found_by_its_seed(drawn, baseline, tmp_path):
     comparison = compare(run, baseline, shard.setting)
     assert comparison.differing == [137]
     before = drawn.metrics()[shard.setting]
-    # FIDs of torch-fidelity's, each with a mean in float32, to 1e-5; IS is float64's on both roads
-    assert comparison.fid.delta == pytest.approx(row["fid"] - before["fid"], abs=2e-5 * row["fid"])
-    assert comparison.inception_score.delta == pytest.approx(row["is_mean"] - before["is_mean"], abs=1e-9)
-    assert comparison.fid.std > 0
+    # FID is without its bias
+    free = row["fid_inf"] - before["fid_inf"]
+    assert comparison.fid.difference.value == pytest.approx(free, abs=1e-9 * row["fid"])
+    assert (comparison.fid.baseline, comparison.fid.other) == pytest.approx((before["fid"], row["fid"]), rel=1e-12)
+    score = comparison.inception_score.difference.value
+    assert score == pytest.approx(row["is_mean"] - before["is_mean"], abs=1e-9)
+    assert comparison.fid.difference.se > 0
+
+
+def test_logits_that_differ_alone_are_a_difference(drawn, baseline, tmp_path):
+    """Of the same pixels, by an extractor whose last layer has changed."""
+    shutil.copytree(drawn.config.out, tmp_path / "out")
+    run = saved_run(str(tmp_path / "out"))
+    for shard in run.shards():
+        part = read_features(run.storage, shard.path("features"))
+        sharper = 1.5 * part.logits
+        write_features(run.storage, shard.path("features"), shard.first, part.features, sharper, part.metadata)
+    comparison = compare(run, baseline, run.settings[0])
+    assert (comparison.differing, comparison.equal_features) == ([], False)
+    assert comparison.fid.difference.value == 0
+    assert comparison.inception_score.interval[0] > 0
+    assert judge([comparison], Limits(0.02, 0.99))[0].quality == "noise"  # not "same"
 
 
 def test_an_update_leaves_readers_of_the_one_before_alone(drawn, baseline, tmp_path):

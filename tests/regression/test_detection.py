@@ -16,9 +16,11 @@ from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.schedule import TIME_0
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import Features, extract
+from pipeline.evaluation.metrics import measure as measure_features
 from pipeline.evaluation.real_images import digits_images
 from pipeline.evaluation.reference import Reference
-from pipeline.regression.comparison import Comparison, Speed, estimate
+from pipeline.regression.compared import compared, equal_features
+from pipeline.regression.comparison import Comparison, Speed
 from pipeline.regression.gate import Limits, judge
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
@@ -55,9 +57,10 @@ def compare(setting, ours, theirs, reference):
     """A comparison of what `measure` returned twice, as `Comparer` makes it of files."""
     (pixels, mine), (before, yours) = ours, theirs
     differing = np.flatnonzero((pixels != before).any(axis=(1, 2, 3))).tolist()
-    estimates, fid = estimate(mine, yours, reference)
-    row = {"fid": fid + estimates[0].delta}
-    return Comparison(setting, row, {"fid": fid}, differing, *estimates, fid, (SPEED, SPEED))
+    here, there = (measure_features(side.features, side.logits, reference) for side in (mine, yours))
+    rows = {"fid": here["fid"].value}, {"fid": there["fid"].value}
+    metrics = compared(here, there, in_pairs=True)
+    return Comparison(setting, *rows, differing, equal_features(mine, yours), *metrics, (SPEED, SPEED))
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +150,8 @@ def test_detection(monkeypatch, tmp_path, measure, flawless, defect, share_of_pi
     comparisons = [compare(setting, drawn[setting], flawless[setting], measure.reference) for setting in GRID]
     verdicts = judge(comparisons, DEFAULT)
     for verdict in verdicts:
-        low, high = verdict.interval
         c = verdict.comparison
+        low, high = c.fid.interval
         print(f"{defect.__name__:24} {c.setting.slug:28} {c.change:+.2%} [{low:+.4f}, {high:+.4f}] {verdict.quality}")
     low, high = share_of_pixels
     for setting in GRID:

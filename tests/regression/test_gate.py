@@ -1,13 +1,13 @@
 """The gate's decisions: beyond noise and beyond the limit, to the worse, on one device."""
 
+import math
 from dataclasses import replace
 
 import pytest
-from nights import HERE, THERE, comparison
+from nights import HERE, THERE, comparison, metric
 
 from pipeline import UserError
 from pipeline.regression.gate import Limits, check_extractor, first_difference, judge
-from pipeline.regression.statistics import Estimate
 
 LIMITS = Limits(0.02, 0.3)
 
@@ -26,25 +26,32 @@ def test_quality(delta, std, quality, failed):
     verdicts = judge([comparison(0, delta, std, [3]), *(comparison(i) for i in (1, 2, 3))], LIMITS)
     assert (verdicts[0].quality, verdicts[0].failed) == (quality, failed)
     assert [verdict.quality for verdict in verdicts[1:]] == ["same"] * 3
-    low, high = verdicts[0].interval
+    low, high = verdicts[0].comparison.fid.interval
     assert (low <= 0 <= high) == (quality == "noise")
 
 
-@pytest.mark.parametrize("side", [1, -1])
-def test_a_change_on_one_side_and_an_interval_on_the_other_are_no_verdict(side):
-    """A small number of images: the bootstrap's bias is larger than the change."""
-    odd = replace(comparison(0, side * 0.05, 0, [3]), fid=Estimate(side * 0.05, side * 0.2, 0.01))
-    (verdict,) = judge([odd], LIMITS)
-    low, high = verdict.interval
-    assert (high < 0) if side > 0 else (low > 0)
-    assert (verdict.quality, verdict.failed) == ("small", False)
+@pytest.mark.parametrize(("degrees", "quality"), [(math.inf, "worse"), (19, "noise")])
+def test_an_error_by_groups_has_students_interval(degrees, quality):
+    """At 0.05/4 the normal's bound is 2.50 errors and Student's of 19 degrees 2.77."""
+    verdicts = judge([comparison(0, 0.26, 0.1, [3], degrees=degrees), *(comparison(i) for i in (1, 2, 3))], LIMITS)
+    assert verdicts[0].quality == quality
+
+
+def test_too_few_images_are_no_verdict_and_take_no_part_in_the_correction():
+    verdicts = judge([comparison(0, 0.23, 0.1, [3]), comparison(1, 0.5, None, [3])], LIMITS)
+    assert [(verdict.quality, verdict.failed) for verdict in verdicts] == [("worse", True), ("unknown", False)]
+    assert verdicts[1].comparison.fid.interval is None
+
+
+def test_logits_that_differ_alone_are_not_the_same():
+    assert judge([replace(comparison(0), equal_features=False)], LIMITS)[0].quality == "noise"
 
 
 def test_the_correction_grows_with_the_grid():
     alone = judge([comparison(0, 0.1, 0.045, [0])], LIMITS)[0]
     among_four = judge([comparison(0, 0.1, 0.045, [0]), *(comparison(i) for i in (1, 2, 3))], LIMITS)[0]
     assert (alone.quality, among_four.quality) == ("worse", "noise")
-    assert among_four.interval[0] < alone.interval[0]
+    assert among_four.comparison.fid.interval[0] < alone.comparison.fid.interval[0]
 
 
 def test_other_features_of_the_same_pixels_are_judged_too():
@@ -81,4 +88,4 @@ def test_a_changed_extractor_makes_the_baseline_unusable():
     fine = comparison(0, 0.5, 0.1, [0])
     check_extractor([fine], "there")
     with pytest.raises(UserError, match=r"--baseline there: FID of ddim-S10-eta0-linear is 1 in it and 1.3 beside"):
-        check_extractor([fine, replace(fine, baseline_fid=1.3)], "there")
+        check_extractor([fine, replace(fine, fid=metric(1.3))], "there")

@@ -10,20 +10,20 @@ from pipeline.regression import history, summary
 from pipeline.regression.gate import Limits, Verdict
 
 LIMITS = Limits(0.02, 0.3)
-LEVEL = 0.05 / 3
 QUALITY = ["worse", "small", "better"]
-VERDICTS = [Verdict(unlike(i), QUALITY[i], "slower" if i == 1 else "ok", LEVEL, LIMITS) for i in range(3)]
+VERDICTS = [Verdict(unlike(i), QUALITY[i], "slower" if i == 1 else "ok", LIMITS) for i in range(3)]
 
 
-def interval(estimate, level):
-    """Of a normal distribution around the difference without its bias."""
-    half = stats.norm.ppf(1 - level / 2) * estimate.std
-    return estimate.delta - estimate.bias - half, estimate.delta - estimate.bias + half
+def interval(metric, level):
+    """Student's, of which the normal distribution is that of infinite degrees of freedom."""
+    difference = metric.difference
+    half = stats.t(difference.degrees).ppf(1 - level / 2) * difference.se
+    return difference.value - half, difference.value + half
 
 
-def with_interval(estimate):
-    low, high = interval(estimate, 0.05)
-    return f"{estimate.delta:+.3f} ({low:+.3f} … {high:+.3f})"
+def with_interval(metric):
+    low, high = interval(metric, 0.05)
+    return f"{metric.difference.value:+.3f} ({low:+.3f} … {high:+.3f})"
 
 
 def test_every_cell_of_the_summary():
@@ -35,12 +35,12 @@ def test_every_cell_of_the_summary():
     ]
     for i, cells in enumerate(table[2:]):
         one = unlike(i)
-        low, high = interval(one.fid, LEVEL)
+        low, high = interval(one.fid, 0.05 / 3)
         assert cells == [
             GRID[i].slug,
             f"{1.07 + 0.33 * i:.3f}",
             f"{1.31 + 0.2 * i:.3f}",
-            f"{100 * one.fid.delta / (1.07 + 0.33 * i):+.1f}%",
+            f"{100 * (0.21 - 0.13 * i) / (1.07 + 0.33 * i):+.1f}%",
             f"{low:+.3f} … {high:+.3f}",
             ["**worse**", "within tolerance", "better"][i],
             with_interval(one.inception_score),
@@ -54,10 +54,10 @@ def test_every_cell_of_the_summary():
     assert "by more than 2.0%" in text
     assert "a loss of it by more than 30%" in text
     reasons = [line for line in text.splitlines() if line.startswith(f"- {GRID[0].slug}: ") or "take " in line]
-    low, high = interval(unlike(0).fid, LEVEL)
+    low, high = interval(unlike(0).fid, 0.05 / 3)
     assert reasons == [
-        f"- {GRID[0].slug}: FID 1.31, +22.4% of the baseline's 1.07; difference +0.24 in [{low:+.3g}, {high:+.3g}], "
-        "tolerance 2.0%",
+        f"- {GRID[0].slug}: FID 1.31, the baseline's 1.07; difference +0.21 in [{low:+.3g}, {high:+.3g}], "
+        "+19.6% of the baseline's, tolerance 2.0%",
         f"- {GRID[1].slug}: network calls take 82.0% of the drawing, -8% of the baseline's 89.0%, tolerance 30%",
     ]
 
@@ -66,12 +66,12 @@ def test_every_number_of_the_history():
     date = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
     for i, row in enumerate(history.rows(VERDICTS, "night", date, "2.9", "m" * 64)):
         one = unlike(i)
-        low, high = interval(one.fid, LEVEL)
+        low, high = interval(one.fid, 0.05 / 3)
         expected = {
             **{"setting": GRID[i].slug, "steps": GRID[i].steps, "nfe": GRID[i].nfe, "num_images": 500 + 3 * i},
             **{"fid": 1.31 + 0.2 * i, "is_mean": 6.1 + 0.3 * i, "kid_mean": 0.11 + 0.02 * i},
             **{"baseline_fid": 1.07 + 0.33 * i, "fid_limit": pytest.approx(1.02 * (1.07 + 0.33 * i))},
-            **{"delta_fid": one.fid.delta, "low": pytest.approx(low), "high": pytest.approx(high)},
+            **{"delta_fid": 0.21 - 0.13 * i, "low": pytest.approx(low), "high": pytest.approx(high)},
             **{"images_per_second": 417.0 + 50 * i, "baseline_images_per_second": 533.0 + 40 * i},
             **{"network_share": 0.85 - 0.03 * i, "baseline_network_share": 0.91 - 0.02 * i},
             **{"share_limit": pytest.approx(0.7 * (0.91 - 0.02 * i)), "quality": QUALITY[i], "differing": 1},

@@ -43,7 +43,8 @@ def test_the_summary_answers_first():
     assert lines[0] == "### REGRESSION: quality worse in 1, speed in 1 of 4 settings; quality better in 1"
     assert "3 of 2,000 images have other pixels, the first is seed 41 of ddim-S10-eta0-linear" in text
     assert "they were expected to be equal" in text
-    assert "- ddim-S10-eta0-linear: FID 1.1, +10.0% of the baseline's 1; difference +0.1 in [+0.0" in text
+    assert "- ddim-S10-eta0-linear: FID 1.1, the baseline's 1; difference +0.1 in [+0.0" in text
+    assert "], +10.0% of the baseline's, tolerance 2.0%" in text
     assert (
         "- ddim-S10-etahat-linear-clip: network calls take 45.0% of the drawing, -50% of the baseline's 90.0%" in text
     )
@@ -67,6 +68,27 @@ def test_a_clean_night_says_what_was_compared():
     first, second = summary.differences(moved)
     assert first == "torch 2.8 in the baseline, 2.9 tonight"
     assert "expected" not in second
+
+
+def cells(text, slug):
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {slug} |")]
+    return [cell.strip() for cell in line.split("|")[1:-1]]
+
+
+def test_what_is_not_measured_is_shown_as_nothing(tmp_path):
+    """An extractor without logits, and too few images for an error."""
+    one = comparison(0, 0.1, None, [3])
+    one = replace(one, inception_score=None, kid=None, row=one.row | {"is_mean": None, "kid_mean": None})
+    table = cells(summary.to_markdown(night([one])), GRID[0].slug)
+    assert table[3:8] == ["+10.0%", "–", "too few images", "–", "–"]
+    assert (
+        summary.headline(night([one])) == "clean: no regression in 1 settings; quality unknown in 1, of too few images"
+    )
+    storage = Storage(str(tmp_path))
+    history.append(storage, "n", rows([one]))
+    (row,) = history.read(storage)
+    assert [row[name] for name in ("is_mean", "kid_mean", "low", "high", "quality")] == [*[None] * 4, "unknown"]
+    assert "word unknown" in trend.to_html([row], "clean")
 
 
 def test_junit_has_a_case_a_setting():

@@ -7,8 +7,12 @@ import torch
 
 from pipeline import UserError
 from pipeline.evaluation.difference import Difference
+from pipeline.evaluation.features import Features
+from pipeline.evaluation.metrics import measure
 from pipeline.evaluation.reference import Reference, write_reference
-from pipeline.regression.contrast import Beside, Compared, Contrast
+from pipeline.regression.compared import Compared, compared, equal_features
+from pipeline.regression.contrast import Beside, Contrast
+from pipeline.regression.contrast_pages import to_json, to_markdown
 from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
@@ -106,3 +110,40 @@ def test_folders_that_were_known_by_sizes_and_by_content_are_one_reference_by_th
     assert common_reference([earlier, now]).provenance == {"digest": "same"}
     with pytest.raises(UserError, match="content of the reference same and another"):
         common_reference([earlier, measured("content:3", "another")])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("extractor_weights", "b" * 64, "extractor weights "),
+        ("extractor", "inception-v3-compat", "extractor digits-classifier and inception-v3-compat"),
+        ("reference", "photos", "reference digits and photos"),
+    ],
+)
+def test_what_was_measured_otherwise_is_refused(side, name, value, says):
+    """Other weights of one extractor too: their features have nothing in common."""
+    measurement = side.run.measurement
+    changed = replace(measurement, identity=measurement.identity | {name: value})
+    other = Side("other", replace(side.run, measurement=changed))
+    with pytest.raises(UserError, match=f"out and other cannot be compared: {says}") as refused:
+        common_reference([side, side, other])
+    assert value in str(refused.value)
+
+
+def test_an_extractor_without_logits_has_no_is(side):
+    """Equal features are the same without logits, and not beside features with some."""
+    features = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    reference = Reference.of(torch.randn(90, 4, generator=torch.Generator().manual_seed(1)))
+    measured = measure(features, None, reference)
+    one, without = (Features([*range(40)], features, logits, {}) for logits in (features, None))
+    assert [equal_features(*pair) for pair in ((one, one), (without, without), (one, without))] == [True, True, False]
+    assert not equal_features(one, replace(one, logits=features + 1))
+    assert not equal_features(without, replace(without, features=features + 1))
+    fid, score, kid = compared(measured, measured, in_pairs=True)
+    assert score is None
+    assert (fid.difference.value, kid.difference.value) == (0, 0)
+    contrast = Contrast(("a", "a"), True, fid, score, kid, (1.0, 1.0), (5, 5), ("A", "A"), ("2", "2"))
+    besides = [Beside(side, side, True, [contrast])]
+    assert to_json(besides)["outputs"][0]["settings"][0]["is"] is None
+    row = next(line for line in to_markdown(besides).splitlines() if line.startswith("| a |"))
+    assert row.split(" | ")[4] == "–"
