@@ -52,9 +52,10 @@ def run(small):
 def test_what_is_not_asked_for_is_the_sweeps_but_weights_go_with_their_extractor(run, monkeypatch, asked, measured):
     given = []
 
-    def opened(extractor, weights, reference, image_shape, identity):
+    def opened(extractor, weights, reference, image_shape, identity, known):
         given.append((extractor, weights, reference))
         assert (image_shape, identity) == (run.model.image_shape, run.identity)
+        assert known == ("1" * 64 if reference == "own.parquet" else None)  # another reference has another identity
         return replace(run.measurement, identity={"extractor": "another"})
 
     monkeypatch.setattr(complete, "open_measurement", opened)
