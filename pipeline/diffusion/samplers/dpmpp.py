@@ -62,7 +62,7 @@ class DPMpp3M(Sampler):
     version = 2
     earlier = MappingProxyType({1: "lower_order_final=never"})
     title = "DPM-Solver++ 3M"
-    spacing = "logsnr"
+    spacing = "time-quadratic"
 
     variant: Literal["exact", "common"] = "exact"
     lower_order_final: LowerOrderFinal = 10

@@ -33,6 +33,7 @@ class UniPC(Sampler):
     version = 2
     earlier = MappingProxyType({1: "lower_order_final=never"})
     titled = ("order", "corrector")
+    spacing = "time-quadratic"
 
     order: Annotated[int, Field(ge=1, le=3)] = 2
     variant: Literal["bh1", "bh2"] = "bh2"
@@ -44,11 +45,6 @@ class UniPC(Sampler):
     def title(self) -> str:
         """UniPC or UniP with its order."""
         return f"{'UniPC' if self.corrector == 'on' else 'UniP'}-{self.order}"
-
-    @property
-    def spacing(self) -> str:
-        """The spacing in which the order does best at few calls, by docs/samplers.md."""
-        return "logsnr" if self.order == 3 else "time-quadratic"
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""
