@@ -5,6 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
@@ -206,14 +207,16 @@ def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
     Asking for more times never takes fewer calls. Without repeats `budget` + 1 times are the most that can be within
     it. A spacing that repeats times is asked for more, until as many are left.
     """
+    calls = cache(calls)
     counts = range(1, total + 1)
-    top = min(budget + 1, total)
-    if (of_top := calls(top)) > budget:
+    top = upper = min(budget + 1, total)
+    if calls(top) > budget:
         return bisect_right(counts[:top], budget, key=calls)
-    if of_top == budget or top == total:
-        return top
-    most = calls(bisect_right(counts, budget, key=calls))
-    return top if of_top == most else bisect_left(counts, most, key=calls) + 1
+    while upper < total and calls(upper) < budget:
+        upper = min(upper + budget - calls(upper), total)
+    counts = counts[top - 1 : upper]
+    most = calls(counts[bisect_right(counts, budget, key=calls) - 1])
+    return counts[bisect_left(counts, most, key=calls)]
 
 
 def order_of_step(grid: Grid, i: int, order: int, lower_order_final: int | Literal["always", "never"]) -> int:
