@@ -99,7 +99,7 @@ class DPMpp2MSDE(Sampler):
 
     At eta = 0 it is `DPMpp2M`. With order 1 and eta = 1 it is DDIM with eta = 1; for eta between them it is another
     sampler than DDIM. k-diffusion's sample_dpmpp_2m_sde (solver_type "midpoint") computes the same with other noise.
-    There is no code of the authors, and the paper lowers no order at the end.
+    The authors published no code of it; k-diffusion's has a lower order only into time 0, as here.
     """
 
     name = "dpmpp_2m_sde"
