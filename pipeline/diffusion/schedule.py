@@ -13,6 +13,8 @@ from torch import Tensor
 INTEGER_SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
 REAL_SPACINGS = ("logsnr", "karras", "time-linear", "time-quadratic")
 SPACINGS = (*INTEGER_SPACINGS, *REAL_SPACINGS)
+REPEATING = ("quadratic", "paper-quadratic")
+"""The spacings that have fewer different times than they are asked for."""
 
 _KARRAS_RHO = 7
 

@@ -204,9 +204,11 @@ def assert_versions(out: str, samplers: dict[str, int]) -> None:
         here = SAMPLERS[name].version if name in SAMPLERS else None
         if here != version:
             which = "does not have it" if here is None else f"has version {here}"
+            options = SAMPLERS[name].earlier.get(version) if name in SAMPLERS else None
+            now = f"; what version {version} computed is {name}:{options} now" if options else ""
             raise UserError(
                 f"--out {out} has images of version {version} of {name}, and this release {which}: "
-                "use the release that drew them, or give another --out"
+                f"use the release that drew them, or give another --out{now}"
             )
 
 

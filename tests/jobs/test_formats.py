@@ -122,6 +122,7 @@ def test_a_baseline_is_made_of_it(out, tmp_path):
     [
         ({"format": 3}, "has format 3, and this release reads up to 2: use a later one"),
         ({"samplers": {"ddim": 7}}, "has images of version 7 of ddim, and this release has version 1"),
+        ({"samplers": {"unipc": 1}}, "; what version 1 computed is unipc:lower_order_final=never now"),
         ({"samplers": {"flow": 1}}, "has images of version 1 of flow, and this release does not have it"),
     ],
 )

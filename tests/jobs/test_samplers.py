@@ -39,10 +39,10 @@ def test_each_has_a_row_with_its_options_and_true_calls(swept):
     assert "euler_a is ddim:eta=1" in err
     labels = [line.partition("  ")[0] for line in text.split("\n\n")[0].splitlines()[4:]]
     assert labels == [
-        *("DDIM η = 0.0, linear", "DPM-Solver++ 2M, time-quadratic", "DPM-Solver++ 3M, logsnr"),
+        *("DDIM η = 0.0, linear", "DPM-Solver++ 2M, time-quadratic", "DPM-Solver++ 3M, time-quadratic"),
         *("DPM-Solver++ 2M SDE η = 1.0, time-quadratic", "UniPC-2, time-quadratic", "DPM-Solver-3, logsnr"),
         *("DPM-Solver-fast, logsnr", "DEIS λAB3, logsnr", "iPNDM-4, linear", "F-PNDM, linear", "Heun, karras"),
-        *("UniPC-3 end = zero, logsnr", "DEIS tAB3, time-quadratic", "DDIM η = 1.0, linear"),
+        *("UniPC-3 end = zero, time-quadratic", "DEIS tAB3, time-quadratic", "DDIM η = 1.0, linear"),
     ]
 
 
@@ -79,7 +79,9 @@ def test_what_is_lost_is_drawn_again_as_it_was(swept):
 def test_it_is_exported_and_measured_again(swept, tmp_path):
     out, *_ = swept
     images = tmp_path / "images.npz"
-    status, _, err = run_here("export", "--out", out, "--setting", "unipc-S14-order3-endzero-logsnr", "--npz", images)
+    status, _, err = run_here(
+        "export", "--out", out, "--setting", "unipc-S14-order3-endzero-time-quadratic", "--npz", images
+    )
     assert (status, np.load(images)["arr_0"].shape) == (0, (30, 8, 8, 3)), err
     for index, pixels in enumerate(np.load(images)["arr_0"]):
         Image.fromarray(pixels[:, :, 0]).save(tmp_path / f"{index}.png")

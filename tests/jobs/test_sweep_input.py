@@ -33,6 +33,10 @@ TWO_LEVELS = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBl
         (["--sampler", "dpmp_2m"], "--sampler: unknown sampler 'dpmp_2m': use dpmpp_2m, dpm_2, dpmpp_3m"),
         (["--sampler", "heun:order=3"], "--sampler: heun has no option 'order': it has end"),
         (["--sampler", "unipc:order=4"], "--sampler: unipc:order: input should be less than or equal to 3"),
+        (
+            ["--sampler", "unipc:lower_order_final=2"],
+            "must be always, never, or N (3 or more): in walks of fewer than N",
+        ),
         (["--sampler", "unipc:variant=bh3"], "--sampler: unipc:variant: input should be 'bh1' or 'bh2'"),
         (["--sampler", "ipndm:end=last"], "--sampler: ipndm:end: input should be 'first' or 'zero'"),
         (["--sampler", "dpmpp_2m_sde", "--eta", "hat"], "--eta: dpmpp_2m_sde:eta: input should be a valid number"),

@@ -103,7 +103,7 @@ def test_csv_has_the_options_of_all_samplers():
     lines = list(csv.DictReader(io.StringIO(table.to_csv([row(0.5, 10, 1.0), unipc]))))
     assert [(line["order"], line["eta"], line["sampler_options"]) for line in lines] == [
         ("", "0.5", "eta=0.5"),
-        ("3", "", "order=3,variant=bh1,corrector=on,end=first"),
+        ("3", "", "order=3,variant=bh1,corrector=on,lower_order_final=always,end=first"),
     ]
 
 

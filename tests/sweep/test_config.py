@@ -98,6 +98,8 @@ def test_the_fingerprint_follows_the_pixels_and_not_the_grid():
         ({"sampler": ["ddim", "dpmpp_2m_sde", "heun"], "eta": ["0.5"]}, ["eta0.5", "eta0.5", ""]),
         ({"sampler": ["euler_a", "euler", "DDIMScheduler"]}, ["eta1", "eta0"]),
         ({"sampler": ["unipc", "unipc:order=2", "unipc:order=3,end=zero"]}, ["", "order3-endzero"]),
+        ({"sampler": ["unipc", "unipc:lower_order_final=always", "dpmpp_2m:lower_order_final=10"]}, ["", ""]),
+        ({"sampler": ["dpmpp_2m:lower_order_final=015"]}, ["lower_order_final15"]),
     ],
 )
 def test_samplers_have_their_own_options_or_the_grids(overrides, slugs):

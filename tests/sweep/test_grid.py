@@ -4,6 +4,7 @@ import pytest
 from schedules import SCHEDULE, schedule
 
 from pipeline import UserError
+from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import notes, settings
 
@@ -36,10 +37,26 @@ def test_the_true_number_of_calls_is_recorded():
     assert [setting.describe()[name] for name in ("steps", "nfe")] == [30, 31]
 
 
+def test_files_of_grids_that_earlier_releases_counted_otherwise_are_told_apart():
+    """From S = 29 they visited one time fewer on `quadratic`; all other files keep their fingerprints."""
+    identity = {"seed": 0}
+
+    def drawn(sampler, spacing):
+        config = SweepConfig(sampler=(sampler,), eta=None, steps=(29,), spacing=(spacing,))
+        return settings(config, SCHEDULE)[0].fingerprint(identity)
+
+    before = fingerprint(identity)
+    for sampler, spacing in [("ddim", "quadratic"), ("ddim", "linear"), ("heun", "karras"), ("deis", "linear")]:
+        assert drawn(sampler, spacing) == before
+    for spacing in ("quadratic", "paper-quadratic"):
+        assert drawn("deis", spacing) != before
+    assert drawn("unipc", "logsnr") != before  # of version 2
+
+
 def test_each_sampler_has_its_own_spacing_unless_one_is_given_for_all():
     texts = ("ddim", "dpmpp_2m", "unipc:order=3", "heun")
     own = settings(SweepConfig(sampler=texts, eta=None, steps=(10,)), SCHEDULE)
-    assert [s.spacing for s in own] == ["linear", "time-quadratic", "logsnr", "karras"]
+    assert [s.spacing for s in own] == ["linear", "time-quadratic", "time-quadratic", "karras"]
     preset = settings(SweepConfig(preset="cifar10", sampler=texts[:2], eta=None, steps=(10,)), SCHEDULE)
     assert [s.spacing for s in preset] == ["quadratic", "time-quadratic"]
     given = settings(SweepConfig(sampler=texts, eta=None, steps=(10,), spacing=("karras", "linear")), SCHEDULE)

@@ -33,15 +33,15 @@ ALIASES = {
     "sample_heun": "heun",
     "sample_dpm_2": "dpm_solver:order=2,end=zero",
     "sample_dpm_fast": "dpm_fast",
-    "sample_dpmpp_2m": "dpmpp_2m:end=zero",
+    "sample_dpmpp_2m": "dpmpp_2m:lower_order_final=never,end=zero",
     "sample_dpmpp_2m_sde": "dpmpp_2m_sde",
     # diffusers, by the defaults of its schedulers
     "DDIMScheduler": "ddim:eta=0",
     "EulerDiscreteScheduler": "ddim:eta=0",
     "EulerAncestralDiscreteScheduler": "ddim:eta=1",
     "HeunDiscreteScheduler": "heun",
-    "DPMSolverMultistepScheduler": "dpmpp_2m:end=zero",
-    "UniPCMultistepScheduler": "unipc:order=2,end=zero",
+    "DPMSolverMultistepScheduler": "dpmpp_2m:lower_order_final=15,end=zero",
+    "UniPCMultistepScheduler": "unipc:order=2,lower_order_final=always,end=zero",
 }
 """Other names of the same arithmetic → ours. The grid of times is not part of it: that is `--spacing`."""
 

@@ -3,10 +3,12 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from pipeline.diffusion.network import EpsModel
@@ -21,6 +23,19 @@ End = Literal["first", "zero"]
 """Where a walk ends. `first`: at the first timestep, where a little noise is left. `zero`: at time 0, so the network is
 called at the node before it too, and the last pred_x0 is the image: others call it denoise_to_zero, or a last sigma of
 0."""
+
+
+def _lower_order_final(value: Any) -> Any:
+    if value in ("always", "never"):
+        return value
+    if (text := str(value)).isascii() and text.isdecimal() and int(text) >= 3:
+        return int(text)
+    raise ValueError("must be always, never, or N (3 or more): in walks of fewer than N steps")
+
+
+LowerOrderFinal = Annotated[int | Literal["always", "never"], BeforeValidator(_lower_order_final)]
+"""Whether the last steps of a multistep method have orders …, 2, 1: `always`, `never`, or in walks of fewer steps than
+this number. A step into time 0 counts as the last of them, as in diffusers."""
 
 
 class TooFewCallsError(ValueError):
@@ -41,7 +56,8 @@ def predictor(eps_model: EpsModel, clip: bool) -> Predict:
         pred_x0 = (x_t - node.sigma * eps) / node.alpha  # eq. 9
         if clip:
             pred_x0 = pred_x0.clamp(-1, 1)
-            eps = (x_t - node.alpha * pred_x0) / node.sigma
+            if node.sigma > 0:  # at time 0, where encoding starts, any eps fits
+                eps = (x_t - node.alpha * pred_x0) / node.sigma
         return eps, pred_x0
 
     return predict
@@ -55,6 +71,8 @@ class Sampler(ABC):
     """The name that the user types."""
     version: ClassVar[int] = 1
     """A number that must grow whenever the arithmetic changes, so that images of two versions are never mixed."""
+    earlier: ClassVar[Mapping[int, str]] = {}
+    """Earlier version → the options with which this release computes what it did."""
 
     @property
     @abstractmethod
@@ -139,8 +157,6 @@ class Sampler(ABC):
             ValueError: the spacing does not fit the schedule or the sampler.
 
         """
-        counts = range(1, schedule.num_train_timesteps + 1)
-        top = min(budget + 1, len(counts))
 
         def of(count: int) -> Grid:
             return self.nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
@@ -149,11 +165,11 @@ class Sampler(ABC):
             grid = of(count)
             return self.nfe(grid) if grid else 0
 
-        # more times never take fewer calls; for most samplers the most that can be are the answer
-        count = top if calls(top) <= budget else bisect_right(counts[:top], budget, key=calls)
+        total = schedule.num_train_timesteps
+        count = largest_count(calls, budget, total)
         if count and (grid := of(count)):
             return grid
-        least = next(filter(None, map(calls, counts)))
+        least = next(filter(None, map(calls, range(1, total + 1))))
         raise TooFewCallsError(f"{self.name} takes {least} network calls at least, not {budget}")
 
     @abstractmethod
@@ -183,6 +199,37 @@ class Sampler(ABC):
         for x_t, _ in self.trajectory(predict, x_T, grid, noise):  # noqa: B007
             pass
         return x_t
+
+
+def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
+    """Return for how many times, of 1 … total, to ask a spacing, so that most calls are made within a budget; or 0.
+
+    Asking for more times never takes fewer calls. Without repeats `budget` + 1 times are the most that can be within
+    it. A spacing that repeats times is asked for more, until as many are left.
+    """
+    calls = cache(calls)
+    counts = range(1, total + 1)
+    top = upper = min(budget + 1, total)
+    if calls(top) > budget:
+        return bisect_right(counts[:top], budget, key=calls)
+    while upper < total and calls(upper) < budget:
+        upper = min(upper + budget - calls(upper), total)
+    counts = counts[top - 1 : upper]
+    most = calls(counts[bisect_right(counts, budget, key=calls) - 1])
+    return counts[bisect_left(counts, most, key=calls)]
+
+
+def order_of_step(grid: Grid, i: int, order: int, lower_order_final: int | Literal["always", "never"]) -> int:
+    """Return the order of a multistep method's step from node i of the grid, counted from 0.
+
+    The first steps have orders 1, 2, …, since there is no history yet, and the last ones …, 2, 1 where
+    `lower_order_final` says so. A step into time 0, which is infinite in lam, is always of order 1.
+    """
+    steps = len(grid) - 1
+    if grid[i + 1].sigma == 0:
+        return 1
+    lowers = steps < lower_order_final if isinstance(lower_order_final, int) else lower_order_final == "always"
+    return min(order, i + 1, steps - i if lowers else order)
 
 
 def eps_step(x_t: Tensor, eps: Tensor, node: Node, prev: Node) -> Tensor:

@@ -10,7 +10,16 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, TooFewCallsError, eps_step, phi
+from pipeline.diffusion.samplers.base import (
+    End,
+    Noise,
+    Predict,
+    Sampler,
+    TooFewCallsError,
+    eps_step,
+    largest_count,
+    phi,
+)
 from pipeline.diffusion.schedule import Grid, Schedule
 
 
@@ -71,12 +80,15 @@ class DPMFast(Sampler):
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the largest grid within a budget; see `Sampler.grid`."""
         total, last = schedule.num_train_timesteps, int(self.end == "zero")
+
+        def outer(count: int) -> Grid:
+            return super(DPMFast, self).nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
+
         for calls in range(min(budget, total) - last, -last, -1):
             orders = _fast(calls)
-            for count in range(len(orders) + 1, max(len(orders) - 1, 0), -1):
-                outer = super().nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
-                if outer and len(outer) - 1 - last == len(orders):
-                    return _with_inner(schedule, outer, orders)
+            count = largest_count(lambda count: len(outer(count)) - 1 - last, len(orders), total)
+            if count and len(nodes := outer(count)) - 1 - last == len(orders):
+                return _with_inner(schedule, nodes, orders)
         raise TooFewCallsError(f"{self.name} takes more than {budget} network calls")
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:

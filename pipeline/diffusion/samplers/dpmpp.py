@@ -4,12 +4,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, phi, x0_step
+from pipeline.diffusion.samplers.base import End, LowerOrderFinal, Noise, Predict, Sampler, order_of_step, phi, x0_step
 from pipeline.diffusion.schedule import Grid
 
 
@@ -17,24 +18,29 @@ from pipeline.diffusion.schedule import Grid
 class DPMpp2M(Sampler):
     """DPM-Solver++(2M): pred_x0 is extrapolated linearly in lam from the last two (algorithm 2).
 
-    The first step is DDIM's, and so is one into time 0. diffusers' DPMSolverMultistepScheduler computes the same, but
-    rounds the times of lam-based grids before it shows them to the network.
+    The first step is DDIM's, and so is one into time 0, and the last of fewer than 10, as in the authors' code
+    (github.com/LuChengTHU/dpm-solver; its text says 15). diffusers' DPMSolverMultistepScheduler computes the same with
+    `lower_order_final=15`, but rounds the times of lam-based grids before it shows them to the network; k-diffusion's
+    sample_dpmpp_2m with `never`.
     """
 
     name = "dpmpp_2m"
+    version = 2
+    earlier = MappingProxyType({1: "lower_order_final=never"})
     title = "DPM-Solver++ 2M"
     spacing = "time-quadratic"
 
+    lower_order_final: LowerOrderFinal = 10
     end: End = "first"
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""
         x_t = x_T
         before: tuple[float, Tensor] | None = None
-        for node, prev in itertools.pairwise(grid):
+        for i, (node, prev) in enumerate(itertools.pairwise(grid)):
             _, pred_x0 = predict(x_t, node)
             ahead = pred_x0
-            if before and prev.sigma > 0:
+            if before and order_of_step(grid, i, 2, self.lower_order_final) == 2:
                 lam_before, x0_before = before
                 r = (node.lam - lam_before) / (prev.lam - node.lam)
                 ahead = pred_x0 + (pred_x0 - x0_before) / (2 * r)
@@ -48,26 +54,30 @@ class DPMpp3M(Sampler):
     """DPM-Solver++(3M): pred_x0 is extrapolated by a parabola in lam through the last three.
 
     The paper's formula integrates that parabola, which is of third order (`exact`). All public code, the authors'
-    included, has half of its last coefficient, which is of second order: `common`, to compare with that code.
+    included, has half of its last coefficient, which is of second order: `common`, to compare with that code. Of fewer
+    than 10 steps the last two have orders 2 and 1; see `DPMpp2M`.
     """
 
     name = "dpmpp_3m"
+    version = 2
+    earlier = MappingProxyType({1: "lower_order_final=never"})
     title = "DPM-Solver++ 3M"
-    spacing = "logsnr"
+    spacing = "time-quadratic"
 
     variant: Literal["exact", "common"] = "exact"
+    lower_order_final: LowerOrderFinal = 10
     end: End = "first"
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; the first steps are of first and second order. See `Sampler.trajectory`."""
         x_t = x_T
         history: list[tuple[float, Tensor]] = []  # (lam, pred_x0), latest first
-        for node, prev in itertools.pairwise(grid):
+        for i, (node, prev) in enumerate(itertools.pairwise(grid)):
             _, pred_x0 = predict(x_t, node)
             history = [(node.lam, pred_x0), *history[:2]]
             x_t = x0_step(x_t, pred_x0, node, prev)
-            if len(history) > 1 and prev.sigma > 0:
-                x_t = x_t + self._correction(history, prev.lam - node.lam, prev.alpha)
+            if (order := order_of_step(grid, i, 3, self.lower_order_final)) > 1:
+                x_t = x_t + self._correction(history[:order], prev.lam - node.lam, prev.alpha)
             yield x_t, pred_x0
 
     def _correction(self, history: list[tuple[float, Tensor]], h: float, alpha: float) -> Tensor:
@@ -89,6 +99,7 @@ class DPMpp2MSDE(Sampler):
 
     At eta = 0 it is `DPMpp2M`. With order 1 and eta = 1 it is DDIM with eta = 1; for eta between them it is another
     sampler than DDIM. k-diffusion's sample_dpmpp_2m_sde (solver_type "midpoint") computes the same with other noise.
+    The authors published no code of it; k-diffusion's has a lower order only into time 0, as here.
     """
 
     name = "dpmpp_2m_sde"
@@ -109,11 +120,11 @@ class DPMpp2MSDE(Sampler):
         """Walk the grid; see `Sampler.trajectory`."""
         x_t = x_T
         before: tuple[float, Tensor] | None = None
-        for node, prev in itertools.pairwise(grid):
+        for i, (node, prev) in enumerate(itertools.pairwise(grid)):
             _, pred_x0 = predict(x_t, node)
             h = prev.lam - node.lam
             ahead = pred_x0
-            if before and prev.sigma > 0 and self.order == 2:
+            if before and order_of_step(grid, i, self.order, "never") == 2:
                 lam_before, x0_before = before
                 ahead = pred_x0 + (pred_x0 - x0_before) * (h / (2 * (node.lam - lam_before)))
             if prev.sigma == 0:

@@ -4,13 +4,14 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, phi, x0_step
+from pipeline.diffusion.samplers.base import End, LowerOrderFinal, Noise, Predict, Sampler, order_of_step, phi, x0_step
 from pipeline.diffusion.schedule import Grid, Node
 
 History = list[tuple[Node, Tensor]]
@@ -22,17 +23,22 @@ class UniPC(Sampler):
     """UniPC-p in pred_x0, as the authors' code (github.com/wl-zhao/UniPC) in its multistep form.
 
     A network call serves twice: it corrects the x_t that it was shown, and then predicts the next. The first steps have
-    lower orders. So have the last ones in that code, which costs UniPC-3 its order; here only a step into time 0 has
-    one. diffusers' UniPCMultistepScheduler with lower_order_final=False computes the same, for `end=first`. Without
-    corrector it is UniP-p, which for order 1 is DDIM, and for order 3 `dpmpp_3m`.
+    lower orders, and so have the last ones, at any number of steps. diffusers' UniPCMultistepScheduler computes the
+    same. The lower orders at the end cost it its order of convergence, which is p + 1 with `lower_order_final=never`.
+    Without corrector it is UniP-p, which for order 1 is DDIM, and for order 2 and 3 `dpmpp_2m` and `dpmpp_3m` with the
+    same `lower_order_final`.
     """
 
     name = "unipc"
+    version = 2
+    earlier = MappingProxyType({1: "lower_order_final=never"})
     titled = ("order", "corrector")
+    spacing = "time-quadratic"
 
     order: Annotated[int, Field(ge=1, le=3)] = 2
     variant: Literal["bh1", "bh2"] = "bh2"
     corrector: Literal["on", "off"] = "on"
+    lower_order_final: LowerOrderFinal = "always"
     end: End = "first"
 
     @property
@@ -40,22 +46,17 @@ class UniPC(Sampler):
         """UniPC or UniP with its order."""
         return f"{'UniPC' if self.corrector == 'on' else 'UniP'}-{self.order}"
 
-    @property
-    def spacing(self) -> str:
-        """The spacing in which the order does best at few calls, by docs/samplers.md."""
-        return "logsnr" if self.order == 3 else "time-quadratic"
-
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""
         x_t = x_before = x_T
         history: History = []
         order = 0
-        for node, prev in itertools.pairwise(grid):
+        for i, (node, prev) in enumerate(itertools.pairwise(grid)):
             _, pred_x0 = predict(x_t, node)
             if history and self.corrector == "on":
                 x_t = self._step(x_before, history[:order], node, pred_x0)
             history = [(node, pred_x0), *history[: self.order - 1]]
-            order = 1 if prev.sigma == 0 else min(self.order, len(history))
+            order = order_of_step(grid, i, self.order, self.lower_order_final)
             x_before, x_t = x_t, self._step(x_t, history[:order], prev, None)
             yield x_t, pred_x0
 

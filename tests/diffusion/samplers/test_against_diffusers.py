@@ -37,13 +37,15 @@ CASES += [(f"deis:ab_order={order - 1}", partial(deis, solver_order=order)) for 
 for end, last in (("first", "sigma_min"), ("zero", "zero")):
     to_end = partial(multistep, final_sigmas_type=last)
     sde = partial(to_end, algorithm_type="sde-dpmsolver++")
-    CASES += [(f"dpmpp_2m:end={end}", to_end), (f"dpmpp_3m:end={end},variant=common", partial(to_end, solver_order=3))]
+    never = f"end={end},lower_order_final=never"
+    CASES += [(f"dpmpp_2m:{never}", to_end), (f"dpmpp_3m:{never},variant=common", partial(to_end, solver_order=3))]
     CASES += [(f"dpmpp_2m_sde:end={end},order={order}", partial(sde, solver_order=order)) for order in (1, 2)]
 for order, bh, on in itertools.product((1, 2, 3), ("bh1", "bh2"), ("on", "off")):
     kind = partial(unipc, solver_order=order, solver_type=bh, disable_corrector=[*range(0 if on == "on" else 1000)])
-    CASES.append((f"unipc:order={order},variant={bh},corrector={on}", partial(kind, **to_first)))
-# into time 0, their UniPC-3 has order 2 before the last step, and with lower_order_final=False it fails
-CASES += [(f"unipc:order={order},end=zero", partial(unipc, solver_order=order)) for order in (1, 2)]
+    options = f"order={order},variant={bh},corrector={on}"
+    CASES.append((f"unipc:{options},lower_order_final=never", partial(kind, **to_first)))
+    if bh == "bh2":  # into time 0 theirs is NaN with bh1, and fails with lower_order_final=False
+        CASES.append((f"unipc:{options},end=zero", kind))
 single = partial(Singlestep, algorithm_type="dpmsolver", **to_first)  # it fails when it clips
 WHOLE = (3, 27, 37)  # these divide 999, so that the times of their linspace are whole without being rounded
 FRACTIONAL = ("logsnr", "karras", "time-quadratic")
@@ -116,6 +118,51 @@ def test_lambda_schedulers(text, kind, times, clip):
     lams = np.array([node.lam for node in grid])
     loss = (abs(lams[:-1]).max() / np.diff(lams).min()) ** sampler.options.get("ab_order", 0)
     assert_same(ours(sampler, grid, clip), theirs(scheduler), grid, 2**-53 * loss)
+
+
+LOWERED = [("unipc:order=2", unipc), ("unipc:order=3", partial(unipc, solver_order=3))]
+LOWERED += [("dpmpp_2m:lower_order_final=15", diffusers.DPMSolverMultistepScheduler)]
+LOWERED += [("dpmpp_3m:lower_order_final=15,variant=common", partial(LOWERED[-1][1], solver_order=3))]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 8, 9, 10, 12, 14, 15, 20])  # 10 and 15 are where rules change
+@pytest.mark.parametrize(("end", "last"), [("first", "sigma_min"), ("zero", "zero")])
+@pytest.mark.parametrize(("text", "kind"), LOWERED)
+def test_lower_order_final(text, kind, end, last, steps):
+    sampler = make(f"{text},end={end}")
+    grid = sampler.grid(SCHEDULE, "logsnr", steps)
+    scheduler = kind(final_sigmas_type=last)
+    assert scheduler.config.lower_order_final
+    scheduler.set_timesteps(steps)
+    hand_over(scheduler, grid)
+    assert_same(ours(sampler, grid), theirs(scheduler), grid)
+
+
+def test_each_rule_begins_where_it_should():
+    for text, steps in itertools.product(
+        ("dpmpp_2m", "dpmpp_3m", "unipc:order=2", "unipc:order=3"), (2, 5, 9, 10, 14, 15)
+    ):
+        grid = make(text).grid(SCHEDULE, "logsnr", steps)
+        name, options = samplers.parse(text)
+        rules = {"": name == "unipc" or steps < 10, "never": False, "always": True, "10": steps < 10, "15": steps < 15}
+        images = {
+            rule: ours(samplers.make(name, options | ({"lower_order_final": rule} if rule else {})), grid)
+            for rule in rules
+        }
+        for rule, lowers in rules.items():
+            assert (images[rule] == images["always" if lowers else "never"]).all(), (text, steps, rule)
+        with pytest.raises(AssertionError):
+            assert_same(images["always"], images["never"], grid, 1e6 * 2**-53)
+
+
+def test_aliases_are_by_the_defaults_of_diffusers():
+    for alias in ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler"):
+        for steps in (5, 12, 20):
+            sampler, scheduler = make(alias), getattr(diffusers, alias)(beta_start=1e-4, beta_end=0.02)
+            grid = sampler.grid(SCHEDULE, "time-linear", steps)
+            scheduler.set_timesteps(steps)
+            hand_over(scheduler, grid)
+            assert_same(ours(sampler, grid), theirs(scheduler), grid)
 
 
 def test_exact_3m_is_another():

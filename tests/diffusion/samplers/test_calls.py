@@ -8,7 +8,7 @@ from schedules import OURS, SCHEDULE, schedule
 
 from pipeline.diffusion import samplers
 from pipeline.diffusion.samplers import ALIASES
-from pipeline.diffusion.samplers.base import TooFewCallsError
+from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.schedule import SPACINGS, TIME_0, make_tau
 
@@ -79,6 +79,33 @@ def test_the_grid_is_the_largest_that_the_budget_pays_for(text, spacing):
     for sampler in both_ends(text):
         for budget in (15, 16, 17, 60):
             assert budget - sampler.nfe(sampler.grid(SCHEDULE, spacing, budget)) < a_step
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("text", [text for text in TEXTS if not text.startswith("ddim")])
+def test_no_number_of_times_makes_more_calls_within_the_budget(text, spacing):
+    """All numbers of times are tried. Integers repeat from few times on where the schedule is short."""
+    short = schedule(total := 24)
+    taus = [sorted({*short.tau(spacing, count)}) for count in range(1, total + 1)]
+    for sampler in both_ends(text):
+        if text == "dpm_fast":  # a third of its calls are steps, and one step is for the rest
+            last = int(sampler.end == "zero")
+            steps = {len(grid) - 1 - last for tau in taus if (grid := Sampler.nodes(sampler, short, tau))}
+            possible = {n + last for n in range(total + 1 - last) if (n // 3 + 1 if n else 0) in steps} - {0}
+        else:
+            possible = {sampler.nfe(grid) for tau in taus if (grid := sampler.nodes(short, tau))}
+        for budget in range(1, 2 * total):
+            best = max((calls for calls in possible if calls <= budget), default=None)
+            try:
+                assert sampler.nfe(sampler.grid(short, spacing, budget)) == best
+            except TooFewCallsError:
+                assert best is None
+
+
+@pytest.mark.parametrize(("text", "spacing", "budget"), [("unipc", "quadratic", 29), ("ipndm", "quadratic", 57)])
+def test_the_budget_is_used_up_where_times_repeat(text, spacing, budget):
+    sampler = samplers.make(text, {})
+    assert sampler.nfe(sampler.grid(SCHEDULE, spacing, budget)) == budget
 
 
 def test_budgets_that_are_too_small_name_the_least():

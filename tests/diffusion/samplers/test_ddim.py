@@ -7,10 +7,13 @@ import pytest
 import torch
 import walks
 from diffusers import DDIMScheduler, DDPMScheduler
+from schedules import SCHEDULE
 
 from pipeline.diffusion import noise
 from pipeline.diffusion.pixels import to_uint8
-from pipeline.diffusion.schedule import alphas_cumprod, linear_betas, make_tau
+from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion.samplers.ddim import DDIM
+from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas, make_tau
 
 ALPHAS = alphas_cumprod(linear_betas())
 ETAS = [0.0, 0.2, 0.5, 1.0, "hat"]
@@ -170,6 +173,24 @@ def test_to_uint8_rounds_as_the_authors_do():
     assert torch.equal(to_uint8(between), levels[:-1].to(torch.uint8))
     assert torch.equal(to_uint8(between + 0.2 / 127.5), levels[1:].to(torch.uint8))
     assert to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
+
+
+def test_encoding_with_clipping_is_finite_and_leaves_images_within_the_range_alone():
+    """At time 0 an image is its own pred_x0, so clipping has nothing to do there but to eps, which keeps its value."""
+    grid = DDIM().grid(SCHEDULE, "linear", 10)
+    x_0 = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1.8 - 0.9
+    shown = []
+
+    def network(x, t):
+        shown.append(t)
+        return model(x, t)
+
+    x_T = DDIM().encode(predictor(network, clip=True), x_0, grid)
+    assert x_T.isfinite().all()
+    assert len(shown) == 10
+    first = SCHEDULE.nodes([*make_tau("linear", 10)])[-2]
+    one = DDIM().encode(predictor(model, clip=True), x_0, (first, TIME_0))
+    torch.testing.assert_close(one, first.alpha * x_0 + first.sigma * model(x_0, 0.0))
 
 
 def test_slerp_keeps_the_norms_law():

@@ -20,13 +20,14 @@ ORDERS = {
     "dpmpp_3m": 3,
     "dpmpp_3m:variant=common": 2,
     "unipc:order=1,corrector=off": 1,
-    "unipc:order=2,corrector=off": 2,
-    "unipc:order=2,corrector=off,variant=bh1": 2,
-    "unipc:order=3,corrector=off": 3,
+    "unipc:order=2,corrector=off,lower_order_final=never": 2,
+    "unipc:order=2,corrector=off,variant=bh1,lower_order_final=never": 2,
+    "unipc:order=3,corrector=off,lower_order_final=never": 3,
+    "unipc:order=1,lower_order_final=never": 2,
+    "unipc:order=2,lower_order_final=never": 3,
+    "unipc:order=3,lower_order_final=never": 4,
+    "unipc:order=3,variant=bh1,lower_order_final=never": 4,
     "unipc:order=1": 2,
-    "unipc:order=2": 3,
-    "unipc:order=3": 4,
-    "unipc:order=3,variant=bh1": 4,
     "dpm_solver:order=2": 2,
     "dpm_solver:order=3": 3,
     "deis:ab_order=0": 1,
@@ -41,7 +42,7 @@ ORDERS = {
     "heun:end=first": 2,
 }
 """Sampler → its order on nodes that are even in lam. Adams and Bashforth's weights are those of nodes even in time, so
-they keep the second order only; the corrector of UniPC adds one."""
+they keep the second order only; the corrector of UniPC adds one. Lower orders at the end cost the orders above two."""
 
 
 def randn(seed, count=64):
@@ -80,6 +81,28 @@ def test_it_converges_at_its_order(exact, text, order):
         for steps in (320, 640)
     ]
     # the next term of the error is a twentieth of the first here, and the start of a lower order adds to it
+    assert slope(errors) == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last", "order"),
+    [  # lower orders at the end: the last step errs by the square of its length, which shows where noise is left
+        ("dpmpp_2m:lower_order_final=always", -5.06, 1.0, 2),
+        ("dpmpp_3m:lower_order_final=always", -5.06, 1.0, 2),
+        ("unipc:order=2", -5.06, 1.0, 2),
+        ("unipc:order=3", -5.06, 1.0, 2),
+        # lower orders at the start: in almost pure noise they cost nothing, later on they cost orders above two
+        ("dpmpp_3m", -1.0, 4.6, 2),
+        ("unipc:order=2,lower_order_final=never", -1.0, 4.6, 3),
+        ("unipc:order=3,lower_order_final=never", -1.0, 4.6, 3),
+    ],
+)
+def test_ends_of_lower_order_show_where_eps_changes(text, first, last, order):
+    exact = MIXTURE.solution(randn(0), SCHEDULE.node_at(first), SCHEDULE.node_at(last))
+    errors = []
+    for steps in (640, 1280):
+        grid = tuple(SCHEDULE.node_at(lam) for lam in np.linspace(first, last, steps + 1))
+        errors.append((walk(make(text), grid, randn(0)) - exact).abs().max())
     assert slope(errors) == pytest.approx(order, abs=0.15)
 
 
@@ -135,7 +158,8 @@ def test_both_forms_of_the_step_are_ddims(step):
 def test_unip_3_is_the_exact_3m():
     for spacing in ("logsnr", "time-quadratic"):
         grid = make("dpmpp_3m").nodes(SCHEDULE, SCHEDULE.tau(spacing, 12))
-        ours, theirs = (walk(make(text), grid, randn(1)) for text in ("dpmpp_3m", "unipc:order=3,corrector=off"))
+        unip = "unipc:order=3,corrector=off,lower_order_final=10"
+        ours, theirs = (walk(make(text), grid, randn(1)) for text in ("dpmpp_3m", unip))
         # from the fourth call on; the step of two values has the authors' weight ½ in UniP, as in 2M
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
         assert (walk(make("dpmpp_3m:variant=common"), grid, randn(1)) - ours).abs().max() > 1e-3
@@ -143,8 +167,67 @@ def test_unip_3_is_the_exact_3m():
 
 def test_unip_2_is_2m():
     grid = make("dpmpp_2m").nodes(SCHEDULE, SCHEDULE.tau("karras", 12))
-    ours, theirs = (walk(make(text), grid, randn(1)) for text in ("dpmpp_2m", "unipc:order=2,corrector=off"))
+    unip = "unipc:order=2,corrector=off,lower_order_final=10"
+    ours, theirs = (walk(make(text), grid, randn(1)) for text in ("dpmpp_2m", unip))
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
+
+
+STEPS = {5: (1, 2, 3, 2, 1), 8: (1, 2, 3, 3, 3, 3, 2, 1), 12: (1, 2, *[3] * 10), 20: (1, 2, *[3] * 18)}
+"""Steps → the orders of DPM-Solver++'s multistep method of order 3 by its authors' code, lower below 10 steps."""
+TO_THE_END = STEPS | {12: (1, 2, *[3] * 8, 2, 1), 20: (1, 2, *[3] * 16, 2, 1)}
+"""Those of UniPC-3 by its authors' code."""
+
+
+def by_definition(orders, grid, x, corrects):
+    """A walk that integrates the polynomial through the last pred_x0, as many as the order, by Gauss's rule.
+
+    Steps of second order have the authors' weight ½ instead: with the mean of both ends' slope.
+    """
+    points, weights = np.polynomial.legendre.leggauss(30)
+    known = []  # (lam, pred_x0)
+    before = None
+
+    def step(x, node, prev, known):
+        h = prev.lam - node.lam
+        lams = np.array([lam for lam, _ in known])
+        result = prev.sigma / node.sigma * x
+        if len(known) == 2:
+            (now, x0), (other, x0_other) = known
+            middle = x0 + (x0_other - x0) / (other - now) * h / 2
+            return result + prev.alpha * (1 - math.exp(-h)) * middle
+        at = node.lam + h * (points + 1) / 2
+        for j, (lam, x0) in enumerate(known):
+            others = np.delete(lams, j)
+            values = np.prod((at[:, None] - others) / (lam - others), axis=1)
+            result = result + prev.sigma * float(np.exp(at) * values @ weights) * h / 2 * x0
+        return result
+
+    for order, (node, prev) in zip(orders, itertools.pairwise(grid), strict=True):
+        _, x0 = MIXTURE.predict(x, node)
+        if corrects and before:
+            x = step(*before[:3], [*before[3][:1], (node.lam, x0), *before[3][1:]])
+        known = [(node.lam, x0), *known]
+        before = x, node, prev, known[:order]
+        x = step(*before)
+    return x
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize(
+    ("text", "orders", "corrects"),
+    [
+        ("dpmpp_2m", {n: [min(2, k) for k in orders] for n, orders in STEPS.items()}, False),
+        ("dpmpp_3m", STEPS, False),
+        ("unipc:order=2", {n: [min(2, k) for k in orders] for n, orders in TO_THE_END.items()}, True),
+        ("unipc:order=3", TO_THE_END, True),
+        ("unipc:order=3,corrector=off", TO_THE_END, False),
+    ],
+)
+def test_the_orders_of_the_steps_are_those_of_the_authors_code(text, orders, corrects, steps):
+    grid = make(text).grid(SCHEDULE, "time-quadratic", steps)
+    expected = by_definition(orders[steps], grid, randn(1), corrects)
+    # Gauss's rule of 30 points is exact here to rounding; extrapolation multiplies it by what its values add up to
+    torch.testing.assert_close(walk(make(text), grid, randn(1)), expected, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("z", [1e-9, 1e-3, 0.3, 0.999, 1.001, 5.0])
