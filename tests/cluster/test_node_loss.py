@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from cluster_sweep import GRID, SHARDS, digests
@@ -20,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 )
 def test_images_do_not_tell_what_nodes_went_through(scenario, undisturbed, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, str(Path(__file__).with_name("nodes.py")), scenario, str(out), *GRID]
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "nodes.py"), scenario, str(out), *GRID]
     environment = ENVIRONMENT | authentication(tmp_path) | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=800)
     assert ended.returncode == 0, ended.stderr

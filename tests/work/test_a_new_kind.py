@@ -195,7 +195,7 @@ def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
     out, _ = swept
     program = "import runpy, sys, toy_sampler; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [sys.executable, "-c", program, "jobs/sweep.py", *GRID, "--out", str(tmp_path / "out")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests" / "helpers")}
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=500)
     assert digests(tmp_path / "out") == digests(out)
 
