@@ -206,10 +206,8 @@ def assert_versions(out: str, samplers: dict[str, int]) -> None:
             which = "does not have it" if here is None else f"has version {here.version}"
             options = here.earlier.get(version) if here else None
             now = f"; what version {version} computed is {name}:{options} now" if options else ""
-            raise UserError(
-                f"--out {out} has images of version {version} of {name}, and this release {which}: "
-                f"use the release that drew them, or give another --out{now}"
-            )
+            text = f"--out {out} has images of version {version} of {name}, and this release {which}"
+            raise UserError(f"{text}: use the release that drew them, or give another --out{now}")
 
 
 def _assert_files_are_of(run: Run) -> None:
