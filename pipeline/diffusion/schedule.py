@@ -2,9 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -155,6 +156,24 @@ class Schedule:
     def nodes(self, tau: Sequence[float]) -> Grid:
         """Return the grid from the last of the ascending times `tau` down to time 0."""
         return (*map(self.node, reversed(tau)), TIME_0)
+
+
+def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
+    """Return for how many times, of 1 … total, to ask a spacing, so that most calls are made within a budget; or 0.
+
+    Asking for more times never takes fewer calls. Without repeats `budget` + 1 times are the most that can be within
+    it. A spacing that repeats times is asked for more, until as many are left.
+    """
+    calls = cache(calls)
+    counts = range(1, total + 1)
+    top = upper = min(budget + 1, total)
+    if calls(top) > budget:
+        return bisect_right(counts[:top], budget, key=calls)
+    while upper < total and calls(upper) < budget:
+        upper = min(upper + budget - calls(upper), total)
+    counts = counts[top - 1 : upper]
+    most = calls(counts[bisect_right(counts, budget, key=calls) - 1])
+    return counts[bisect_left(counts, most, key=calls)]
 
 
 def parse_spacing(spacing: str) -> tuple[int, ...] | None:

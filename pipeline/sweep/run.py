@@ -201,15 +201,13 @@ def _read_saved(storage: Storage) -> dict[str, Any]:
 def assert_versions(out: str, samplers: dict[str, int]) -> None:
     """Check that this release has the versions of the samplers, name → version, of an output. Raises UserError."""
     for name, version in samplers.items():
-        here = SAMPLERS[name].version if name in SAMPLERS else None
-        if here != version:
-            which = "does not have it" if here is None else f"has version {here}"
-            options = SAMPLERS[name].earlier.get(version) if name in SAMPLERS else None
+        here = SAMPLERS.get(name)
+        if here is None or here.version != version:
+            which = "does not have it" if here is None else f"has version {here.version}"
+            options = here.earlier.get(version) if here else None
             now = f"; what version {version} computed is {name}:{options} now" if options else ""
-            raise UserError(
-                f"--out {out} has images of version {version} of {name}, and this release {which}: "
-                f"use the release that drew them, or give another --out{now}"
-            )
+            text = f"--out {out} has images of version {version} of {name}, and this release {which}"
+            raise UserError(f"{text}: use the release that drew them, or give another --out{now}")
 
 
 def _assert_files_are_of(run: Run) -> None:

@@ -3,16 +3,14 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator
 from torch import Tensor
 
 from pipeline.diffusion.network import EpsModel
-from pipeline.diffusion.schedule import Grid, Node, Schedule
+from pipeline.diffusion.schedule import Grid, Node, Schedule, largest_count
 
 Predict = Callable[[Tensor, Node], tuple[Tensor, Tensor]]
 """predict(x_t, node): (eps, pred_x0), both of x_t's shape, by one network call. They fit x_t by eq. 4."""
@@ -199,24 +197,6 @@ class Sampler(ABC):
         for x_t, _ in self.trajectory(predict, x_T, grid, noise):  # noqa: B007
             pass
         return x_t
-
-
-def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
-    """Return for how many times, of 1 … total, to ask a spacing, so that most calls are made within a budget; or 0.
-
-    Asking for more times never takes fewer calls. Without repeats `budget` + 1 times are the most that can be within
-    it. A spacing that repeats times is asked for more, until as many are left.
-    """
-    calls = cache(calls)
-    counts = range(1, total + 1)
-    top = upper = min(budget + 1, total)
-    if calls(top) > budget:
-        return bisect_right(counts[:top], budget, key=calls)
-    while upper < total and calls(upper) < budget:
-        upper = min(upper + budget - calls(upper), total)
-    counts = counts[top - 1 : upper]
-    most = calls(counts[bisect_right(counts, budget, key=calls) - 1])
-    return counts[bisect_left(counts, most, key=calls)]
 
 
 def order_of_step(grid: Grid, i: int, order: int, lower_order_final: int | Literal["always", "never"]) -> int:

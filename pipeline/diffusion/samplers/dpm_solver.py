@@ -10,17 +10,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import (
-    End,
-    Noise,
-    Predict,
-    Sampler,
-    TooFewCallsError,
-    eps_step,
-    largest_count,
-    phi,
-)
-from pipeline.diffusion.schedule import Grid, Schedule
+from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, TooFewCallsError, eps_step, phi
+from pipeline.diffusion.schedule import Grid, Schedule, largest_count
 
 
 @dataclass(frozen=True)
