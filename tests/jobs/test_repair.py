@@ -18,7 +18,7 @@ from pipeline.work.verify import set_aside
 def test_the_job_names_what_is_bad_and_repair_sets_it_aside(place):
     storage, path = file(place, 5)
     status, out, _ = run_here("verify", "--out", place.url)
-    assert (status, out) == (0, "72 files, 2 settings, 0 problems\n")
+    assert (status, out) == (0, "73 files, 2 settings, 0 problems\n")
     storage.write(path, b"PAR1")
     storage.write("notes.txt", b"mine")
     for arguments in ([], ["--repair"]):

@@ -26,7 +26,7 @@ def study(tmp_path):
         storage=Storage(str(tmp_path)),
         out=str(tmp_path),
         identity={"images": "cifar10-val", "num_images": 10_000},
-        model=SimpleNamespace(ema=True),
+        model=SimpleNamespace(ema=True, num_train_timesteps=1000, beta_start=1e-4, beta_end=2e-2),
         config=SimpleNamespace(dtype="float32"),
         settings=[SimpleNamespace(spacing="quadratic")],
     )

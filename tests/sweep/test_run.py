@@ -77,15 +77,15 @@ def test_a_sampler_of_an_earlier_grid_stays_among_those_of_the_output(run):
     grown = claimed(open_run(changed(run, sampler=("dpmpp_2m",), eta=None)))
     assert [setting.sampler.name for setting in grown.settings] == ["dpmpp_2m"]
     for opened in (grown, saved_run(run.out)):
-        assert opened.to_json()["samplers"] == {"ddim": 1, "dpmpp_2m": 1}
+        assert opened.to_json()["samplers"] == {"ddim": 1, "dpmpp_2m": 2}
 
 
-@pytest.mark.parametrize("sampler", [DDIM, DPMpp2M])
-def test_a_version_that_this_release_has_not_is_refused(run, monkeypatch, sampler):
+@pytest.mark.parametrize(("sampler", "drawn_by"), [(DDIM, 1), (DPMpp2M, 2)])
+def test_a_version_that_this_release_has_not_is_refused(run, monkeypatch, sampler, drawn_by):
     claimed(open_run(changed(run, sampler=("dpmpp_2m",), eta=None)))
-    monkeypatch.setattr(sampler, "version", 2)
+    monkeypatch.setattr(sampler, "version", 3)
     for opened in (lambda: open_run(run.config), lambda: saved_run(run.out)):
-        with pytest.raises(UserError, match=f"version 1 of {sampler.name}, and this release has version 2"):
+        with pytest.raises(UserError, match=f"version {drawn_by} of {sampler.name}, and this release has version 3"):
             opened()
 
 

@@ -74,7 +74,7 @@ def test_a_finished_sweep_of_a_release_that_compared_nothing_is_compared(tmp_pat
     path = run.paths.consistency(run.settings[0].slug)
     whole = run.storage.read(path)
     Path(run.config.out, path).unlink()
-    monkeypatch.setattr(complete, "publish", lambda run, *seen: f"{len(found_in(run))} compared")
+    monkeypatch.setattr(complete, "publish", lambda run, seen=None: f"{len(found_in(run))} compared")
     monkeypatch.setattr(complete, "cluster", cluster)
     complete.complete(run, Request())
     assert capsys.readouterr().out == "1 compared\n"
