@@ -123,6 +123,18 @@ def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
     return _setting(sampler, values["steps"], values["spacing"], values["clip"], schedule)
 
 
+def assert_versions(out: str, versions: dict[str, int]) -> None:
+    """Check that this release has the `versions`, name of a sampler → version, of an output. Raises UserError."""
+    for name, version in versions.items():
+        here = samplers.SAMPLERS.get(name)
+        if here is None or here.version != version:
+            which = "does not have it" if here is None else f"has version {here.version}"
+            options = here.earlier.get(version) if here else None
+            now = f"; what version {version} computed is {name}:{options} now" if options else ""
+            text = f"--out {out} has images of version {version} of {name}, and this release {which}"
+            raise UserError(f"{text}: use the release that drew them, or give another --out{now}")
+
+
 def _setting(sampler: Sampler, steps: int, spacing: str, clip: bool, schedule: Schedule) -> Setting:
     return Setting(sampler, steps, spacing, clip, sampler.nfe(sampler.grid(schedule, spacing, steps)))
 

@@ -9,13 +9,12 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.diffusion.checkpoint import ModelInfo
-from pipeline.diffusion.samplers import SAMPLERS
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.evaluation.metrics import without_false_is
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting, notes, settings
+from pipeline.sweep.grid import Setting, assert_versions, notes, settings
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
@@ -91,7 +90,7 @@ class Run(Opened):
 
     def saved(self) -> "Run":
         """Return the run that the output has in it now. For its errors see `saved_run`."""
-        return saved_run(self.out, self.storage_options)
+        return _run_in(self.storage, self.out, self.storage_options)
 
     def beside(self, saved: "Run") -> "Run":
         """Return this with the samplers of `saved`."""
@@ -159,6 +158,10 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     storage, names = open_folder("--out", out, storage_options)
     if SWEEP not in names:
         raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
+    return _run_in(storage, out, storage_options)
+
+
+def _run_in(storage: Storage, out: str, storage_options: dict[str, Any] | None) -> Run:
     with _of_this_release(out):
         saved = _read_saved(storage)
         config = SweepConfig.model_validate(saved["config"] | {"out": out})
@@ -196,18 +199,6 @@ def _read_saved(storage: Storage) -> dict[str, Any]:
     saved.setdefault("samplers", {"ddim": 1})
     assert_versions(storage.url, saved["samplers"])
     return saved
-
-
-def assert_versions(out: str, samplers: dict[str, int]) -> None:
-    """Check that this release has the versions of the samplers, name → version, of an output. Raises UserError."""
-    for name, version in samplers.items():
-        here = SAMPLERS.get(name)
-        if here is None or here.version != version:
-            which = "does not have it" if here is None else f"has version {here.version}"
-            options = here.earlier.get(version) if here else None
-            now = f"; what version {version} computed is {name}:{options} now" if options else ""
-            text = f"--out {out} has images of version {version} of {name}, and this release {which}"
-            raise UserError(f"{text}: use the release that drew them, or give another --out{now}")
 
 
 def _assert_files_are_of(run: Run) -> None:

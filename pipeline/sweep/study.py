@@ -12,11 +12,11 @@ from pipeline.diffusion.network import Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting, described, settings
+from pipeline.sweep.grid import Setting, assert_versions, described, settings
 from pipeline.sweep.layout import METRICS, REPORT, RESULT, SET_ASIDE, STUDY
 from pipeline.sweep.model import read_model
 from pipeline.sweep.opened import Opened
-from pipeline.sweep.run import assert_versions, open_folder
+from pipeline.sweep.run import open_folder
 
 FORMAT = 1
 """The format of a study's output."""
@@ -100,7 +100,7 @@ class Study(Opened):
 
     def saved(self) -> "Study":
         """Return the study that the output has in it now. For its errors see `saved_study`."""
-        return saved_study({self.config.kind: type(self.config)}, self.out, self.storage_options)
+        return _study_in(self.storage, {self.config.kind: type(self.config)}, self.out, self.storage_options)
 
     def beside(self, saved: "Study") -> "Study":
         """Return this with the settings of `saved`."""
@@ -157,6 +157,12 @@ def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: 
 
     """
     storage, _ = open_folder("--out", out, storage_options)
+    return _study_in(storage, kinds, out, storage_options)
+
+
+def _study_in(
+    storage: Storage, kinds: dict[str, type[StudyConfig]], out: str, storage_options: dict[str, Any] | None
+) -> Study:
     saved = _read(storage)
     try:
         config = kinds[saved["kind"]].model_validate(saved["config"] | {"out": out})

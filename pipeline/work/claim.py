@@ -91,13 +91,14 @@ def claim(opened: Opened, joined: Cluster | None = None) -> None:
 
     """
     try:
-        opened = _beside_others(opened)
+        saved = _saved(opened)
+        opened = opened if saved is None else opened.beside(saved)
         opened.storage.remove_stale_temporaries()
         if joined is None or not joins_a_cluster():
             opened.storage.write_json(opened.first_file, opened.to_json())
         else:
             _claim_from_worker(opened, joined)
-        if opened.first_file == SWEEP and CARD not in opened.storage.names():
+        if saved is None and opened.first_file == SWEEP and CARD not in opened.storage.names():
             opened.storage.write(CARD, IMAGES_CARD.encode())
     except (OSError, StorageError, DamagedFileError) as error:
         raise UserError(f"--out {opened.out} cannot be written: {error}") from error
@@ -121,7 +122,8 @@ def publish_as_planned(
         DamagedFileError: somebody has removed or broken the first file meanwhile.
 
     """
-    opened = _beside_others(opened)
+    if (saved := _saved(opened)) is not None:
+        opened = opened.beside(saved)
     opened.storage.write_json(opened.first_file, opened.to_json())
     text = publish(opened)
     # ends, since each process writes its plan only when it begins and when it ends
@@ -157,11 +159,11 @@ def claimed(opened: Opened, request: Request) -> Iterator[Cluster]:
         yield joined
 
 
-def _beside_others(opened: AnOpened) -> AnOpened:
-    if opened.first_file in opened.storage.names():
-        with contextlib.suppress(DamagedFileError):  # it is written anew
-            return opened.beside(opened.saved())
-    return opened
+def _saved(opened: AnOpened) -> AnOpened | None:
+    """Return what the first file has now; None if it is missing, or broken and to be written anew."""
+    with contextlib.suppress(DamagedFileError):
+        return opened.saved()
+    return None
 
 
 def _claim_from_worker(opened: Opened, joined: Cluster) -> None:

@@ -231,8 +231,8 @@ def test_a_resume_lists_once_a_setting_and_asks_for_no_shard(s3, proxy):
     proxy.requests.clear()
     status, _, err = place.sweep()
     assert status == 0, err
-    # a list of the top and one of each setting, and two for the links of the page; reads of sweep.json, of result.json,
-    # of a row a setting (twice), of a sample a setting
+    # a list of the top and one of each setting, and two for the links of the page; reads of sweep.json as it is opened,
+    # claimed, and twice at its end for others' plans, of result.json, of a row a setting (twice), of a sample a setting
     assert proxy.requests.count("LIST") <= 1 + 2 + 2
-    assert proxy.requests.count("GET") <= 2 + 2 * 2 + 2
+    assert proxy.requests.count("GET") <= 4 + 1 + 2 * 2 + 2
     assert proxy.requests.count("HEAD") == 0
