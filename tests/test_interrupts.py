@@ -22,11 +22,13 @@ from pathlib import Path
 from pipeline.storage.store import Storage
 from pipeline.sweep.result import Result
 
-moment, storage = sys.argv[1], Storage(sys.argv[2])
+moment, storage, seconds = sys.argv[1], Storage(sys.argv[2]), float(sys.argv[3])
+reached = []
 
 
-def reach(here, seconds=60.0):
-    if here == moment:
+def reach(here):
+    if here == moment and not reached:
+        reached.append(here)
         print(here, flush=True)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -35,7 +37,7 @@ def reach(here, seconds=60.0):
 
 def write_json(path, content, write=storage.write_json):
     if content["state"] != "running":
-        reach("writing its result", 0.3)
+        reach("writing its result")
     write(path, content)
 
 
@@ -46,7 +48,7 @@ def main():
                 reach("working")
                 raise ValueError("a bug")
             finally:
-                reach("ending", 0.3)
+                reach("ending")
                 if moment == "working":
                     raise OSError("the terminal is gone")
     except ValueError:
@@ -55,7 +57,7 @@ def main():
 
 reach("importing")
 storage.write_json = write_json
-atexit.register(reach, "gone", 0.3)
+atexit.register(reach, "gone")
 pipeline.cli.exit_with(main)
 """
 
@@ -67,7 +69,7 @@ def start(tmp_path):
     file = tmp_path / "jobs" / "job.py"
     file.write_text(JOB, encoding="utf-8")
 
-    def go(moment, ignored=()):
+    def go(moment, ignored=(), seconds=60):
         def inherit():
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
             for number in ignored:
@@ -75,7 +77,7 @@ def start(tmp_path):
 
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, file, moment, tmp_path / "out"]
+        command = [sys.executable, file, moment, tmp_path / "out", str(seconds)]
         process = subprocess.Popen(command, env=environment, preexec_fn=inherit, **pipes)
         assert process.stdout.readline() == f"{moment}\n", process.communicate()[1]
         return process
@@ -116,7 +118,7 @@ def test_three_while_it_ends_leave_its_result_whole(start, tmp_path, moment, end
 
 
 def test_three_after_all_is_done_change_nothing(start, tmp_path):
-    assert burst(start("gone"), *[signal.SIGINT] * 3) == 0
+    assert burst(start("gone", seconds=0.3), *[signal.SIGINT] * 3) == 0
     assert state(tmp_path) == "failed"
 
 
@@ -124,5 +126,5 @@ def test_what_nohup_ignores_stays_ignored(start, tmp_path):
     process = start("working", ignored=[signal.SIGHUP])
     assert burst(process, signal.SIGHUP, signal.SIGHUP, signal.SIGTERM) == 130
     assert state(tmp_path) == "stopped"
-    process = start("ending", ignored=[signal.SIGHUP])
+    process = start("ending", ignored=[signal.SIGHUP], seconds=0.3)
     assert burst(process, signal.SIGHUP) == 0
