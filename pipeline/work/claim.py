@@ -122,10 +122,10 @@ def publish_as_planned(
         DamagedFileError: somebody has removed or broken the first file meanwhile.
 
     """
-    if (saved := _saved(opened)) is not None:
-        opened = opened.beside(saved)
-    opened.storage.write_json(opened.first_file, opened.to_json())
-    text = publish(opened)
+    saved = _saved(opened)
+    planned = opened if saved is None else opened.beside(saved)
+    opened.storage.write_json(opened.first_file, planned.to_json())
+    text = publish(opened)  # itself, which knows what this run has cost
     # ends, since each process writes its plan only when it begins and when it ends
     while (there := opened.saved()).config != opened.config and finished(there):
         publish(there)

@@ -7,7 +7,7 @@ import pytest
 from pipeline import UserError
 from pipeline.storage.store import Storage, StorageError
 from pipeline.sweep.run import open_run, saved_run
-from pipeline.work.claim import claim
+from pipeline.work.claim import claim, publish_as_planned
 
 
 def test_a_claim_writes_the_first_file_and_clears_what_a_killed_writer_left(small, tmp_path):
@@ -29,3 +29,13 @@ def test_an_output_that_cannot_be_written_is_one_line(small, monkeypatch, error)
     monkeypatch.setattr(Storage, "write_json", refuse)
     with pytest.raises(UserError, match=f"^--out {small.out} cannot be written: {error}$"):
         claim(run)
+
+
+def test_a_report_is_of_the_run_that_ends_and_knows_what_it_has_cost(small):
+    run, costs = open_run(small), []
+    claim(run)
+    run.result.content = {"cpu_hours": 1.5}
+    assert (
+        publish_as_planned(run, lambda one: costs.append(one.result.content) or "table", lambda one: False) == "table"
+    )
+    assert costs == [{"cpu_hours": 1.5}]
