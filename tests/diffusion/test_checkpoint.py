@@ -1,12 +1,12 @@
 """Checkpoints: what is read of them, what is refused, and that the network is diffusers' own."""
 
 import json
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
+from configs import change
 from diffusers import (
     AutoencoderKL,
     DDIMPipeline,
@@ -18,16 +18,6 @@ from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
 from pipeline.diffusion.network import UNet
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.sweep.model import model_folder
-
-
-@pytest.fixture
-def copy(tiny_model, tmp_path):
-    shutil.copytree(tiny_model, tmp_path / "model")
-    return tmp_path / "model"
-
-
-def change(file: Path, **fields):
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 def test_the_embedded_model_is_a_diffusers_pipeline():

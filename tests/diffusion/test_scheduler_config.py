@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from configs import change
 from diffusers import DDIMScheduler, DDPMScheduler, PNDMScheduler, UniPCMultistepScheduler
 
 from pipeline.diffusion.checkpoint import read_checkpoint
@@ -14,16 +15,6 @@ ASSUMED = (
     "model: no scheduler_config.json in or beside it says the noise schedule and what is predicted; "
     "assumed DDPM's, linear β from 0.0001 to 0.02, T = 1,000 and ε"
 )
-
-
-@pytest.fixture
-def copy(tiny_model, tmp_path):
-    shutil.copytree(tiny_model, tmp_path / "model")
-    return tmp_path / "model"
-
-
-def change(file: Path, **fields):
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 def test_what_nobody_says_is_assumed_in_one_line(copy):

@@ -2,10 +2,10 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
+from configs import change
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
@@ -49,10 +49,6 @@ def predicted(net, x):
 @pytest.fixture
 def x():
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-
-
-def change(file: Path, **fields):
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 @pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])

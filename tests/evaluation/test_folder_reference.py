@@ -9,30 +9,21 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
+from references import make
 
 from pipeline import UserError
 from pipeline.evaluation.digits import DIGITS
-from pipeline.evaluation.extractors import extractor_info, make_extractor
+from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.evaluation.reference import make_reference, reference_info
 from pipeline.sweep.images import png
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return extractor_info(DIGITS, None)
-
-
-def make(spec, extractor):
-    info = reference_info(str(spec), extractor)
-    return info, make_reference(info, make_extractor(extractor, "cpu"), extractor, "cpu", 10)
 
 
 def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):
     for i, size in enumerate([8, 8, 9]):
         Image.new("L", (size, size)).save(tmp_path / f"{i}.png")
     with pytest.raises(UserError, match=r"first is gray 8×8: 1 of 3 images cannot be used: 2\.png is gray 9×9$"):
-        make(tmp_path, extractor)
+        make(tmp_path, extractor, 10)
 
 
 def test_a_folder_is_another_reference_when_its_files_change(tmp_path, extractor):
@@ -77,7 +68,7 @@ def test_what_was_left_out_and_converted_stands_in_the_provenance(tmp_path, extr
     Image.new("LA", (8, 8)).save(tmp_path / "b.png")
     Image.fromarray(np.full((8, 8), 65535, np.uint16)).save(tmp_path / "c.png")
     (tmp_path / "labels.txt").touch()
-    info, made = make(tmp_path, extractor)
+    info, made = make(tmp_path, extractor, 10)
     assert info.note == f"--reference {tmp_path}: 3 images read; left out: 1 .txt (labels.txt)"
     assert made.provenance["left_out"] == {".txt": 1}
     assert made.provenance["converted"] == {"16 bits to 8": 1, "alpha dropped": 1}
@@ -91,7 +82,7 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path, extractor):
         Image.new("RGB" if i == 5 else "L", (8, 8)).save(tmp_path / f"{i:02d}.png")
     (tmp_path / "11.png").write_bytes(b"x")
     with pytest.raises(UserError, match=r"first is gray 8×8: 2 of 28 images .*: 05\.png is RGB 8×8; 11\.png is no im"):
-        make(tmp_path, extractor)
+        make(tmp_path, extractor, 10)
     for i in range(2):
         (tmp_path / f"{i:02d}.png").write_bytes(b"x")
     with pytest.raises(UserError, match=r"3 of 30 images cannot be used: 00\.png is no image.*; 01\.png.*; 11\.png"):
@@ -124,8 +115,8 @@ def test_a_folder_at_a_url_is_as_the_same_folder_here(tmp_path, extractor, monke
         images = [png(np.full((8, 8, 1), i, np.uint8)) for i in range(3)]
         pq.write_table(pa.table({"image": images}), folder / "0.parquet")
     store.put(str(folder), f"/{kind}", recursive=True)
-    info, made = make(f"memory://{kind}", extractor)
-    here = make(folder, extractor)[1]
+    info, made = make(f"memory://{kind}", extractor, 10)
+    here = make(folder, extractor, 10)[1]
     assert made.provenance["digest"] == here.provenance["digest"]
     assert "left out: 1 hidden (.git" in info.note
     assert reference_info(f"memory://{kind}", extractor).identity == info.identity

@@ -10,15 +10,15 @@ import torch
 from cleanfid.fid import frechet_distance
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
+from references import make
 from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 
 from pipeline import UserError
-from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
+from pipeline.evaluation.extractors import DIGITS, extractor_info
 from pipeline.evaluation.metrics import compute_metrics
 from pipeline.evaluation.real_images import digits_images, open_images
 from pipeline.evaluation.reference import (
     Reference,
-    make_reference,
     read_reference,
     reference_info,
     write_reference,
@@ -28,18 +28,8 @@ from pipeline.sweep.layout import REFERENCE
 
 
 @pytest.fixture(scope="module")
-def extractor():
-    return extractor_info(DIGITS, None)
-
-
-def make(spec, extractor):
-    info = reference_info(str(spec), extractor)
-    return info, make_reference(info, make_extractor(extractor, "cpu"), extractor, "cpu", 100)
-
-
-@pytest.fixture(scope="module")
 def digits(extractor):
-    return make("digits", extractor)[1]
+    return make("digits", extractor, 100)[1]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +48,7 @@ def assert_same(made, digits):
 
 
 def test_a_folder_of_png(folder, extractor, digits):
-    info, made = make(folder, extractor)
+    info, made = make(folder, extractor, 100)
     assert (info.kind, info.image_shape) == ("images", (1, 8, 8))
     assert_same(made, digits)
 
@@ -66,10 +56,10 @@ def test_a_folder_of_png(folder, extractor, digits):
 def test_what_is_no_image_is_named(tmp_path, extractor):
     Image.new("L", (8, 8)).save(tmp_path / "0.png")
     with pytest.raises(UserError, match="has one image: a covariance takes two"):
-        make(tmp_path, extractor)
+        make(tmp_path, extractor, 100)
     (tmp_path / "1.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r": 1\.png is no image: UnidentifiedImageError"):
-        make(tmp_path, extractor)
+        make(tmp_path, extractor, 100)
 
 
 def test_parquet_as_datasets_writes_it(tmp_path, extractor, digits):
@@ -78,7 +68,7 @@ def test_parquet_as_datasets_writes_it(tmp_path, extractor, digits):
     pictures = [Image.fromarray(image[0].numpy()) for image in digits_images()]
     data = datasets.Dataset.from_dict({"image": pictures}, datasets.Features({"image": datasets.Image()}))
     data.to_parquet(tmp_path / "train.parquet")
-    info, made = make(tmp_path / "train.parquet", extractor)
+    info, made = make(tmp_path / "train.parquet", extractor, 100)
     assert (info.kind, info.identity[:7]) == ("images", "sha256:")
     assert_same(made, digits)
 
@@ -88,7 +78,7 @@ def test_a_folder_of_parquet_in_the_order_of_its_files(folder, tmp_path, extract
     for name, part in [("b", files[1000:]), ("a", files[:1000])]:
         rows = [{"bytes": file.read_bytes(), "path": None} for file in part]
         pq.write_table(pa.table({"label": [0] * len(rows), "img": rows}), tmp_path / f"{name}.parquet")
-    assert_same(make(tmp_path, extractor)[1], digits)
+    assert_same(make(tmp_path, extractor, 100)[1], digits)
 
 
 def test_a_data_set_that_torch_fidelity_knows(extractor, digits):
@@ -100,7 +90,7 @@ def test_a_data_set_that_torch_fidelity_knows(extractor, digits):
 
     register_dataset("digits-again", create)
     try:
-        assert_same(make("digits-again", extractor)[1], digits)
+        assert_same(make("digits-again", extractor, 100)[1], digits)
     finally:
         del DATASETS_REGISTRY["digits-again"]
     assert asked[0][1] is True
@@ -127,7 +117,7 @@ def test_what_is_written_is_read(tmp_path, digits):
 
 def test_a_reference_computed_earlier(tmp_path, extractor, digits):
     write_reference(Storage(str(tmp_path)), "mine.parquet", digits)
-    info, made = make(tmp_path / "mine.parquet", extractor)
+    info, made = make(tmp_path / "mine.parquet", extractor, 100)
     assert info.kind == "features"
     assert_same(made, digits)
     other = extractor_info("digits-classifier", None)
@@ -140,7 +130,7 @@ def test_a_reference_computed_earlier(tmp_path, extractor, digits):
 def test_npz_of_other_tools(tmp_path, extractor, digits, mu_dtype, extra):
     """pytorch-fid and EDM have float64 mu, torch-fidelity float32; guided-diffusion has more arrays."""
     np.savez(tmp_path / "s.npz", mu=digits.mu.astype(mu_dtype), sigma=digits.sigma, **extra)
-    info, made = make(tmp_path / "s.npz", extractor)
+    info, made = make(tmp_path / "s.npz", extractor, 100)
     assert (info.kind, info.image_shape, made.features) == ("statistics", None, None)
     features = torch.randn(300, 64, generator=torch.Generator().manual_seed(0)).abs()
     logits = torch.randn(300, 10)
@@ -219,7 +209,7 @@ def test_rgb_and_gray_keep_their_channels(tmp_path):
 def test_npz_of_ours_knows_what_it_was_made_of(tmp_path, extractor, digits):
     made = digits.provenance
     np.savez(tmp_path / "s.npz", mu=digits.mu, sigma=digits.sigma, provenance=json.dumps(made))
-    assert make(tmp_path / "s.npz", extractor)[1].provenance.items() >= made.items()
+    assert make(tmp_path / "s.npz", extractor, 100)[1].provenance.items() >= made.items()
     other = json.dumps(made | {"extractor": "other", "extractor_weights": "0" * 64})
     np.savez(tmp_path / "o.npz", mu=digits.mu, sigma=digits.sigma, provenance=other)
     with pytest.raises(UserError, match="is in the features of other, weights 00000000"):

@@ -1,0 +1,10 @@
+"""References made without a sweep."""
+
+from pipeline.evaluation.extractors import make_extractor
+from pipeline.evaluation.reference import make_reference, reference_info
+
+
+def make(spec, extractor, size):
+    """The description of a reference, and the reference itself, extracted in batches of `size` images."""
+    info = reference_info(str(spec), extractor)
+    return info, make_reference(info, make_extractor(extractor, "cpu"), extractor, "cpu", size)
