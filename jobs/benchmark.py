@@ -30,10 +30,9 @@ import torch
 from contenders import AS_PEOPLE_RUN, CONTENDERS, NETWORK, WITHOUT_ETA, Contest, Untouched, run_of
 from measures import evaluations, noises, profile, sweep, write_cifar10
 
-from pipeline.cluster.device import device_name
 from pipeline.cluster.executor import ActorPool, Cluster, cluster
 from pipeline.cluster.resources import Request
-from pipeline.diffusion.network import Precision
+from pipeline.device import Precision, device_name
 from pipeline.sweep.config import SweepConfig, make_config
 from pipeline.sweep.run import Run
 from pipeline.work.settle import Choice, Pace

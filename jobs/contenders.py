@@ -17,8 +17,9 @@ from pipeline.cluster.executor import ActorPool
 from pipeline.cluster.resources import JEMALLOC, Resources
 from pipeline.cluster.task import Rest, Task, Work
 from pipeline.diffusion.network import UNet
-from pipeline.evaluation.digits import DIGITS, DIGITS_SHAPE
+from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.measurement import open_measurement
+from pipeline.images.digits import DIGITS_SHAPE
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.model import model_folder, read_model
 from pipeline.sweep.run import Run

@@ -21,9 +21,10 @@ from torch_fidelity import feature_extractor_inceptionv3 as inception
 
 from pipeline.cluster.executor import ActorPool
 from pipeline.diffusion import noise
-from pipeline.evaluation.digits import digits_images
 from pipeline.evaluation.extractors import INCEPTION
 from pipeline.evaluation.metrics import metric_options
+from pipeline.images.digits import digits_images
+from pipeline.images.pixels import png as png_of
 from pipeline.sweep import images
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.run import Run
@@ -79,7 +80,7 @@ class Dissector(DrawWorker):
         network, device = self.eps_model.eps_model, self.device
         parts: list[dict[str, float]] = []
         for _ in range(4):  # the first warms up
-            normal, png, eps_model = (Stopwatch(f, device) for f in (noise.normal, images.png, network))
+            normal, png, eps_model = (Stopwatch(f, device) for f in (noise.normal, png_of, network))
             self.eps_model.eps_model = eps_model
             with mock.patch.object(noise, "normal", normal), mock.patch.object(images, "png", png):
                 start = now(device)

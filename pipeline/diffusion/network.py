@@ -4,18 +4,14 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline.device import Form, Precision, set_tf32
 from pipeline.diffusion.weights import load_network
 
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
-"""The precision of the network. The schedule is always float64 and the update always float32."""
-Form = Literal["plain", "channels_last", "compiled"]
-"""How a network is run: as diffusers has it; with values in channels_last order; or so and compiled by torch.compile
-for one shape of input, with CUDA graphs on a GPU. Each form rounds differently. All have fused attention."""
 EpsModel = Callable[[Tensor, float], Tensor]
 """eps_model(x_t, t): the network's prediction of the noise in x_t, in x_t's shape and dtype; t is 0-based."""
 
@@ -85,9 +81,3 @@ class Timed:
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
-
-
-def set_tf32(allow: bool) -> None:
-    """Allow or forbid TF32 for float32 matrix products and convolutions of this process on a GPU."""
-    torch.backends.cuda.matmul.allow_tf32 = allow
-    torch.backends.cudnn.allow_tf32 = allow

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline import UserError
-from pipeline.diffusion.network import Form, set_tf32
+from pipeline.device import Form, set_tf32
 from pipeline.evaluation.digits import DIGITS, DIGITS_WEIGHTS, DIGITS_WIDTH
 from pipeline.evaluation.features import Extractor
 from pipeline.storage.local import local_path, node_lock, sha256_of

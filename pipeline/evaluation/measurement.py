@@ -5,9 +5,10 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.evaluation import extractors, reference
-from pipeline.evaluation.digits import DIGITS, DIGITS_SHAPE
+from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.reference import ReferenceInfo
+from pipeline.images.digits import DIGITS_SHAPE
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import UserError
-from pipeline.evaluation.digits import DIGITS_DATA, DIGITS_SHAPE
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.features import Extractor, as_column, as_tensor, extract
-from pipeline.evaluation.pictures import all_faults, refuse, shape_text
-from pipeline.evaluation.real_images import RealImages, is_parquet_file, open_images
 from pipeline.evaluation.statistics_file import read_statistics
+from pipeline.images.base import RealImages, is_parquet_file, open_images
+from pipeline.images.digits import DIGITS_DATA, DIGITS_SHAPE
+from pipeline.images.pictures import all_faults, refuse, shape_text
 from pipeline.storage.local import local_path, sha256_of
 from pipeline.storage.store import Storage
 

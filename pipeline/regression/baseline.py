@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from pipeline import UserError
 from pipeline.evaluation.features import Features, content, read_features, write_features
+from pipeline.images.pixels import Pixels
 from pipeline.regression.comparison import Speed
 from pipeline.storage.sealed import sha256
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import Pixels, read_images
+from pipeline.sweep.images import read_images
 from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.run import Run, open_folder
 from pipeline.sweep.shards import plan

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import UserError
-from pipeline.evaluation.real_images import FOLDER_IDENTITIES
 from pipeline.evaluation.reference import Reference, read_reference
+from pipeline.images.base import FOLDER_IDENTITIES
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.run import Run, saved_run
 

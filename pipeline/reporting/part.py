@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.diffusion.samplers.base import Sampler
+from pipeline.images.pixels import Pixels
 from pipeline.reporting.labels import Row, labels, sampler_of
 from pipeline.reporting.standings import NOT_MEASURED, duration, shown
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import Pixels
 from pipeline.sweep.run import Run
 
 _CELL = 128

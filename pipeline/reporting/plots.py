@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from pipeline.images.pixels import Pixels
 from pipeline.reporting.labels import Row, line_labels, one_spacing_each, sampler_of
 from pipeline.reporting.standings import TWO_SIDED
 from pipeline.reporting.timing import proportions
-from pipeline.sweep.images import Pixels
 
 Figures = dict[str, bytes]
 """Format, "png" or "pdf" → the figure's file."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.evaluation.extractors import has_logits
 from pipeline.evaluation.metrics import had_false_is
-from pipeline.evaluation.pictures import changes_text
+from pipeline.images.pictures import changes_text
+from pipeline.images.pixels import Pixels
 from pipeline.reporting import page, table
 from pipeline.reporting.labels import Row, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
@@ -18,7 +19,7 @@ from pipeline.reporting.timing import proportions, to_line
 from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import Pixels, read_first_images
+from pipeline.sweep.images import read_first_images
 from pipeline.sweep.measured import read_consistency
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline import UserError
+from pipeline.device import Form, Precision
 from pipeline.diffusion import samplers
-from pipeline.diffusion.network import Form, Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM, Eta

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.images.pixels import Pixels, decode, pixel_digest, png
 from pipeline.storage.store import Storage
-from pipeline.sweep.images import IMAGE, Pixels, decode, pixel_digest, png
+from pipeline.sweep.images import IMAGE
 
 
 def write_drawn(

@@ -1,7 +1,5 @@
 """An image file: rows of (seed, image, setting), readable as pictures by datasets, pyarrow, pandas and DuckDB."""
 
-import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,14 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from PIL import Image
 
+from pipeline.images.pixels import Pixels, decode, pixel_digest, png
 from pipeline.storage.store import Storage
 from pipeline.sweep.shards import Shard
-
-Pixels = NDArray[np.uint8]
-"""uint8, shape (N, H, W, C), C = 1 or 3."""
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The type of a column of pictures, as `datasets` has it."""
@@ -60,11 +54,6 @@ class ImageFile:
     """Seconds that as many network calls as the setting has took of `seconds`; None in files of earlier releases."""
     model_notes: list[str] = field(default_factory=list)
     """What was assumed of the model, see `ModelInfo.notes`; empty in files of earlier releases."""
-
-
-def pixel_digest(pixels: Pixels) -> str:
-    """Return the SHA-256 of the pixels in C order."""
-    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile, tau: Sequence[float]) -> int:
@@ -154,16 +143,3 @@ def _check(table: pa.Table, metadata: dict[str, Any], shard: Shard, fingerprint:
 def _text(value: Any) -> str | None:
     """Return the value of an option as text, such as "0", "0.2" or "hat"."""
     return None if value is None else str(value).removesuffix(".0")
-
-
-def png(image: Pixels) -> bytes:
-    """Return an image, uint8, (H, W, C), as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def decode(png: bytes) -> Pixels:
-    """Return the pixels of a PNG: uint8, (H, W, C)."""
-    image = np.asarray(Image.open(io.BytesIO(png)))
-    return image[:, :, None] if image.ndim == 2 else image

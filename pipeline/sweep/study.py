@@ -7,8 +7,8 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import UserError
+from pipeline.device import Precision
 from pipeline.diffusion.checkpoint import ModelInfo
-from pipeline.diffusion.network import Precision
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig

@@ -8,9 +8,9 @@ from pipeline import UserError
 from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
 from pipeline.evaluation.measurement import Measurement, open_measurement
+from pipeline.images.pixels import Pixels
 from pipeline.reporting.report import publish
 from pipeline.storage.sealed import fingerprint
-from pipeline.sweep.images import Pixels
 from pipeline.sweep.layout import EVALUATIONS
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending

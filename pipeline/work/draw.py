@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.cluster.device import device_name
 from pipeline.cluster.task import Rest, Task, Tasks
+from pipeline.device import Form, Precision, device_name, set_tf32
 from pipeline.diffusion import noise
-from pipeline.diffusion.network import Form, Precision, Timed, UNet, set_tf32
-from pipeline.diffusion.pixels import to_uint8
+from pipeline.diffusion.network import Timed, UNet
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.schedule import Grid, Node
+from pipeline.images.pixels import Pixels, pixel_digest, to_uint8
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.images import ImageFile, Pixels, pixel_digest, read_footer, write_images
+from pipeline.sweep.images import ImageFile, read_footer, write_images
 from pipeline.sweep.model import read_model
 from pipeline.sweep.shards import Shard, Shards, pending, plan_all
 from pipeline.work.kind import Claims, File, Output, RunWork

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.cluster.task import Joined, Rest, Task, Tasks
-from pipeline.diffusion.network import Form, set_tf32
+from pipeline.device import Form, set_tf32
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import extract, write_features
 from pipeline.evaluation.measurement import Measurement

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from pipeline.images.pixels import Pixels
 from pipeline.reporting.report import write_page
 from pipeline.storage.store import StorageError
-from pipeline.sweep.images import Pixels
 from pipeline.sweep.run import Run
 from pipeline.work.perform import IncompleteError
 

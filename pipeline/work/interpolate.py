@@ -9,11 +9,11 @@ from torch import Tensor
 
 from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion import noise
-from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.evaluation.extractors import ExtractorInfo, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.smoothness import feature_steps, lerp
+from pipeline.images.pixels import to_uint8
 from pipeline.reporting import interpolation
 from pipeline.reporting.labels import Row
 from pipeline.storage.store import Storage

@@ -13,8 +13,8 @@ from pydantic import Field
 from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion.samplers.base import predictor
-from pipeline.evaluation.pictures import all_faults, changes_text, refuse, shape_text
-from pipeline.evaluation.real_images import RealImages, open_images
+from pipeline.images.base import RealImages, open_images
+from pipeline.images.pictures import all_faults, changes_text, refuse, shape_text
 from pipeline.reporting import reconstruction
 from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage

@@ -17,8 +17,9 @@ from torch.profiler import ProfilerActivity, profile
 from pipeline.cluster.executor import Cluster
 from pipeline.cluster.monitor import Patience
 from pipeline.cluster.task import Task, Work
+from pipeline.device import Form
 from pipeline.diffusion import noise
-from pipeline.diffusion.network import EpsModel, Form, UNet
+from pipeline.diffusion.network import EpsModel, UNet
 from pipeline.sweep.config import AUTO, AUTO_BATCH
 from pipeline.sweep.model import read_model
 from pipeline.sweep.run import Run, open_run

@@ -12,9 +12,9 @@ from pydantic import Field
 from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion import noise
-from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.schedule import Node
+from pipeline.images.pixels import to_uint8
 from pipeline.reporting import trajectory
 from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import read_drawn, write_drawn

@@ -27,7 +27,7 @@ from pipeline.evaluation.extractors import (
     make_extractor,
 )
 from pipeline.evaluation.features import extract
-from pipeline.evaluation.real_images import digits_images
+from pipeline.images.digits import digits_images
 from pipeline.storage.local import sha256_of
 
 

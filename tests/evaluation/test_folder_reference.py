@@ -16,7 +16,7 @@ from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.evaluation.reference import make_reference, reference_info
-from pipeline.sweep.images import png
+from pipeline.images.pixels import png
 
 
 def test_images_of_several_shapes_are_refused_by_name(tmp_path, extractor):

@@ -12,8 +12,8 @@ from PIL import Image
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.metrics import compute_metrics, measure, metric_options
-from pipeline.evaluation.real_images import digits_images
 from pipeline.evaluation.reference import Reference
+from pipeline.images.digits import digits_images
 
 
 def save_pngs(folder, images):

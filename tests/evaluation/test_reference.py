@@ -16,13 +16,14 @@ from torch_fidelity.registry import DATASETS_REGISTRY, register_dataset
 from pipeline import UserError
 from pipeline.evaluation.extractors import DIGITS, extractor_info
 from pipeline.evaluation.metrics import compute_metrics
-from pipeline.evaluation.real_images import digits_images, open_images
 from pipeline.evaluation.reference import (
     Reference,
     read_reference,
     reference_info,
     write_reference,
 )
+from pipeline.images.base import open_images
+from pipeline.images.digits import digits_images
 from pipeline.storage.store import Storage
 from pipeline.sweep.layout import REFERENCE
 

@@ -7,10 +7,11 @@ import numpy as np
 from measured_rows import numbers
 from PIL import Image
 
+from pipeline.images.pixels import pixel_digest
 from pipeline.reporting.studies import read_study
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.images import ImageFile, pixel_digest, write_images
+from pipeline.sweep.images import ImageFile, write_images
 from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import plan
 from pipeline.work.claim import claim

@@ -8,7 +8,8 @@ from PIL import Image
 from places import draw_and_measure
 
 from pipeline import UserError
-from pipeline.evaluation.real_images import RealImages, _identity_by_listing, digits_images
+from pipeline.images.base import RealImages, _identity_by_listing
+from pipeline.images.digits import digits_images
 from pipeline.regression.baseline import write_baseline
 from pipeline.storage.store import Storage
 from pipeline.sweep.run import open_run

@@ -14,7 +14,7 @@ from places import draw_and_measure
 from processes import ROOT
 
 from pipeline.evaluation.features import read_features, write_features
-from pipeline.evaluation.real_images import digits_images
+from pipeline.images.digits import digits_images
 from pipeline.reporting.standings import COLUMNS
 from pipeline.storage.store import Storage
 from pipeline.sweep.layout import folder

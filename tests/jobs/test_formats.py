@@ -9,7 +9,7 @@ from here import run_here
 from PIL import Image
 from processes import ROOT
 
-from pipeline.evaluation.real_images import digits_images
+from pipeline.images.digits import digits_images
 from pipeline.storage.store import Storage
 from pipeline.sweep.run import open_run, saved_run
 

@@ -10,6 +10,7 @@ from places import draw_and_measure
 from schedules import SCHEDULE
 
 from pipeline.evaluation.features import Features, read_features, write_features
+from pipeline.images.pixels import pixel_digest
 from pipeline.regression.baseline import (
     EMBEDDED,
     image_digests,
@@ -23,7 +24,7 @@ from pipeline.regression.comparison import Speed
 from pipeline.regression.gate import Limits, judge
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import settings
-from pipeline.sweep.images import pixel_digest, read_images, write_images
+from pipeline.sweep.images import read_images, write_images
 from pipeline.sweep.run import saved_run
 from pipeline.work.compare import Compare, CompareWorker
 from pipeline.work.extract import Extract, ExtractWorker

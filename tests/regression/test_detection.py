@@ -17,8 +17,8 @@ from pipeline.diffusion.schedule import TIME_0
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import Features, extract
 from pipeline.evaluation.metrics import measure as measure_features
-from pipeline.evaluation.real_images import digits_images
 from pipeline.evaluation.reference import Reference
+from pipeline.images.digits import digits_images
 from pipeline.regression.compared import compared, equal_features
 from pipeline.regression.comparison import Comparison, Speed
 from pipeline.regression.gate import Limits, judge

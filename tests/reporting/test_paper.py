@@ -12,6 +12,7 @@ from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.evaluation.extractors import INCEPTION, ExtractorInfo
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import ReferenceInfo
+from pipeline.images.pixels import pixel_digest
 from pipeline.reporting import table
 from pipeline.reporting.paper import (
     EXPERIMENTS,
@@ -23,7 +24,7 @@ from pipeline.reporting.paper import (
 from pipeline.reporting.report import caption, publish
 from pipeline.sweep.config import SweepConfig, make_config
 from pipeline.sweep.grid import settings
-from pipeline.sweep.images import ImageFile, pixel_digest, write_images
+from pipeline.sweep.images import ImageFile, write_images
 from pipeline.sweep.model import model_folder
 from pipeline.sweep.presets import PRESETS
 from pipeline.sweep.run import Run

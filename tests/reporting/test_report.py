@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.images.pixels import pixel_digest
 from pipeline.reporting.report import publish
 from pipeline.reporting.verdict import to_lines, verdict
-from pipeline.sweep.images import ImageFile, pixel_digest, write_images
+from pipeline.sweep.images import ImageFile, write_images
 from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.shards import plan
 from pipeline.work.claim import claim

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from schedules import SCHEDULE
 
+from pipeline.images.pixels import pixel_digest
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
-from pipeline.sweep.images import ImageFile, pixel_digest, read_first_images, read_images, write_images
+from pipeline.sweep.images import ImageFile, read_first_images, read_images, write_images
 from pipeline.sweep.shards import Shard
 
 SHARD = Shard(settings(SweepConfig(steps=(5,), eta=("hat",)), SCHEDULE)[0], 10, 22)

@@ -10,10 +10,10 @@ from diffusers import DDIMPipeline, DDIMScheduler
 from diffusers.pipelines.ddim import pipeline_ddim
 from schedules import SCHEDULE
 
+from pipeline.device import set_tf32
 from pipeline.diffusion import noise
-from pipeline.diffusion.network import set_tf32
-from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.schedule import make_tau
+from pipeline.images.pixels import to_uint8
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings

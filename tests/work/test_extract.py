@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from pipeline.evaluation.features import extract, read_features, write_features
+from pipeline.images.pixels import pixel_digest
 from pipeline.storage.store import DamagedFileError
-from pipeline.sweep.images import ImageFile, pixel_digest, write_images
+from pipeline.sweep.images import ImageFile, write_images
 from pipeline.sweep.layout import REFERENCE
 from pipeline.sweep.run import open_run
 from pipeline.sweep.shards import plan

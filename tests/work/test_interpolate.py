@@ -12,7 +12,7 @@ from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_afte
 
 from pipeline.evaluation.digits import DIGITS_WEIGHTS
 from pipeline.evaluation.digits_classifier import DigitsNetwork
-from pipeline.evaluation.real_images import digits_images
+from pipeline.images.digits import digits_images
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.drawn import read_drawn
 from pipeline.sweep.run import open_run

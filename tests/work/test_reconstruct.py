@@ -15,7 +15,8 @@ from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.evaluation.real_images import digits_images, open_images
+from pipeline.images.base import open_images
+from pipeline.images.digits import digits_images
 from pipeline.sweep.model import model_folder
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, ReconstructWorker, encoded, open_reconstruction
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.evaluation.real_images import open_images
+from pipeline.images.base import open_images
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.cluster import device
+from pipeline import device
 
 EPYC = """\
 processor\t: 0

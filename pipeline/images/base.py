@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from pipeline import UserError
-from pipeline.evaluation.digits import DIGITS_DATA, digits_images
-from pipeline.evaluation.folder_files import folder_files
-from pipeline.evaluation.image_parquet import parquet_pictures
-from pipeline.evaluation.pictures import Picture, decode_picture, refuse
+from pipeline.images.digits import DIGITS_DATA, digits_images
+from pipeline.images.folder import folder_files
+from pipeline.images.parquet import parquet_pictures
+from pipeline.images.pictures import Picture, decode_picture, refuse
 from pipeline.storage.local import content_of, local_path, node_lock, sha256_of, versions_of
 
 FOLDER_IDENTITIES = _BY_LISTING, _BY_CONTENT = "files:", "content:"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.evaluation.pictures import all_faults, decode_picture, refuse
+from pipeline.images.pictures import all_faults, decode_picture, refuse
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
 GRAY = RGB[:, :, 0]

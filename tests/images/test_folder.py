@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.evaluation.folder_files import folder_files
-from pipeline.evaluation.real_images import open_images
+from pipeline.images.base import open_images
+from pipeline.images.folder import folder_files
 
 
 def picture(file, value=0):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.evaluation.pictures import Picture, decode_picture
+from pipeline.images.pictures import Picture, decode_picture
 
 _IMAGE = "image"
 """The column that is taken where several have images."""

@@ -1,10 +1,17 @@
-"""The name of the hardware that draws, precise enough to tell whether two speeds can be compared."""
+"""The device: the precision and form of what runs on it, and its name."""
 
 import os
 import platform
 from pathlib import Path
+from typing import Literal
 
 import torch
+
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+"""The precision of the network. The schedule is always float64 and the update always float32."""
+Form = Literal["plain", "channels_last", "compiled"]
+"""How a network is run: as diffusers has it; with values in channels_last order; or so and compiled by torch.compile
+for one shape of input, with CUDA graphs on a GPU. Each form rounds differently. All have fused attention."""
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -22,3 +29,9 @@ def device_name(device: str) -> str:
     if {"cpu family", "model"} <= fields.keys():
         name += f" (family {fields['cpu family']}, model {fields['model']})"
     return f"{name}, {os.cpu_count()} cores"
+
+
+def set_tf32(allow: bool) -> None:
+    """Allow or forbid TF32 for float32 matrix products and convolutions of this process on a GPU."""
+    torch.backends.cuda.matmul.allow_tf32 = allow
+    torch.backends.cudnn.allow_tf32 = allow

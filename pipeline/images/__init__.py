@@ -1,0 +1,1 @@
+"""Images that are already there: where they lie, how they are read, and their pixels."""
