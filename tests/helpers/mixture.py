@@ -5,6 +5,8 @@ import math
 import torch
 from scipy.integrate import solve_ivp
 
+from pipeline.diffusion.prediction import Prediction
+
 
 class Mixture:
     """Gaussians of one standard deviation, by (weight, mean)."""
@@ -13,9 +15,9 @@ class Mixture:
         self.std, self.components = std, components
 
     def predict(self, x_t, node):
-        """(eps, pred_x0), as a sampler asks for it."""
+        """As a sampler asks for it."""
         eps = self.eps(x_t, node.alpha, node.sigma)
-        return eps, (x_t - node.sigma * eps) / node.alpha
+        return Prediction((x_t - node.sigma * eps) / node.alpha, eps)
 
     def eps(self, x, alpha, sigma):
         """E[ε | x = α x_0 + σ ε]."""

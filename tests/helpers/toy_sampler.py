@@ -23,9 +23,9 @@ class Toy(Sampler):
     def trajectory(self, predict, x_T, grid, noise):
         x_t = x_T
         for node, prev in itertools.pairwise(grid):
-            eps, pred_x0 = predict(x_t, node)
+            pred_x0, eps, _ = predict(x_t, node)
             if self.order == "2" and prev.sigma > 0:
-                eps = (eps + predict(prev.alpha * pred_x0 + prev.sigma * eps, prev)[0]) / 2
+                eps = (eps + predict(prev.alpha * pred_x0 + prev.sigma * eps, prev).eps) / 2
                 pred_x0 = (x_t - node.sigma * eps) / node.alpha
             x_t = prev.alpha * pred_x0 + prev.sigma * eps
             yield x_t, pred_x0

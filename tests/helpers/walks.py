@@ -23,7 +23,7 @@ def sample(model, x_T, tau, alphas, noise, eta=0.0, clip=False):
 def step(x_t, eps, alpha_t, alpha_prev, eta, clip, noise):
     """(x_prev, pred_x0) of one step between two alphas_cumprod."""
     node, prev = Node(1.0, alpha_t), Node(0.0, alpha_prev)
-    eps, pred_x0 = predictor(lambda *_: eps, clip)(x_t, node)
+    pred_x0, eps, _ = predictor(lambda *_: eps, clip)(x_t, node)
     return DDIM(eta).step(eps, pred_x0, node, prev, noise), pred_x0
 
 

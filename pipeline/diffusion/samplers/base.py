@@ -10,10 +10,9 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from pipeline.diffusion.network import EpsModel
+from pipeline.diffusion.prediction import Predict, Prediction, epsilon
 from pipeline.diffusion.schedule import Grid, Node, Schedule, largest_count
 
-Predict = Callable[[Tensor, Node], tuple[Tensor, Tensor]]
-"""predict(x_t, node): (eps, pred_x0), both of x_t's shape, by one network call. They fit x_t by eq. 4."""
 Noise = Callable[[Node], Tensor]
 """noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""
 
@@ -49,14 +48,13 @@ def predictor(eps_model: EpsModel, clip: bool) -> Predict:
 
     """
 
-    def predict(x_t: Tensor, node: Node) -> tuple[Tensor, Tensor]:
-        eps = eps_model(x_t, node.t)
-        pred_x0 = (x_t - node.sigma * eps) / node.alpha  # eq. 9
+    def predict(x_t: Tensor, node: Node) -> Prediction:
+        pred_x0, eps, _ = epsilon(eps_model(x_t, node.t), x_t, node)
         if clip:
             pred_x0 = pred_x0.clamp(-1, 1)
             if node.sigma > 0:  # at time 0, where encoding starts, any eps fits
                 eps = (x_t - node.alpha * pred_x0) / node.sigma
-        return eps, pred_x0
+        return Prediction(pred_x0, eps)
 
     return predict
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import Noise, Predict, Sampler
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import Noise, Sampler
 from pipeline.diffusion.schedule import TIME_0, Grid, Node, Schedule
 
 
@@ -71,7 +72,7 @@ class DDIM(Sampler):
         """Apply `step` along the grid; see `Sampler.trajectory`."""
         x_t = x_T
         for node, prev in itertools.pairwise(grid):
-            eps, pred_x0 = predict(x_t, node)
+            pred_x0, eps, _ = predict(x_t, node)
             x_t = self.step(eps, pred_x0, node, prev, lambda node=node: noise(node))  # type: ignore[misc]
             yield x_t, pred_x0
 
@@ -85,7 +86,7 @@ class DDIM(Sampler):
             raise ValueError(self.irreversible)
         x_t = x_0
         for node, following in itertools.pairwise(reversed(grid)):
-            eps, pred_x0 = predict(x_t, Node(0.0, 1.0) if node == TIME_0 else node)
+            pred_x0, eps, _ = predict(x_t, Node(0.0, 1.0) if node == TIME_0 else node)
             x_t = following.alpha * pred_x0 + following.sigma * eps
         return x_t
 

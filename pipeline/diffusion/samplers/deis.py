@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, eps_step
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import End, Noise, Sampler, eps_step
 from pipeline.diffusion.schedule import Grid, Node, Schedule
 
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -83,7 +84,7 @@ class DEIS(Sampler):
         x_t = x_T
         history: list[Tensor] = []
         for node, prev in itertools.pairwise(grid):
-            eps, pred_x0 = predict(x_t, node)
+            pred_x0, eps, _ = predict(x_t, node)
             x_t = eps_step(x_t, eps, node, prev)
             assert isinstance(prev, WeightedNode)  # `nodes` makes them
             for weight, earlier in zip(prev.weights, history, strict=False):

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, TooFewCallsError, eps_step, phi
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import End, Noise, Sampler, TooFewCallsError, eps_step, phi
 from pipeline.diffusion.schedule import Grid, Schedule, largest_count
 
 
@@ -115,16 +116,16 @@ def _step(predict: Predict, x_t: Tensor, nodes: Grid) -> tuple[Tensor, Tensor]:
     """Return (x_prev, pred_x0) of the step over all nodes, whose order is the number of their intervals."""
     node, *inner, prev = nodes
     h = prev.lam - node.lam
-    eps, pred_x0 = predict(x_t, node)
+    pred_x0, eps, _ = predict(x_t, node)
     x_prev = eps_step(x_t, eps, node, prev)
     if not inner:
         return x_prev, pred_x0
     r_1 = (inner[0].lam - node.lam) / h
-    change_1 = predict(eps_step(x_t, eps, node, inner[0]), inner[0])[0] - eps
+    change_1 = predict(eps_step(x_t, eps, node, inner[0]), inner[0]).eps - eps
     if len(inner) == 1:
         return x_prev - (prev.sigma * math.expm1(h) / (2 * r_1)) * change_1, pred_x0
     r_2 = (inner[1].lam - node.lam) / h
     slope = change_1 * (r_2 / r_1)
     u_2 = eps_step(x_t, eps, node, inner[1]) - (inner[1].sigma * r_2 * h * phi(2, r_2 * h)) * slope
-    change_2 = predict(u_2, inner[1])[0] - eps
+    change_2 = predict(u_2, inner[1]).eps - eps
     return x_prev - (prev.sigma * h * phi(2, h) / r_2) * change_2, pred_x0

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, LowerOrderFinal, Noise, Predict, Sampler, order_of_step, phi, x0_step
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import End, LowerOrderFinal, Noise, Sampler, order_of_step, phi, x0_step
 from pipeline.diffusion.schedule import Grid
 
 
@@ -38,7 +39,7 @@ class DPMpp2M(Sampler):
         x_t = x_T
         before: tuple[float, Tensor] | None = None
         for i, (node, prev) in enumerate(itertools.pairwise(grid)):
-            _, pred_x0 = predict(x_t, node)
+            pred_x0 = predict(x_t, node).pred_x0
             ahead = pred_x0
             if before and order_of_step(grid, i, 2, self.lower_order_final) == 2:
                 lam_before, x0_before = before
@@ -73,7 +74,7 @@ class DPMpp3M(Sampler):
         x_t = x_T
         history: list[tuple[float, Tensor]] = []  # (lam, pred_x0), latest first
         for i, (node, prev) in enumerate(itertools.pairwise(grid)):
-            _, pred_x0 = predict(x_t, node)
+            pred_x0 = predict(x_t, node).pred_x0
             history = [(node.lam, pred_x0), *history[:2]]
             x_t = x0_step(x_t, pred_x0, node, prev)
             if (order := order_of_step(grid, i, 3, self.lower_order_final)) > 1:
@@ -121,7 +122,7 @@ class DPMpp2MSDE(Sampler):
         x_t = x_T
         before: tuple[float, Tensor] | None = None
         for i, (node, prev) in enumerate(itertools.pairwise(grid)):
-            _, pred_x0 = predict(x_t, node)
+            pred_x0 = predict(x_t, node).pred_x0
             h = prev.lam - node.lam
             ahead = pred_x0
             if before and order_of_step(grid, i, self.order, "never") == 2:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, eps_step
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import End, Noise, Sampler, eps_step
 from pipeline.diffusion.schedule import Grid
 
 
@@ -32,10 +33,10 @@ class Heun(Sampler):
         """Walk the grid; see `Sampler.trajectory`."""
         x_t = x_T
         for node, prev in itertools.pairwise(grid):
-            eps, pred_x0 = predict(x_t, node)
+            pred_x0, eps, _ = predict(x_t, node)
             x_prev = eps_step(x_t, eps, node, prev)
             if prev.sigma > 0:
-                eps_prev, _ = predict(x_prev, prev)
+                eps_prev = predict(x_prev, prev).eps
                 x_prev = eps_step(x_t, (eps + eps_prev) / 2, node, prev)
             x_t = x_prev
             yield x_t, pred_x0

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, Noise, Predict, Sampler, eps_step
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import End, Noise, Sampler, eps_step
 from pipeline.diffusion.schedule import Grid, Schedule
 
 _ADAMS_BASHFORTH = (
@@ -44,7 +45,7 @@ class IPNDM(Sampler):
         x_t = x_T
         history: list[Tensor] = []
         for node, prev in itertools.pairwise(grid):
-            eps, pred_x0 = predict(x_t, node)
+            pred_x0, eps, _ = predict(x_t, node)
             history = [eps, *history[: self.order - 1]]
             x_t = eps_step(x_t, _adams_bashforth(history), node, prev)
             yield x_t, pred_x0
@@ -83,15 +84,15 @@ class PNDM(Sampler):
         history: list[Tensor] = []
         for i in range(0, 2 * _RUNGE_KUTTA, 2):
             node, middle, prev = grid[i : i + 3]
-            eps_1, pred_x0 = predict(x_t, node)
-            eps_2, _ = predict(eps_step(x_t, eps_1, node, middle), middle)
-            eps_3, _ = predict(eps_step(x_t, eps_2, node, middle), middle)
-            eps_4, _ = predict(eps_step(x_t, eps_3, node, prev), prev)
+            pred_x0, eps_1, _ = predict(x_t, node)
+            eps_2 = predict(eps_step(x_t, eps_1, node, middle), middle).eps
+            eps_3 = predict(eps_step(x_t, eps_2, node, middle), middle).eps
+            eps_4 = predict(eps_step(x_t, eps_3, node, prev), prev).eps
             history = [eps_1, *history]
             x_t = eps_step(x_t, (eps_1 + 2 * eps_2 + 2 * eps_3 + eps_4) / 6, node, prev)
             yield x_t, pred_x0
         for node, prev in itertools.pairwise(grid[2 * _RUNGE_KUTTA :]):
-            eps, pred_x0 = predict(x_t, node)
+            pred_x0, eps, _ = predict(x_t, node)
             history = [eps, *history[:3]]
             x_t = eps_step(x_t, _adams_bashforth(history), node, prev)
             yield x_t, pred_x0

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.diffusion.samplers.base import End, LowerOrderFinal, Noise, Predict, Sampler, order_of_step, phi, x0_step
+from pipeline.diffusion.prediction import Predict
+from pipeline.diffusion.samplers.base import End, LowerOrderFinal, Noise, Sampler, order_of_step, phi, x0_step
 from pipeline.diffusion.schedule import Grid, Node
 
 History = list[tuple[Node, Tensor]]
@@ -52,7 +53,7 @@ class UniPC(Sampler):
         history: History = []
         order = 0
         for i, (node, prev) in enumerate(itertools.pairwise(grid)):
-            _, pred_x0 = predict(x_t, node)
+            pred_x0 = predict(x_t, node).pred_x0
             if history and self.corrector == "on":
                 x_t = self._step(x_before, history[:order], node, pred_x0)
             history = [(node, pred_x0), *history[: self.order - 1]]

@@ -7,6 +7,7 @@ import torch
 from schedules import OURS, SCHEDULE, schedule
 
 from pipeline.diffusion import samplers
+from pipeline.diffusion.prediction import Prediction
 from pipeline.diffusion.samplers import ALIASES
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
 from pipeline.diffusion.samplers.ddim import DDIM
@@ -34,7 +35,7 @@ class Network:
 
     def __call__(self, x_t, node):
         self.nodes.append(node)
-        return 0.1 * x_t, (x_t - 0.1 * node.sigma * x_t) / node.alpha
+        return Prediction((x_t - 0.1 * node.sigma * x_t) / node.alpha, 0.1 * x_t)
 
 
 def walked(sampler, grid):
@@ -162,14 +163,14 @@ def test_eulers_ancestral_step_is_ddims(eta):
 
     def predict(x_t, node):
         eps = torch.tanh(x_t + node.lam)
-        return eps, (x_t - node.sigma * eps) / node.alpha
+        return Prediction((x_t - node.sigma * eps) / node.alpha, eps)
 
     x = x_T / grid[0].alpha
     for node, prev in itertools.pairwise(grid):
         start, end = node.sigma / node.alpha, prev.sigma / prev.alpha
         up = min(end, eta * (end**2 * (start**2 - end**2) / start**2) ** 0.5)
         down = (end**2 - up**2) ** 0.5
-        denoised = predict(x * node.alpha, node)[1]
+        denoised = predict(x * node.alpha, node).pred_x0
         x = x + (x - denoised) / start * (down - start) + noise[node] * up
     ours = DDIM(eta).sample(predict, x_T, grid, lambda node: noise[node])
     torch.testing.assert_close(ours, x, atol=1e-12, rtol=1e-12)

@@ -10,10 +10,10 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from schedules import SCHEDULE
 
 from pipeline.diffusion import noise
-from pipeline.diffusion.pixels import to_uint8
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas, make_tau
+from pipeline.images.pixels import to_uint8
 
 ALPHAS = alphas_cumprod(linear_betas())
 ETAS = [0.0, 0.2, 0.5, 1.0, "hat"]

@@ -44,7 +44,7 @@ def by_definition(orders, grid, x, corrects):
         return result
 
     for order, (node, prev) in zip(orders, itertools.pairwise(grid), strict=True):
-        _, x0 = MIXTURE.predict(x, node)
+        x0 = MIXTURE.predict(x, node).pred_x0
         if corrects and before:
             x = step(*before[:3], [*before[3][:1], (node.lam, x0), *before[3][1:]])
         known = [(node.lam, x0), *known]

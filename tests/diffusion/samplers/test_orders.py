@@ -149,7 +149,7 @@ def test_they_are_ddim_to_time_0_too(text):
 def test_both_forms_of_the_step_are_ddims(step):
     for node, prev in itertools.pairwise(SCHEDULE.nodes(SCHEDULE.tau("logsnr", 12))):
         x_t = randn(2)
-        eps, pred_x0 = MIXTURE.predict(x_t, node)
+        pred_x0, eps, _ = MIXTURE.predict(x_t, node)
         ours = step(x_t, eps if step is eps_step else pred_x0, node, prev)
         theirs = prev.alpha * pred_x0 + prev.sigma * eps
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)

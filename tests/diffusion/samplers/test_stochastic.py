@@ -9,6 +9,7 @@ import torch
 from mixture import MIXTURE, Mixture
 from schedules import SCHEDULE
 
+from pipeline.diffusion.prediction import Prediction
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.samplers.dpmpp import DPMpp2M, DPMpp2MSDE
 
@@ -70,8 +71,7 @@ def test_the_covariance_of_correlated_data_is_that_of_the_closed_form(eta):
     def predict(x_t, node):
         along = x_t @ turn
         both = [axis.predict(along[:, i], node) for i, axis in enumerate(axes)]
-        eps, pred_x0 = (torch.stack(parts, 1) @ turn.T for parts in zip(*both, strict=True))
-        return eps, pred_x0
+        return Prediction(*(torch.stack(parts, 1) @ turn.T for parts in list(zip(*both, strict=True))[:2]))
 
     sampler = DPMpp2MSDE(eta=eta)
     grid = sampler.nodes(SCHEDULE, SCHEDULE.tau("logsnr", 10))
