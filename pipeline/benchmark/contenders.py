@@ -1,4 +1,4 @@
-"""What benchmark.py times: ways to draw the same images in one process, and the networks that they draw with."""
+"""What the benchmark times: ways to draw the same images in one process, and the networks that they draw with."""
 
 import math
 import sys
