@@ -1,5 +1,6 @@
 """The benchmark: the contest of contenders, several workers, and hours for the paper's table; and all in order."""
 
+import itertools
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ from pipeline.cluster.resources import Request
 from pipeline.device import Precision, device_name
 from pipeline.sweep.config import SweepConfig, make_config
 from pipeline.sweep.run import Run
+from pipeline.text_table import text_table
 from pipeline.work.settle import Choice, Pace
 
 ETAS = (0.0, 1.0)
@@ -171,17 +173,14 @@ def spread(values: Sequence[float]) -> str:
 
 def table(rates: Rates, rows: Sequence[tuple[str, str]]) -> str:
     """Return the rates and their ratios to bare calls of the plain network as text, a row for each (label, way)."""
-    title = "calls × images a second"
-    width = max(len(label) for label in (title, *dict(rows)))
-    head = "".join(f"{f'η = {eta:g}':>12}{'of bare calls, plain':>24}" for eta in ETAS)
-    lines = [f"  {title:<{width}}{head}"]
+    lines = [["  calls × images a second"]]
+    for eta in ETAS:
+        lines[0] += [f"η = {eta:g}", "of bare calls, plain"]
     for label, way in rows:
-        cells = ""
-        for eta in ETAS:
-            own = rates[key(way, eta)]
-            cells += f"{statistics.median(own):>12,.1f}{spread(ratios(own, rates[NETWORK])):>24}"
-        lines.append(f"  {label:<{width}}{cells}")
-    return "\n".join(lines)
+        measured = [rates[key(way, eta)] for eta in ETAS]
+        cells = [[f"{statistics.median(own):,.1f}", spread(ratios(own, rates[NETWORK]))] for own in measured]
+        lines.append([f"  {label}", *itertools.chain(*cells)])
+    return text_table(lines, least=(0, *(10, 22) * len(ETAS)))
 
 
 def scaling(
@@ -213,12 +212,12 @@ def projection(contests: Sequence[dict[str, Any]], folder: str, workers: int, de
     calls = config.num_images * sum(setting.nfe for setting in run_of(config).settings)
     result = {}
     print(f"\nthe paper's table 1 for CIFAR10: {calls:,} network calls × images, by {workers} workers of this machine")
-    for found in contests:
-        if found["network"].startswith("CIFAR10"):
-            rate = workers * statistics.median(found["rates"][key("best_line", 0.0)])
+    for one in contests:
+        if one["network"].startswith("CIFAR10"):
+            rate = workers * statistics.median(one["rates"][key("best_line", 0.0)])
             table_1, cell = hours(calls, rate), hours(PAPER_CELL, rate)
-            result[found["network"]] = {"hours": table_1, "hours of a cell": cell}
-            print(f"  {found['network']}, {found['form']}: {table_1:,.0f} hours if workers do not slow each other down")
+            result[one["network"]] = {"hours": table_1, "hours of a cell": cell}
+            print(f"  {one['network']}, {one['form']}: {table_1:,.0f} hours if workers do not slow each other down")
             print(f"  50,000 images at S = 1000: {cell:,.1f} hours; the paper's GeForce RTX 2080 Ti: {PAPER_HOURS:.0f}")
     return result
 
