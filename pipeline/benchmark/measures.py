@@ -51,9 +51,9 @@ def noises(run: Run, device: str) -> dict[str, float]:
             start = now(device)
             way()
             times[name].append(now(device) - start)
-    found = {name: 1e6 * statistics.median(values) / size for name, values in times.items()}
-    print(f"  noise of a step, µs an image: {', '.join(f'{name} {value:.2f}' for name, value in found.items())}")
-    return found
+    medians = {name: 1e6 * statistics.median(values) / size for name, values in times.items()}
+    print(f"  noise of a step, µs an image: {', '.join(f'{name} {value:.2f}' for name, value in medians.items())}")
+    return medians
 
 
 class Stopwatch:
@@ -111,12 +111,12 @@ class Dissection(Contest):
 
 def profile(run: Run, pool: ActorPool) -> dict[str, float]:
     """Print and return the microseconds an image and step of each part of a shard at η = 1, and of verifying it."""
-    found: dict[str, float]
-    (found,) = Dissection(run, "", 1.0, 1).results(pool)[1]
-    whole = sum(found.values()) - found["verify"]
-    shares = ", ".join(f"{name} {value:,.2f} ({value / whole:.2%})" for name, value in found.items())
+    parts: dict[str, float]
+    (parts,) = Dissection(run, "", 1.0, 1).results(pool)[1]
+    whole = sum(parts.values()) - parts["verify"]
+    shares = ", ".join(f"{name} {value:,.2f} ({value / whole:.2%})" for name, value in parts.items())
     print(f"  a step at η = 1, {run.config.speed}, µs an image: {shares}")
-    return found
+    return parts
 
 
 def evaluations(folder: str, device: str, quick: bool, jobs: Path) -> dict[str, float]:
@@ -139,16 +139,16 @@ def evaluations(folder: str, device: str, quick: bool, jobs: Path) -> dict[str, 
         *("--feature-extractor", INCEPTION, "--feature-extractor-weights-path", weights),
         *(text for name, value in options for text in (f"--{name.replace('_', '-')}", str(value))),
     ]
-    found = {
+    seconds = {
         f"ours, {form}": run_job(jobs / "evaluate.py", "--out", out, *extractor, "--reference", f"{folder}/real")
         for form, out in outs.items()
     }
     start = time.perf_counter()
     subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    found["fidelity"] = time.perf_counter() - start
-    text = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.items())
+    seconds["fidelity"] = time.perf_counter() - start
+    text = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     print(f"IS, FID, KID, precision and recall of {count} images in Inception's features, start included: {text}")
-    return found
+    return seconds
 
 
 def write_cifar10(folder: Path) -> None:
