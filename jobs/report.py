@@ -28,11 +28,11 @@ def main() -> int:
     args = parser.parse_args()
     price = None if args.price_per_hour is None else _price(args.price_per_hour)
     options = storage_options(args.storage_options)
-    found = {out: read_study(out, options) for out in dict.fromkeys(args.out)}
-    runs = [saved_run(out, options) for out, study in found.items() if study is None]
+    studies = {out: read_study(out, options) for out in dict.fromkeys(args.out)}
+    runs = [saved_run(out, options) for out, study in studies.items() if study is None]
     if not runs:
         raise UserError("--out: give a sweep's output too, whose report/ gets the page")
-    print(write_page(runs, price, studies=[study for study in found.values() if study is not None]))
+    print(write_page(runs, price, studies=[study for study in studies.values() if study is not None]))
     return 0
 
 

@@ -63,11 +63,11 @@ class Cluster:
     def pool(self, on_gpu: bool) -> "ActorPool":
         """Return the workers for a work. If no GPU is used, or there is nothing but GPUs, one pool does all works."""
         wanted = self.resources if on_gpu else self.resources.on_cpus(_nodes())
-        found = next((pool for pool in self._pools if pool.resources == wanted), None)
-        if found is None:
-            found = ActorPool(wanted)
-            self._pools.append(found)
-        return found
+        pool = next((pool for pool in self._pools if pool.resources == wanted), None)
+        if pool is None:
+            pool = ActorPool(wanted)
+            self._pools.append(pool)
+        return pool
 
     def release(self, pool: "ActorPool") -> None:
         """End the workers of a pool: while idle they would hold their machines."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.regression.compared import ALPHA, Compared
 from pipeline.regression.contrast import Beside, Contrast
+from pipeline.text_table import text_table
 
 _QUALITY = {
     "same": "same images",
@@ -22,10 +23,8 @@ def to_text(besides: Sequence[Beside]) -> str:
     """Return the comparisons for a terminal: what differs first, then a line a setting."""
     parts = [f"baseline: {besides[0].baseline.text}"]
     for beside in besides:
-        lines = [_HEAD, *map(_cells, beside.contrasts)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
-        table = ["  ".join(_pad(cell, widths[i], i in _LEFT) for i, cell in enumerate(line)).rstrip() for line in lines]
-        parts.append("\n".join([f"{beside.other.text}", *(f"  {line}" for line in _conditions(beside)), *table]))
+        table = text_table([_HEAD, *map(_cells, beside.contrasts)], _LEFT)
+        parts.append("\n".join([f"{beside.other.text}", *(f"  {line}" for line in _conditions(beside)), table]))
     return "\n\n".join([*parts, "\n".join(_notes(besides))])
 
 
@@ -126,7 +125,3 @@ def _notes(besides: Sequence[Beside]) -> list[str]:
     if any("num images" in beside.differing for beside in besides):
         lines.append("IS depends on the number of images too, and its difference is as measured.")
     return lines
-
-
-def _pad(text: str, width: int, left: bool) -> str:
-    return text.ljust(width) if left else text.rjust(width)

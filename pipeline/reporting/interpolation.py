@@ -15,6 +15,7 @@ from pipeline.reporting.plots import Figures, strip, tiled
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import METRICS, REPORT
 from pipeline.sweep.study import Study
+from pipeline.text_table import text_table
 
 _LINES_SHOWN = 4
 _SAYS = {
@@ -73,13 +74,12 @@ def measured(path: str, lines: list[list[Row]]) -> dict[str, Any]:
 
 def to_text(found: list[Row]) -> str:
     """Return the table for a terminal."""
-    lines = [f"{'path':<32}{'largest step / mean step':>26}{'norm of x_T in the middle':>28}"]
-    lines.append("─" * len(lines[0]))
+    lines = [["path", "largest step / mean step", "norm of x_T in the middle"]]
     for one in found:
         norm = one["x_T_norm_in_the_middle"]
         ratio = f"{one['smoothness']:.2f} ± {one['smoothness_se']:.2f}"
-        lines.append(f"{_SAYS[one['path']]:<32}{ratio:>26}{'–' if norm is None else f'{norm:.3f}':>28}")
-    return "\n".join(lines)
+        lines.append([_SAYS[one["path"]], ratio, "–" if norm is None else f"{norm:.3f}"])
+    return text_table(lines, least=(32, 24, 26), head=1)
 
 
 def caption(study: Study, setting: Setting, found: list[Row]) -> str:

@@ -18,6 +18,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import METRICS, REPORT
 from pipeline.sweep.reconstructed import Reconstructed
 from pipeline.sweep.study import Study
+from pipeline.text_table import text_table
 
 _SOURCE = "Song, Meng, Ermon, ICLR 2021, table 2"
 
@@ -80,13 +81,7 @@ def caption(study: Study, rows: list[Row], reasons: list[str]) -> list[str]:
 
 def to_text(rows: list[Row]) -> str:
     """Return the table for a terminal."""
-    table = [_HEAD[: 6 if "mse_paper" in rows[0] else 5], *_cells(rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in table
-    ]
-    return "\n".join([text[0], "─" * len(text[0]), *text[1:]])
+    return text_table([_HEAD[: 6 if "mse_paper" in rows[0] else 5], *_cells(rows)], head=1)
 
 
 def to_markdown(rows: list[Row], lines: list[str]) -> str:

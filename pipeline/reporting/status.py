@@ -9,6 +9,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import RESULT, folder
 from pipeline.sweep.result import FAILED, FINISHED, RUNNING, STOPPED, seconds_of, summary
 from pipeline.sweep.shards import Shards
+from pipeline.text_table import text_table
 
 SECONDS_UNTIL_KILLED = 300.0
 """Age of result.json at which a running sweep counts as killed: it writes the file about once a minute."""
@@ -89,27 +90,25 @@ def rate(files: list[tuple[float, int]]) -> float:
 def to_text(status: Status) -> str:
     """Return the status as lines: one per setting, the totals, and the state."""
     stages = status.result.get("stages", {})
-    lines = [f"{'setting':<34} {'done':>11} {'of':>11} {'in flight':>9} {'failed':>6} {'images/s':>9} {'left':>9}"]
+    table = [["setting", "done", "of", "in flight", "failed", "images/s", "left"]]
     for one in status.found:
         said = stages.get("drawing", {}).get(one.setting.slug, {})
         in_flight = said.get("in_flight", 0) if status.state == RUNNING else 0
         speed = rate(one.recent)
         left = _left((one.images - one.done) / speed, status.state) if speed else "–"
-        lines.append(
-            f"{one.setting.slug:<34} {one.done:>11,} {one.images:>11,} {in_flight:>9} {said.get('failed', 0):>6} "
-            f"{_number(speed):>9} {left:>9}"
-        )
+        counts = [f"{one.done:,}", f"{one.images:,}", f"{in_flight}", f"{said.get('failed', 0)}"]
+        table.append([one.setting.slug, *counts, _number(speed), left])
     done, images = sum(one.done for one in status.found), sum(one.images for one in status.found)
     cost = sum((one.images - one.done) * one.setting.nfe for one in status.found)
     recent = sorted((time, rows, rows * one.setting.nfe) for one in status.found for time, rows in one.recent)
     speed = rate([(time, rows) for time, rows, _ in recent])
     calls = rate([(time, cost) for time, _, cost in recent])
     left = _left(cost / calls, status.state) if calls else "–"
-    lines.append(f"{'drawn in all':<34} {done:>11,} {images:>11,} {'':>9} {'':>6} {_number(speed):>9} {left:>9}")
+    table.append(["drawn in all", f"{done:,}", f"{images:,}", "", "", _number(speed), left])
     others = {name: states for name, states in stages.items() if name != "drawing" and states}
     for name, states in others.items():
-        there = sum(state["done"] for state in states.values())
-        lines.append(f"{name:<34} {there:>11,} {sum(state['images'] for state in states.values()):>11,}")
+        table.append([name, *(f"{sum(state[key] for state in states.values()):,}" for key in ("done", "images"))])
+    lines = [text_table(table, least=(34, 11, 11, 9, 6, 9, 9), gap=" ")]
     lines += [f"{name}: {error}" for name, error in status.result.get("failures", {}).items()]
     if status.result:
         lines.append(summary(status.result))

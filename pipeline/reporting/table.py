@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.reporting.labels import Row, labels, line_labels, one_spacing_each, sampler_of
 from pipeline.reporting.standings import shown
+from pipeline.text_table import text_table
 
 PUBLISHED = {"fid_paper": "  paper", "fid_published": "  published, second-hand"}
 """Key of a row → label of the line below its sampler."""
@@ -86,13 +87,7 @@ def to_text(rows: list[Row]) -> str:
     for block in blocks(rows):
         lines = [["S", *map(str, block.steps)], ["calls an image", *block.nfe]]
         lines += [[label, *cells] for label, cells in block.rows]
-        widths = [max(_width(line[i]) for line in lines) for i in range(len(lines[0]))]
-        body = [
-            "  ".join([_pad(line[0], -widths[0]), *(_pad(c, w) for c, w in zip(line[1:], widths[1:], strict=True))])
-            for line in lines
-        ]
-        body.insert(2, "─" * _width(body[0]))
-        parts.append("\n".join([block.title, *body]))
+        parts.append(f"{block.title}\n{text_table(lines, head=2)}")
     return "\n\n".join(parts)
 
 
@@ -158,15 +153,6 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
-
-
-def _width(text: str) -> int:
-    return len(text.replace("\u0302", ""))  # the combining hat has no width
-
-
-def _pad(text: str, width: int) -> str:
-    space = " " * (abs(width) - _width(text))
-    return text + space if width < 0 else space + text
 
 
 def _in_latex(label: str) -> str:

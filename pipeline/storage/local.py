@@ -36,13 +36,13 @@ def local_path(option: str, url: str) -> Path:
         return Path(url)
     try:
         fs, root = fsspec.core.url_to_fs(url.rstrip("/"))
-        found = sorted(fs.find(root))
-        if not found:
+        paths = sorted(fs.find(root))
+        if not paths:
             raise FileNotFoundError("nothing is there")
-        version = [url, *(f"{name} {_version(fs, name)}" for name in found)]
+        version = [url, *(f"{name} {_version(fs, name)}" for name in paths)]
 
         def download(target: Path) -> None:
-            fs.get(root, str(target), recursive=found != [root])
+            fs.get(root, str(target), recursive=paths != [root])
 
         return once(hashlib.sha256("\n".join(version).encode()).hexdigest(), Path(root).name, download)
     except Exception as error:  # each kind of store raises its own errors

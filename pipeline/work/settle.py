@@ -1,18 +1,16 @@
 """Settle: what a sweep leaves open, the batch size and the network's form, is found out on one of its workers."""
 
-import json
 import math
 import os
 import statistics
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from itertools import accumulate
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile
 
 from pipeline.cluster.executor import Cluster
 from pipeline.cluster.monitor import Patience
@@ -100,12 +98,11 @@ class ChoiceWorker(DrawWorker):
         """Return by how much each image raises the peak of torch's memory in a call, as its profiler counts it."""
         peaks = []
         for size in (1, TRIED):
-            with NamedTemporaryFile(suffix=".json") as file:
-                with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-                    self._call(size)
-                profiled.export_chrome_trace(file.name)
-                events = json.loads(Path(file.name).read_bytes())["traceEvents"]
-            peaks.append(max(event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]"))
+            with profile(profile_memory=True) as profiled:
+                self._call(size)
+            events = [event for event in profiled.kineto_results.events() if event.name() == "[memory]"]
+            events.sort(key=lambda event: event.start_ns())
+            peaks.append(max(accumulate(event.nbytes() for event in events)))  # what is freed counts less than 0
         return float(peaks[1] - peaks[0]) / (TRIED - 1)
 
     def pace(self, pace: Pace) -> Paces:

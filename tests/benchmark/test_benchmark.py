@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from processes import ROOT
 from schedules import SCHEDULE
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.benchmark import benchmark, contenders, measures
 from pipeline.cluster.task import Rest
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
@@ -18,29 +18,15 @@ from pipeline.sweep.model import model_folder
 from pipeline.work.settle import Pace, Paces
 
 
-@pytest.fixture(scope="module")
-def jobs():
-    """The benchmark and its parts, as a script sees them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "jobs")
-        import benchmark
-        import contenders
-        import measures
-
-        return SimpleNamespace(benchmark=benchmark, contenders=contenders, measures=measures)
-
-
-def test_a_ratio_is_one_of_the_same_round(jobs):
-    benchmark = jobs.benchmark
+def test_a_ratio_is_one_of_the_same_round():
     assert benchmark.ratios([1.0, 8.0, 3.0], [2.0, 4.0, 3.0]) == [0.5, 2.0, 1.0]
     assert benchmark.spread([0.5, 2.0, 1.0]) == "1.000 (0.500–2.000)"
     with pytest.raises(ValueError, match="argument 2 is longer"):
         benchmark.ratios([1.0], [1.0, 2.0])
 
 
-def test_the_table_has_the_median_of_ratios_and_not_the_ratio_of_medians(jobs):
+def test_the_table_has_the_median_of_ratios_and_not_the_ratio_of_medians():
     """Bare calls do not depend on η and stand in both columns."""
-    benchmark = jobs.benchmark
     # the machine was twice as fast in the second round, and ten times in the third
     rates = {
         "plain_network": [100.0, 200.0, 1000.0],
@@ -58,8 +44,7 @@ def test_the_table_has_the_median_of_ratios_and_not_the_ratio_of_medians(jobs):
     assert len({len(text) for text in (title, bare, line)}) == 1
 
 
-def test_hours_are_calls_at_a_rate(jobs):
-    benchmark = jobs.benchmark
+def test_hours_are_calls_at_a_rate():
     # the paper: 50,000 images × 1000 calls in 20 hours are 694 a second
     assert benchmark.hours(benchmark.PAPER_CELL, 50_000_000 / 72_000) == pytest.approx(benchmark.PAPER_HOURS)
 
@@ -74,9 +59,9 @@ OF_CPU_TIME = {
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_contest_sets_beside_each_other_what_it_names(jobs, monkeypatch, capsys, device):
+def test_a_contest_sets_beside_each_other_what_it_names(monkeypatch, capsys, device):
     """Every contender has a rate of its own, and another one on the wall; on a GPU the wall's alone are meant."""
-    benchmark, asked = jobs.benchmark, []
+    asked = []
     walls = {name: [rate / (2 + i) for rate in rates] for i, (name, rates) in enumerate(OF_CPU_TIME.items())}
     monkeypatch.setattr(benchmark, "rounds", lambda *given: asked.append(given) or (walls, OF_CPU_TIME))
     paces = Paces({"plain": 2.0, "channels_last": 1.0, "compiled": 1.5})
@@ -112,9 +97,8 @@ def test_a_contest_sets_beside_each_other_what_it_names(jobs, monkeypatch, capsy
     ]
 
 
-def test_the_papers_table_is_projected_by_all_workers_at_the_best_rate(jobs, monkeypatch, capsys):
+def test_the_papers_table_is_projected_by_all_workers_at_the_best_rate(monkeypatch, capsys):
     """50,000 images × five η × (10 + 20 + 50 + 100 + 1000) calls, by four workers at 100 calls a second each."""
-    benchmark = jobs.benchmark
     monkeypatch.setattr(benchmark, "run_of", lambda config: SimpleNamespace(settings=settings(config, SCHEDULE)))
     rates = {"best_line, η = 0": [90.0, 100.0, 130.0], "best_line, η = 1": [50.0] * 3, "plain_line, η = 0": [70.0] * 3}
     contests = [
@@ -140,7 +124,7 @@ def test_the_papers_table_is_projected_by_all_workers_at_the_best_rate(jobs, mon
     assert "50,000 images at S = 1000: 34.7 hours; the paper's GeForce RTX 2080 Ti: 20" in said
 
 
-def test_flops_are_those_of_the_layers(jobs):
+def test_flops_are_those_of_the_layers():
     """Counted by hand: 2 × weights × output positions of every convolution, 2 × weights of every linear layer."""
     network = UNet(read_checkpoint(model_folder("digits")).weights, "cpu")
     expected = []
@@ -153,30 +137,30 @@ def test_flops_are_those_of_the_layers(jobs):
             module.register_forward_hook(
                 lambda own, inputs, _: expected.append(2 * own.weight.numel() * (inputs[0].numel() // own.in_features))
             )
-    counted = jobs.contenders.count_flops(network, (1, 8, 8), "cpu")
+    counted = contenders.count_flops(network, (1, 8, 8), "cpu")
     assert counted == sum(expected) > 0
 
 
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_diffusers_is_asked_for_as_many_calls(jobs, quick, device):
+def test_diffusers_is_asked_for_as_many_calls(quick, device):
     """Where S does not divide 1000, DDIM's τ has more entries than S, and diffusers would do less work."""
     schedule = read_checkpoint(model_folder("digits")).info.schedule()
-    for config, _ in jobs.benchmark.cases("folder", "float32", quick, device):
+    for config, _ in benchmark.cases("folder", "float32", quick, device):
         for setting in settings(config, schedule):
             theirs = DDIMScheduler(1000)
             theirs.set_timesteps(setting.nfe)
             assert len(theirs.timesteps) == setting.nfe == config.steps[0]
 
 
-def test_every_contender_does_its_shard(jobs, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs.contenders, "MATRICES", (64,))
+def test_every_contender_does_its_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(contenders, "MATRICES", (64,))
     config = SweepConfig(out=str(tmp_path), steps=(2,), eta=(0.0, 1.0), batch_size=3, shard_size=6)
-    run = jobs.contenders.run_of(config.model_copy(update={"speed": "channels_last"}))
-    worker = jobs.contenders.Contender("cpu", jobs.contenders.Contest(run, "", 0.0, 1).arguments)
-    for way in [*jobs.contenders.CONTENDERS, "slow_store"]:
-        for eta in jobs.benchmark.ETAS:
-            contest = jobs.contenders.Contest(run, way, eta, 2)
+    run = contenders.run_of(config.model_copy(update={"speed": "channels_last"}))
+    worker = contenders.Contender("cpu", contenders.Contest(run, "", 0.0, 1).arguments)
+    for way in [*contenders.CONTENDERS, "slow_store"]:
+        for eta in benchmark.ETAS:
+            contest = contenders.Contest(run, way, eta, 2)
             tasks = contest.tasks()
             assert (contest.cost, len(tasks)) == (2 * 6 * 2, 2)
             done = worker.do(tasks[1].item)
@@ -189,6 +173,6 @@ def test_every_contender_does_its_shard(jobs, tmp_path, monkeypatch):
         worker.gemm(tasks[1].item[1])
     flops = worker.flops * tasks[1].cost
     assert flops <= counter.get_total_flops() < flops + 2 * 64**3
-    parts = jobs.measures.Dissector("cpu", contest.arguments).do(tasks[1].item)
+    parts = measures.Dissector("cpu", contest.arguments).do(tasks[1].item)
     assert [*parts] == ["network", "noise", "update", "encode", "commit", "verify"]
     assert min(parts.values()) > 0

@@ -1,4 +1,4 @@
-"""What benchmark.py times: ways to draw the same images in one process, and the networks that they draw with."""
+"""What the benchmark times: ways to draw the same images in one process, and the networks that they draw with."""
 
 import math
 import sys
@@ -189,7 +189,7 @@ class Contest(Work[DrawArguments, tuple[str, Shard], Any]):
 
     def tasks(self) -> list[Task[tuple[str, Shard]]]:
         """Return one task per shard."""
-        setting = next(found for found in self.run.settings if found.sampler.options["eta"] == self.eta)
+        setting = next(one for one in self.run.settings if one.sampler.options["eta"] == self.eta)
         size = self.run.config.shard_size
         shards = [Shard(setting, i * size, (i + 1) * size) for i in range(self.count)]
         return [Task((self.way, shard), shard.name, None, shard.rows, shard.cost) for shard in shards]

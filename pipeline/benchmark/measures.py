@@ -1,4 +1,4 @@
-"""What benchmark.py measures once, beside its contest: noise, where time goes, evaluation, and a whole sweep."""
+"""What the benchmark measures once, beside its contest: noise, where time goes, evaluation, and a whole sweep."""
 
 import json
 import statistics
@@ -13,12 +13,12 @@ from unittest import mock
 
 import psutil
 import torch
-from contenders import Contest, now
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch_fidelity import feature_extractor_inceptionv3 as inception
 
+from pipeline.benchmark.contenders import Contest, now
 from pipeline.cluster.executor import ActorPool
 from pipeline.diffusion import noise
 from pipeline.evaluation.extractors import INCEPTION
@@ -31,7 +31,6 @@ from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 from pipeline.work.draw import DrawWorker
 
-JOBS = Path(__file__).parent
 SMALL = ("--steps", "5", "--eta", "0", "--batch-size", "32", "--shard-size", "32")
 """A sweep of one setting, for the evaluation."""
 
@@ -52,9 +51,9 @@ def noises(run: Run, device: str) -> dict[str, float]:
             start = now(device)
             way()
             times[name].append(now(device) - start)
-    found = {name: 1e6 * statistics.median(values) / size for name, values in times.items()}
-    print(f"  noise of a step, µs an image: {', '.join(f'{name} {value:.2f}' for name, value in found.items())}")
-    return found
+    medians = {name: 1e6 * statistics.median(values) / size for name, values in times.items()}
+    print(f"  noise of a step, µs an image: {', '.join(f'{name} {value:.2f}' for name, value in medians.items())}")
+    return medians
 
 
 class Stopwatch:
@@ -112,22 +111,22 @@ class Dissection(Contest):
 
 def profile(run: Run, pool: ActorPool) -> dict[str, float]:
     """Print and return the microseconds an image and step of each part of a shard at η = 1, and of verifying it."""
-    found: dict[str, float]
-    (found,) = Dissection(run, "", 1.0, 1).results(pool)[1]
-    whole = sum(found.values()) - found["verify"]
-    shares = ", ".join(f"{name} {value:,.2f} ({value / whole:.2%})" for name, value in found.items())
+    parts: dict[str, float]
+    (parts,) = Dissection(run, "", 1.0, 1).results(pool)[1]
+    whole = sum(parts.values()) - parts["verify"]
+    shares = ", ".join(f"{name} {value:,.2f} ({value / whole:.2%})" for name, value in parts.items())
     print(f"  a step at η = 1, {run.config.speed}, µs an image: {shares}")
-    return found
+    return parts
 
 
-def evaluations(folder: str, device: str, quick: bool) -> dict[str, float]:
+def evaluations(folder: str, device: str, quick: bool, jobs: Path) -> dict[str, float]:
     """Print and return the seconds of all metrics in Inception's features: ours, and those of `fidelity`."""
     count, weights = 64 if quick else 1000, Path(folder, "inception.pth")
     write_inception(weights)
     outs = {form: f"{folder}/{form}" for form in ("plain", "channels_last")}
     for form, out in outs.items():
-        run_job("sweep", "--out", out, "--speed", form, "--num-images", count, *SMALL)
-    run_job("export", "--out", outs["plain"], "--setting", "ddim-S5-eta0-linear", "--png", f"{folder}/drawn")
+        run_job(jobs / "sweep.py", "--out", out, "--speed", form, "--num-images", count, *SMALL)
+    run_job(jobs / "export.py", "--out", outs["plain"], "--setting", "ddim-S5-eta0-linear", "--png", f"{folder}/drawn")
     Path(folder, "real").mkdir()
     for i, pixels in enumerate(digits_images()[:count]):
         Image.fromarray(pixels[0].numpy()).save(f"{folder}/real/{i:04d}.png")
@@ -140,16 +139,16 @@ def evaluations(folder: str, device: str, quick: bool) -> dict[str, float]:
         *("--feature-extractor", INCEPTION, "--feature-extractor-weights-path", weights),
         *(text for name, value in options for text in (f"--{name.replace('_', '-')}", str(value))),
     ]
-    found = {
-        f"ours, {form}": run_job("evaluate", "--out", out, *extractor, "--reference", f"{folder}/real")
+    seconds = {
+        f"ours, {form}": run_job(jobs / "evaluate.py", "--out", out, *extractor, "--reference", f"{folder}/real")
         for form, out in outs.items()
     }
     start = time.perf_counter()
     subprocess.run([*map(str, fidelity)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    found["fidelity"] = time.perf_counter() - start
-    text = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.items())
+    seconds["fidelity"] = time.perf_counter() - start
+    text = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     print(f"IS, FID, KID, precision and recall of {count} images in Inception's features, start included: {text}")
-    return found
+    return seconds
 
 
 def write_cifar10(folder: Path) -> None:
@@ -181,20 +180,20 @@ def write_inception(file: Path) -> None:
     torch.save(network.state_dict(), file)
 
 
-def run_job(job: str, *arguments: object) -> float:
+def run_job(job: Path, *arguments: object) -> float:
     """Run a job, and return its seconds."""
     start = time.perf_counter()
-    command = [sys.executable, str(JOBS / f"{job}.py"), *map(str, arguments)]
+    command = [sys.executable, str(job), *map(str, arguments)]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
 
 
-def sweep(folder: str, quick: bool) -> dict[str, float]:
+def sweep(folder: str, quick: bool, jobs: Path) -> dict[str, float]:
     """Print and return the time of a new sweep, of it outside sampling, and the memory: the default one, or a small."""
     out = Path(folder, "sweep")
     options = ("--steps", "5", "10", "--num-images", "500", "--shard-size", "250") if quick else ()
     start = time.perf_counter()
-    command = [sys.executable, JOBS / "sweep.py", "--out", out, *options]
+    command = [sys.executable, jobs / "sweep.py", "--out", out, *options]
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peaks = {"all": 0.0, "a worker": 0.0}
     watcher = threading.Thread(target=watch, args=(process, peaks))
@@ -203,7 +202,7 @@ def sweep(folder: str, quick: bool) -> dict[str, float]:
         raise RuntimeError(f"the sweep ended with {status}")
     seconds = time.perf_counter() - start
     watcher.join()
-    again = run_job("sweep", "--out", out, *options)
+    again = run_job(jobs / "sweep.py", "--out", out, *options)
     sampling = sum(row["seconds"] for row in json.loads((out / "metrics.json").read_text(encoding="utf-8")))
     workers = 1 if torch.cuda.is_available() else psutil.cpu_count()
     outside = seconds - sampling / workers
