@@ -92,7 +92,7 @@ def test_equal_features_decide_where_digests_are_of_other_shards_and_only_there(
     assert not whole.same_images(reference(moved, "b", shard_size=20))
     assert not whole.same_images(reference(features[:49], "b", shard_size=20))
     assert not whole.same_images(reference(features, "b"))
-    assert whole.same_images(reference(moved, "a"))  # of one cut the digest says it, whatever the device's sums
+    assert whole.same_images(reference(moved, "a"))  # of one cut the digest decides
     assert not cut.same_images(reference(rounded, "a", shard_size=20))
     assert cut.same_images(reference(features, "a", shard_size=25))
     statistics = Reference(np.zeros(8), np.eye(8), None, {"digest": "b", "shard_size": 20})
