@@ -20,6 +20,7 @@ import torch
 
 from pipeline import UserError
 from pipeline.evaluation import extractors, reference
+from pipeline.evaluation.reference_images import make_reference
 from pipeline.storage.store import Storage, StorageError
 from pipeline.sweep.config import SweepConfig
 
@@ -46,7 +47,7 @@ def main() -> int:
     if info.note:
         print(info.note, file=sys.stderr)
     extractor = extractors.make_extractor(described, device)
-    made = reference.make_reference(info, extractor, described, device, args.batch_size)
+    made = make_reference(info, extractor, described, device, args.batch_size)
     if args.to.suffix == ".parquet" and made.features is None:
         raise UserError(f"--reference {args.reference} has statistics alone: write them as .npz")
     folder = Storage(str(args.to.parent))

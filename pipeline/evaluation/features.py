@@ -1,6 +1,6 @@
 """A feature file: rows of (seed, features, logits if any) for the images of a shard, or of a setting in a baseline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,18 @@ class Features:
     """For a shard, the fields of `ImageFile`, with the measurement's fingerprint in place of the images'."""
 
 
-@torch.inference_mode()
 def extract(extractor: Extractor, images: Tensor, device: str, batch_size: int) -> tuple[Tensor, Tensor | None]:
     """Return (features, logits), float32 on the CPU, (N, D) and (N, K), of images: uint8, (N, 1 or 3, H, W).
 
     Gray images are passed as RGB. Logits are None if the extractor has none.
     """
-    parts = [extractor(batch.to(device).expand(-1, 3, -1, -1)) for batch in images.split(batch_size)]
+    return feed(extractor, images.split(batch_size), device)
+
+
+@torch.inference_mode()
+def feed(extractor: Extractor, batches: Iterable[Tensor], device: str) -> tuple[Tensor, Tensor | None]:
+    """Return what `extract` does of images that come in batches, each uint8, (N, 1 or 3, H, W)."""
+    parts = [extractor(batch.to(device).expand(-1, 3, -1, -1)) for batch in batches]
     layers = [torch.cat(part).float().cpu() for part in zip(*parts, strict=True)]
     return layers[0], layers[1] if len(layers) > 1 else None
 

@@ -1,9 +1,8 @@
 """The reference: a data set, a folder, Parquet or an .npz, as features or only as FID's mu and sigma."""
 
-import hashlib
-import itertools
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +17,19 @@ from torch import Tensor
 
 from pipeline import UserError
 from pipeline.evaluation.extractors import ExtractorInfo
-from pipeline.evaluation.features import Extractor, as_column, as_tensor, extract
+from pipeline.evaluation.features import as_column, as_tensor
 from pipeline.evaluation.statistics_file import read_statistics
-from pipeline.images.base import RealImages, is_parquet_file, open_images
-from pipeline.images.digits import DIGITS_DATA, DIGITS_SHAPE
+from pipeline.images.base import Images
+from pipeline.images.parquet import is_parquet_file
 from pipeline.images.pictures import all_faults, refuse, shape_text
+from pipeline.images.registry import open_images
 from pipeline.storage.local import local_path, sha256_of
+from pipeline.storage.sealed import sha256
 from pipeline.storage.store import Storage
+
+_SAME_IMAGE = 1e-3
+"""How far the features of one image may be apart, as a share of their length. Sums in another order move them by far
+less (those of the digits, in other batches on a CPU, by 1.5e-7), another image by far more."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,29 @@ class ReferenceInfo:
     """The reference as the user gave it."""
     kind: Literal["images", "features", "statistics"]
     identity: str
-    """The name of a data set, or a digest of the content of its files; see `RealImages.identity`."""
+    """The name of a data set, or a digest of the content of its files; see `Images.identity`."""
     image_shape: tuple[int, ...] | None
     """(C, H, W) of its first image; None if it has no images."""
     note: str = ""
     """A line on the files of a folder that are left out."""
+    num_images: int | None = None
+    """Number of its images; None if it has none, or as an earlier release described it."""
+
+
+@dataclass(frozen=True)
+class ReferenceShard:
+    """The images first ≤ i < end of a reference, whose features are one file."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The features of a shard of a reference's images, float32, (N, D), and the provenance of these."""
+
+    features: Tensor
+    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +75,11 @@ class Reference:
     """The covariance of the features, (D, D), with M - 1 in the denominator."""
     features: Tensor | None
     provenance: dict[str, Any] = field(default_factory=dict)
-    """Source, number of images, SHA-256 of their pixels or of the file, extractor and the digest of its weights."""
+    """Source, number of images, SHA-256 of their pixels or of the file, extractor and the digest of its weights.
+
+    Of several shards the digest is the SHA-256 of the shards' own, in hexadecimal and one after another; `shard_size`
+    says how many images a shard has.
+    """
 
     @cached_property
     def root(self) -> Tensor:
@@ -68,6 +95,35 @@ class Reference:
 
         return cls(**fid_features_to_statistics(features), features=features, provenance=provenance or {})
 
+    @classmethod
+    def join(cls, parts: Sequence[Part]) -> "Reference":
+        """Return the reference whose shards these are, in their order."""
+        if len(parts) == 1:
+            return cls.of(parts[0].features, parts[0].provenance)
+        digests = "".join(part.provenance["digest"] for part in parts)
+        provenance = parts[0].provenance | {
+            "num_images": sum(len(part.features) for part in parts),
+            "digest": sha256(digests.encode()),
+            "shard_size": len(parts[0].features),
+        }
+        for name in ("left_out", "converted"):
+            total = sum((Counter(part.provenance.get(name, {})) for part in parts), Counter[str]())
+            provenance |= {name: dict(sorted(total.items()))} if total else {}
+        return cls.of(torch.cat([part.features for part in parts]), provenance)
+
+    def same_images(self, other: "Reference") -> bool:
+        """Return whether both are of the same images, by the same extractor.
+
+        The digests of their pixels say it if both are cut into the same shards. If not, as beside the output of an
+        earlier release, which did not cut, or beside one in other batches, the features of each image do.
+        """
+        if self.provenance.get("shard_size") == other.provenance.get("shard_size"):
+            return bool(self.provenance.get("digest") == other.provenance.get("digest"))
+        if self.features is None or other.features is None or self.features.shape != other.features.shape:
+            return False
+        apart = (self.features - other.features).norm(dim=1)
+        return bool((apart <= _SAME_IMAGE * self.features.norm(dim=1)).all())
+
 
 def reference_info(spec: str, extractor: ExtractorInfo, known: str | None = None) -> ReferenceInfo:
     """Return the description of a reference.
@@ -78,7 +134,7 @@ def reference_info(spec: str, extractor: ExtractorInfo, known: str | None = None
             `.npz` of `jobs/reference.py`; any `.npz` with `mu` and `sigma`, as pytorch-fid, EDM, clean-fid and
             guided-diffusion write it. All but data sets are given by path or URL.
         extractor: the extractor whose features are compared.
-        known: the identity that an output has of the same `spec`; see `RealImages.identity`.
+        known: the identity that an output has of the same `spec`; see `Images.identity`.
 
     Raises:
         UserError: it cannot be read, or it was made with another extractor.
@@ -103,55 +159,19 @@ def _info(spec: str, extractor: ExtractorInfo, known: str | None) -> ReferenceIn
         if (made := _made_earlier(file)) is not None:
             _assert_made_by(extractor, spec, made)
             return ReferenceInfo(spec, "features", f"sha256:{sha256_of(file)}", None)
-    if spec == DIGITS_DATA:
-        return ReferenceInfo(spec, "images", spec, DIGITS_SHAPE)
-    real = open_images(spec)
-    return ReferenceInfo(spec, "images", real.identity(known), _first_shape(real), real.note)
+    images = open_images(spec)
+    shape = images.shape or _first_shape(images)
+    if images.number < 2:
+        raise UserError(f"{images.source} has one image: a covariance takes two")
+    return ReferenceInfo(spec, "images", images.identity(known), shape, images.note, images.number)
 
 
-def make_reference(
-    info: ReferenceInfo, extractor: Extractor, described: ExtractorInfo, device: str, size: int
-) -> Reference:
-    """Return the reference: read if it was computed earlier, otherwise extracted in batches of `size` images.
-
-    Raises:
-        UserError: images cannot be read or have another shape than the first, of which ten are named; or they have
-            changed since they were described.
-        DamagedFileError: the reference that was computed earlier is damaged.
-
-    """
+def open_reference(info: ReferenceInfo, extractor: ExtractorInfo) -> Reference:
+    """Return a reference that has no images: statistics, or features computed earlier. Raises DamagedFileError."""
+    file = local_path("--reference", info.spec)
     if info.kind == "statistics":
-        return _from_npz(local_path("--reference", info.spec), info.spec, described)[0]
-    if info.kind == "features":
-        file = local_path("--reference", info.spec)
-        return read_reference(Storage(str(file.parent)), file.name)
-    pixels = hashlib.sha256()
-    parts: list[Tensor] = []
-    faults: list[str] = []
-    changes: Counter[str] = Counter()
-    real = open_images(info.spec)
-    found = real.pictures(0, real.count)
-    while batch := list(itertools.islice(found, size)):
-        faults += all_faults(batch, info.image_shape)
-        if faults:
-            continue  # nothing can come of it, but all are to be named
-        changes.update(change for picture in batch for change in picture.changes)
-        stacked = torch.stack([picture.pixels for picture in batch if picture.pixels is not None])
-        pixels.update(stacked.numpy().tobytes())
-        parts.append(extract(extractor, stacked, device, size)[0])
-    refuse(_beside(real.source, info.image_shape), faults, real.count)
-    if real.identity(info.identity) != info.identity:
-        raise UserError(f"{real.source} has changed since this run began: run it again")
-    features = torch.cat(parts)
-    provenance: dict[str, Any] = {
-        "source": info.spec,
-        "num_images": len(features),
-        "digest": pixels.hexdigest(),
-        "extractor": described.name,
-        "extractor_weights": described.digest,
-    }
-    done = {"left_out": real.left_out, "converted": dict(sorted(changes.items()))}
-    return Reference.of(features, provenance | {name: counts for name, counts in done.items() if counts})
+        return _from_npz(file, info.spec, extractor)[0]
+    return read_reference(Storage(str(file.parent)), file.name)
 
 
 def write_reference(storage: Storage, path: str, reference: Reference) -> None:
@@ -175,28 +195,51 @@ def read_reference(storage: Storage, path: str) -> Reference:
     return storage.read_table(path, parse)
 
 
+def write_part(storage: Storage, path: str, shard: ReferenceShard, identity: str, part: Part) -> None:
+    """Commit the features of a shard of a reference's images; `identity` is the reference's."""
+    shard_of = {"first": shard.first, "end": shard.end, "identity": identity}
+    table = pa.table({"features": as_column(part.features)})
+    storage.write_table(path, table, {"reference": part.provenance, "shard": shard_of}, row_group_size=1000)
+
+
+def read_part(storage: Storage, path: str, shard: ReferenceShard, identity: str) -> Part:
+    """Return what `write_part` wrote. Raises DamagedFileError, also if it is of other images."""
+
+    def parse(table: pa.Table, metadata: dict[str, Any]) -> Part:
+        part, said = Part(as_tensor(table["features"]), metadata["reference"]), metadata["shard"]
+        if (said["first"], said["end"], len(part.features)) != (shard.first, shard.end, shard.end - shard.first):
+            raise ValueError(f"it does not hold exactly the images {shard.first} to {shard.end - 1}")
+        if said["identity"] != identity:
+            raise ValueError(f"it is of the reference {said['identity']}, this run has {identity}")
+        return part
+
+    return storage.read_table(path, parse)
+
+
 def refuse_mixture(spec: str, shape: tuple[int, ...]) -> None:
     """Raise UserError with the images that are not of a shape (C, H, W), if some of the first thousand are."""
-    real = open_images(spec)
-    if any(not picture.misfit(shape) for picture in real.pictures(0, 1000)):
-        source = f"{real.source}, for a model that draws {shape_text(shape)}"
-        refuse(source, all_faults(real.pictures(0, real.count), shape), real.count)
+    images = open_images(spec)
+    if any(not picture.misfit(shape) for picture in images.pictures(0, 1000)):
+        source = f"{images.source}, for a model that draws {shape_text(shape)}"
+        refuse(source, all_faults(images.pictures(0, images.number), shape), images.number)
 
 
-def _first_shape(real: RealImages) -> tuple[int, ...]:
-    first = [*real.pictures(0, 2)]
-    if not first:
-        raise UserError(f"{real.source} has no images: a covariance takes two")
+def refuse_faulty(images: Images, shape: tuple[int, ...] | None) -> None:
+    """Raise UserError with all images that cannot be read or do not have the shape (C, H, W) of the first, if any."""
+    refuse(beside(images, shape), all_faults(images.pictures(0, images.number), shape), images.number)
+
+
+def beside(images: Images, shape: tuple[int, ...] | None) -> str:
+    """Return the source of images for messages on those that are not of the shape (C, H, W) of the first."""
+    return images.source if shape is None else f"{images.source}, whose first is {shape_text(shape)}"
+
+
+def _first_shape(images: Images) -> tuple[int, ...] | None:
+    first = [*images.pictures(0, 2)]
     shape = None if first[0].pixels is None else tuple(first[0].pixels.shape)
     if shape is None or all_faults(first, shape):  # all that is wrong is named, before anything is drawn
-        refuse(_beside(real.source, shape), all_faults(real.pictures(0, real.count), shape), real.count)
-    if shape is None or len(first) < 2:
-        raise UserError(f"{real.source} has one image: a covariance takes two")
+        refuse_faulty(images, shape)
     return shape
-
-
-def _beside(source: str, shape: tuple[int, ...] | None) -> str:
-    return source if shape is None else f"{source}, whose first is {shape_text(shape)}"
 
 
 def _made_earlier(file: Path) -> dict[str, Any] | None:

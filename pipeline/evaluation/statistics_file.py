@@ -18,7 +18,10 @@ _ASYMMETRY = 2e-5
 in float32; a float32 sum of 50,000 products, in two orders, moves by √50,000 · 2⁻²⁴ = 1.3e-5 of them."""
 _NEGATIVE = 1e-6
 """How far below 0 an eigenvalue may be, as a share of the trace: float32's rounding of sigma moves it by 6e-8 of it."""
-_PROVENANCE = {"source", "file", "num_images", "digest", "extractor", "extractor_weights"}
+_PROVENANCE = {
+    *("source", "file", "num_images", "digest", "shard_size"),
+    *("extractor", "extractor_weights", "left_out", "converted"),
+}
 """The keys that jobs/reference.py writes: "source" and "digest" always, and no other key."""
 
 

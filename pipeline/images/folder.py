@@ -1,16 +1,24 @@
-"""The files of a folder of images: which are read, and which are left out and why."""
+"""A folder of images: which of its files are read, which are left out and why, and their pictures."""
 
+import hashlib
+import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import fsspec
 
 from pipeline import UserError
-from pipeline.storage.local import local_path
+from pipeline.images.base import Images, Source
+from pipeline.images.parquet import parquet_pictures
+from pipeline.images.pictures import Picture, decode_picture
+from pipeline.storage.local import content_of, local_path, versions_of
+
+FOLDER_IDENTITIES = _BY_LISTING, _BY_CONTENT = "files:", "content:"
+"""What the identity of a local folder begins with: in earlier releases, and now."""
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 _HIDDEN = "hidden"
@@ -145,3 +153,42 @@ def _splits(name: str, parquet: bool) -> Iterator[str]:
             if word in _SPLIT_OF_WORD:
                 yield _SPLIT_OF_WORD[word]
                 return
+
+
+def _open(name: str, option: str) -> Images:
+    source, files = f"{option} {name}", folder_files(name, option)
+    note = f"{source}: {files.note}" if files.note else ""
+    left_out = {why: len(names) for why, names in files.left_out.items()}
+    if files.parquet:
+        number, read = parquet_pictures(fsspec.core.url_to_fs(name)[0], files.paths, source)
+    else:
+        number, read = len(files.paths), _reader(files.paths)
+
+    def identity(known: str | None) -> str:
+        # nothing says that pixels changed if names and sizes are what an earlier release saw
+        if known is not None and known.startswith(_BY_LISTING) and known == _by_listing(name):
+            return known
+        return _by_content(name, files)
+
+    return Images(name, source, number, read, identity, note=note, left_out=left_out)
+
+
+def _reader(paths: dict[str, str]) -> Callable[[int, int], Iterator[Picture]]:
+    names = [*paths]
+    return lambda first, end: (decode_picture(name, Path(paths[name])) for name in names[first:end])
+
+
+def _by_content(name: str, files: FolderFiles) -> str:
+    if files.parquet and "://" in name:
+        return f"versions:{versions_of(fsspec.core.url_to_fs(name)[0], files.paths)}"
+    return f"{_BY_CONTENT}{content_of(files.paths)}"
+
+
+def _by_listing(name: str) -> str:
+    """Return the identity of a folder in earlier releases, by the names and sizes of all files in it."""
+    fs, root = fsspec.core.url_to_fs(name)
+    sizes = sorted((path.removeprefix(root), entry["size"]) for path, entry in fs.find(root, detail=True).items())
+    return f"{_BY_LISTING}{hashlib.sha256(json.dumps(sizes).encode()).hexdigest()}"
+
+
+FOLDER = Source(lambda name: True, _open, lambda: ["a folder with some"])

@@ -3,14 +3,18 @@
 import io
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import UserError
+from pipeline.images.base import Images, Source
 from pipeline.images.pictures import Picture, decode_picture
+from pipeline.storage.local import digest_of, local_path
 
 _IMAGE = "image"
 """The column that is taken where several have images."""
@@ -107,3 +111,17 @@ def _opens(file: pq.ParquetFile, column: str) -> bool:
                 return False
             return True
     return False
+
+
+def is_parquet_file(name: str) -> bool:
+    """Return whether a path or URL is one Parquet file, and not a folder of that name."""
+    return name.lower().endswith(".parquet") and not Path(name).is_dir()
+
+
+def _open(name: str, option: str) -> Images:
+    file, source = local_path(option, name), f"{option} {name}"
+    number, read = parquet_pictures(fsspec.filesystem("file"), {file.name: str(file)}, source)
+    return Images(name, source, number, read, lambda known: f"sha256:{digest_of(file)}")
+
+
+PARQUET = Source(is_parquet_file, _open, lambda: ["Parquet"])

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import UserError
-from pipeline.evaluation.reference import Reference, read_reference
-from pipeline.images.base import FOLDER_IDENTITIES
+from pipeline.evaluation.reference import Reference
+from pipeline.images.folder import FOLDER_IDENTITIES
 from pipeline.sweep.grid import Setting
+from pipeline.sweep.measured import measured_reference
 from pipeline.sweep.run import Run, saved_run
 
 _SAME_NOISE = ("seed", "num_images", "noise")
@@ -105,10 +106,10 @@ def common_reference(sides: Sequence[Side]) -> Reference:
     for side, identity in zip(sides, found, strict=True):
         if identity != found[0]:
             _refuse(first, side, found[0], identity)
-    references = [read_reference(side.run.storage, side.run.paths.reference) for side in sides]
+    references = [measured_reference(side.run.storage, side.run.measurement) for side in sides]
     digests = [{"content of the reference": reference.provenance.get("digest")} for reference in references]
-    for side, digest in zip(sides, digests, strict=True):
-        if digest != digests[0]:
+    for side, reference, digest in zip(sides, references, digests, strict=True):
+        if not reference.same_images(references[0]):
             _refuse(first, side, digests[0], digest)
     return references[0]
 

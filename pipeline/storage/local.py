@@ -75,23 +75,37 @@ def sha256_of(file: Path) -> str:
 def content_of(files: Mapping[str, str]) -> str:
     """Return a SHA-256 of the names and contents of local files, given as name → path.
 
-    Files are read once a node while their names, sizes, times and inodes stay. A file that was changed within the last
-    two seconds may be changed once more without a new time, so what is read so early is not kept (as in git's index).
+    They are read once a node, see `_read_once`.
     """
-    status = [(name, path, Path(path).stat()) for name, path in files.items()]
-    listing = [(name, at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino, at.st_dev) for name, _, at in status]
+    entries = [*files.items()]
 
     def digest() -> str:
         total = hashlib.sha256()
         with ThreadPoolExecutor() as readers:
-            for first in range(0, len(status), _FILES_AT_ONCE):
-                part = status[first : first + _FILES_AT_ONCE]
+            for first in range(0, len(entries), _FILES_AT_ONCE):
+                part = entries[first : first + _FILES_AT_ONCE]
                 contents = readers.map(lambda entry: sha256_of(Path(entry[1])), part)
-                for (name, *_), content in zip(part, contents, strict=True):
+                for (name, _), content in zip(part, contents, strict=True):
                     total.update(f"{json.dumps(name)} {content}\n".encode())
         return total.hexdigest()
 
-    if max(at.st_ctime_ns for _, _, at in status) > time.time_ns() - _SETTLED_NS:
+    return _read_once(files, digest)
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content, which is read once a node, see `_read_once`."""
+    return _read_once({"": str(file)}, lambda: sha256_of(file))
+
+
+def _read_once(files: Mapping[str, str], digest: Callable[[], str]) -> str:
+    """Return the digest of files, made once a node while their names, sizes, times and inodes stay.
+
+    A file that was changed within the last two seconds may be changed once more without a new time, so what is read so
+    early is not kept (as in git's index).
+    """
+    status = [(name, Path(path).stat()) for name, path in files.items()]
+    listing = [(name, at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino, at.st_dev) for name, at in status]
+    if max(at.st_ctime_ns for _, at in status) > time.time_ns() - _SETTLED_NS:
         return digest()
     key = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     return once(key, "content", lambda target: target.write_text(digest(), encoding="ascii")).read_text("ascii")

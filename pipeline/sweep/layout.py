@@ -11,6 +11,7 @@ METRICS = "metrics.json"
 CARD = "README.md"
 """What a sweep's output says of itself to `datasets` and to people."""
 REFERENCE = "features/reference.parquet"
+"""The reference in one file, if it is no more than a shard, and of earlier releases."""
 REPORT = "report"
 SUMMARY = "summary.txt"
 """The name of the text of a study's report."""
@@ -50,8 +51,12 @@ class Paths:
 
     @property
     def reference(self) -> str:
-        """The path of the reference, as features or as statistics."""
+        """The path of a reference in one file, as features or as statistics."""
         return self.prefix + REFERENCE
+
+    def reference_shard(self, first: int, end: int) -> str:
+        """Return the path of the features of the reference's images first ≤ i < end, one of several files."""
+        return f"{self.prefix}{REFERENCE.removesuffix('.parquet')}/images-{first:09d}-{end:09d}.parquet"
 
     @property
     def evaluation(self) -> str:

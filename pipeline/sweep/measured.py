@@ -1,14 +1,16 @@
-"""A setting's features, read from its files and checked: exactly the planned seeds of this run, in order."""
+"""Features, read from their files and checked: exactly the planned seeds of a setting, and the whole reference."""
 
 import contextlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from pipeline.evaluation.features import Features, read_features
 from pipeline.evaluation.measurement import Measurement
+from pipeline.evaluation.reference import Reference, ReferenceShard, read_part, read_reference
+from pipeline.evaluation.reference_images import plan_reference
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import Paths
@@ -35,6 +37,50 @@ def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]
     logits = [part.logits for part in parts if part.logits is not None]
     features = torch.cat([part.features for part in parts])
     return parts, Features(seeds, features, torch.cat(logits) if logits else None, {})
+
+
+def reference_files(measurement: Measurement, sizes: Mapping[str, int]) -> dict[str, ReferenceShard | None]:
+    """Return path → shard of the files that make up the reference; None for a file that has all of it.
+
+    Args:
+        measurement: the measurement.
+        sizes: path → size in bytes, of at least the one file that has all of it: where an earlier release has written
+            that, it is taken as it is.
+
+    """
+    paths, number = Paths(measurement.prefix), measurement.reference.num_images
+    shards = plan_reference(number, measurement.identity["batch_size"]) if number else []
+    if len(shards) < 2 or sizes.get(paths.reference):
+        return {paths.reference: None}
+    return {paths.reference_shard(shard.first, shard.end): shard for shard in shards}
+
+
+def stored_reference_files(storage: Storage, measurement: Measurement) -> dict[str, ReferenceShard | None]:
+    """Return `reference_files` by a look into the output."""
+    return reference_files(measurement, _sizes(storage, Paths(measurement.prefix).reference))
+
+
+def missing_reference(storage: Storage, measurement: Measurement) -> list[ReferenceShard | None]:
+    """Return the shards of the reference whose file is missing or empty; [None] if it is to be one file."""
+    files = stored_reference_files(storage, measurement)
+    sizes = _sizes(storage, next(iter(files)))
+    return [shard for path, shard in files.items() if not sizes.get(path)]
+
+
+def _sizes(storage: Storage, path: str) -> dict[str, int]:
+    """Return path → size in bytes of the files beside a path."""
+    beside = path.rpartition("/")[0]
+    return {f"{beside}/{name}": size for name, size in storage.ls(beside).items()}
+
+
+def measured_reference(storage: Storage, measurement: Measurement) -> Reference:
+    """Return the reference as it was extracted. Raises DamagedFileError."""
+    identity, parts = measurement.reference.identity, []
+    for path, shard in stored_reference_files(storage, measurement).items():
+        if shard is None:
+            return read_reference(storage, path)
+        parts.append(read_part(storage, path, shard, identity))
+    return Reference.join(parts)
 
 
 def images_per_second(parts: Sequence[Features]) -> float:

@@ -9,14 +9,14 @@ import torch
 from pipeline.cluster.task import Task, Work
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.metrics import measure
-from pipeline.evaluation.reference import Reference, read_reference
+from pipeline.evaluation.reference import Reference
 from pipeline.regression.baseline import Baseline, image_digests, open_baseline, read_entry, speed
 from pipeline.regression.compared import compared, equal_features
 from pipeline.regression.comparison import Comparison
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
-from pipeline.sweep.measured import read_setting
+from pipeline.sweep.measured import measured_reference, read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 from pipeline.work.kind import Output
@@ -49,7 +49,7 @@ class CompareWorker:
     @cached_property
     def reference(self) -> Reference:
         """The reference as tonight's run extracted it; `write_baseline` refuses those without features."""
-        return read_reference(self.storage, self.paths.reference)
+        return measured_reference(self.storage, self.arguments.measurement)
 
     def do(self, setting: Setting) -> Comparison:
         """Compare one setting. Raises DamagedFileError."""

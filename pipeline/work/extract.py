@@ -1,31 +1,33 @@
-"""Extract: each image file becomes a feature file; the reference is extracted once per measurement."""
+"""Extract: each image file becomes a feature file, and so does each shard of the reference, once per measurement."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipeline.cluster.task import Joined, Rest, Task, Tasks
 from pipeline.device import Form, set_tf32
 from pipeline.evaluation.extractors import make_extractor
-from pipeline.evaluation.features import extract, write_features
+from pipeline.evaluation.features import feed, write_features
 from pipeline.evaluation.measurement import Measurement
-from pipeline.evaluation.reference import Reference, make_reference, read_reference, write_reference
+from pipeline.evaluation.reference import ReferenceShard, read_part, read_reference, write_part, write_reference
+from pipeline.evaluation.reference_images import extract_part, make_reference
+from pipeline.images.base import Images
+from pipeline.images.registry import open_images
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
-from pipeline.sweep.measured import read_planned
+from pipeline.sweep.measured import missing_reference, read_planned, reference_files
 from pipeline.sweep.shards import Shard, Shards, pending, plan_all
 from pipeline.work.kind import Claims, File, Output, RunWork
 
 THE_REFERENCE = "the reference"
-Source = Shard | str
-"""A shard, or `THE_REFERENCE`."""
+Source = Shard | ReferenceShard | str
+"""A shard of a setting, one of the reference, or `THE_REFERENCE`, which is all of it in one file."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +56,44 @@ class ExtractWorker:
         self.storage = arguments.output.open()
         self.extractor = make_extractor(arguments.measurement.extractor, device, arguments.form)
 
+    @cached_property
+    def real(self) -> Images:
+        """The images of the reference, if it has any: a large folder is listed once."""
+        return open_images(self.arguments.measurement.reference.spec)
+
     def do(self, source: Source) -> Rest[int]:
-        """Extract the features of an image file or of the reference; the rest commits them and returns their number."""
+        """Extract the features of one file; the rest commits them and returns their number."""
         set_tf32(False)  # another work of this process has its own
+        return Rest(self.of_setting(source) if isinstance(source, Shard) else self.of_reference(source))
+
+    def of_setting(self, shard: Shard) -> Callable[[], int]:
+        """Extract the features of an image file, and return what commits them."""
         measurement, size = self.arguments.measurement, self.arguments.batch_size
-        if isinstance(source, str):
-            described, extractor = measurement.reference, measurement.extractor
-            reference = make_reference(described, self.extractor, extractor, self.device, size)
-            return Rest(partial(self.commit_reference, reference))
-        pixels, info = read_images(self.storage, source, source.setting.fingerprint(self.arguments.identity))
+        pixels, info = read_images(self.storage, shard, shard.setting.fingerprint(self.arguments.identity))
         images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        features, logits = extract(self.extractor, images, self.device, size)
-        metadata = asdict(info) | {"fingerprint": source.setting.fingerprint(measurement.identity)}
-        path = measurement.prefix + source.path("features")
-        return Rest(partial(self.commit, path, source, features, logits, metadata))
+        features, logits = feed(self.extractor, images.split(size), self.device)
+        metadata = asdict(info) | {"fingerprint": shard.setting.fingerprint(measurement.identity)}
+        path = measurement.prefix + shard.path("features")
+        write = partial(write_features, self.storage, path, shard.first, features, logits, metadata)
+        return partial(_commit, write, shard.rows)
 
-    def commit(self, path: str, shard: Shard, features: Tensor, logits: Tensor | None, metadata: dict[str, Any]) -> int:
-        """Commit the features of an image file."""
-        write_features(self.storage, path, shard.first, features, logits, metadata)
-        return shard.rows
+    def of_reference(self, shard: ReferenceShard | str) -> Callable[[], int]:
+        """Extract the features of a shard of the reference, or of all of it, and return what commits them."""
+        measurement, paths = self.arguments.measurement, Paths(self.arguments.measurement.prefix)
+        info = measurement.reference
+        how = self.extractor, measurement.extractor, self.device, self.arguments.batch_size
+        if isinstance(shard, str):
+            reference = make_reference(info, *how)
+            write = partial(write_reference, self.storage, paths.reference, reference)
+            return partial(_commit, write, len(reference.mu if reference.features is None else reference.features))
+        part = extract_part(info, self.real, shard, *how)
+        path = paths.reference_shard(shard.first, shard.end)
+        return partial(_commit, partial(write_part, self.storage, path, shard, info.identity, part), len(part.features))
 
-    def commit_reference(self, reference: Reference) -> int:
-        """Commit the reference."""
-        write_reference(self.storage, Paths(self.arguments.measurement.prefix).reference, reference)
-        return len(reference.mu) if reference.features is None else len(reference.features)
+
+def _commit(write: Callable[[], None], rows: int) -> int:
+    write()
+    return rows
 
 
 class Extract(RunWork[ExtractArguments, Source, int]):
@@ -97,21 +113,23 @@ class Extract(RunWork[ExtractArguments, Source, int]):
         """Return the shards without a feature file."""
         return pending(self.run.storage, "features", self.run.shards(), self.run.measurement.prefix)
 
-    def lacks_reference(self) -> bool:
-        """Return whether the reference is missing."""
-        folder, _, name = self.run.paths.reference.rpartition("/")
-        return not self.run.storage.ls(folder).get(name)
+    def reference_tasks(self) -> list[Task[Source]]:
+        """Return the tasks of what is missing of the reference."""
+        missing = missing_reference(self.run.storage, self.run.measurement)
+        return [self.task(shard or THE_REFERENCE) for shard in missing]
 
     def tasks(self) -> Sequence[Task[Source]]:
-        """Return one task per shard without a feature file, and one for the reference if it is missing."""
-        reference = [self.task(THE_REFERENCE)] if self.lacks_reference() else []
-        return Joined([Tasks(self.missing(), self.task), reference])
+        """Return one task per shard without a feature file, of the settings and of the reference."""
+        return Joined([Tasks(self.missing(), self.task), self.reference_tasks()])
 
     def task(self, source: Source) -> Task[Source]:
         """Return the task of a shard or of the reference."""
+        if isinstance(source, Shard):
+            return Task(source, source.full_name, source.setting.slug, source.rows, source.rows)
         if isinstance(source, str):
             return Task(source, source, None, 0, self.run.config.num_images)
-        return Task(source, source.full_name, source.setting.slug, source.rows, source.rows)
+        name = f"images {source.first} to {source.end - 1} of {THE_REFERENCE}"
+        return Task(source, name, None, 0, source.end - source.first)
 
     def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
         """Return the feature files and the reference.
@@ -119,7 +137,8 @@ class Extract(RunWork[ExtractArguments, Source, int]):
         A measurement other than the sweep's own may lack settings that were added later, so these are not needed.
         """
         run, prefix = self.run, self.run.measurement.prefix
-        yield File(run.paths.reference, partial(_check_reference, run.paths.reference))
+        for path, part in reference_files(run.measurement, found).items():
+            yield File(path, partial(_check_reference, path, part, run.measurement.reference.identity))
         for shard in plan_all(settings, run.config.num_images, run.config.shard_size):
             path = prefix + shard.path("features")
             fingerprint = shard.setting.fingerprint(run.measurement.identity)
@@ -131,6 +150,9 @@ def _check_features(path: str, shard: Shard, fingerprint: str, storage: Storage)
     return {shard.path("images"): read_planned(storage, path, shard, fingerprint).metadata["digest"]}
 
 
-def _check_reference(path: str, storage: Storage) -> Claims:
-    read_reference(storage, path)
+def _check_reference(path: str, shard: ReferenceShard | None, identity: str, storage: Storage) -> Claims:
+    if shard is None:
+        read_reference(storage, path)
+    else:
+        read_part(storage, path, shard, identity)
     return {}

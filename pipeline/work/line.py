@@ -12,7 +12,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard, Shards
 from pipeline.work.draw import Draw
-from pipeline.work.extract import THE_REFERENCE, Extract
+from pipeline.work.extract import Extract
 from pipeline.work.measure import Measure
 
 Step = tuple[str, Task[Any]]
@@ -56,7 +56,7 @@ class Line(Work[LineArguments, Step, Any]):
         self.run = run
         self.draw, self.extract, self.measure = Draw(run), Extract(run), Measure(run)
         self.to_draw, self.to_extract, to_measure = self.draw.missing(), self.extract.missing(), self.measure.tasks()
-        self.reference = [self.extract.task(THE_REFERENCE)] if self.extract.lacks_reference() else []
+        self.reference = self.extract.reference_tasks()
         missing: dict[str, Sequence[Task[Any]]] = {
             Draw.name: Tasks(self.to_draw, self.draw.task),
             Extract.name: Joined([Tasks(self.to_extract, self.extract.task), self.reference]),
@@ -101,8 +101,8 @@ class Line(Work[LineArguments, Step, Any]):
         name, task = done.item
         if name == Measure.name:
             return []
-        if task.item == THE_REFERENCE:
-            self.reference = []
+        if not isinstance(task.item, Shard):
+            self.reference = [missing for missing in self.reference if missing != task]
             return self.measurable()
         shard: Shard = task.item
         self._left[shard.setting] -= 1

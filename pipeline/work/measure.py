@@ -12,12 +12,12 @@ import torch
 from pipeline.cluster.task import Task
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.metrics import compute_metrics, without_false_is
-from pipeline.evaluation.reference import Reference, read_reference
+from pipeline.evaluation.reference import Reference
 from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
 from pipeline.sweep.layout import Paths, folder, manifest
-from pipeline.sweep.measured import images_per_second, read_setting
+from pipeline.sweep.measured import images_per_second, measured_reference, read_setting, reference_files
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
@@ -47,7 +47,7 @@ class MeasureWorker:
     @cached_property
     def reference(self) -> Reference:
         """The reference as it was extracted."""
-        return read_reference(self.storage, self.paths.reference)
+        return measured_reference(self.storage, self.arguments.measurement)
 
     def do(self, setting: Setting) -> Row:
         """Compute a setting's row, write it beside the features, and write the manifest of the setting's images.
@@ -111,6 +111,7 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
         """Return the rows, metrics.json and, for the sweep's own measurement, the manifests of the images."""
         run, prefix = self.run, self.run.measurement.prefix
         shape = run.config.num_images, run.config.shard_size
+        reference = reference_files(run.measurement, found)
         for setting in settings:
             shards = plan(setting, *shape)
             images = tuple(shard.path("images") for shard in shards)
@@ -121,7 +122,7 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
                 yield File(closing, partial(_check_manifest, closing, images, fingerprint), images)
             row = run.paths.row(setting.slug)
             # `MeasureWorker.do` writes row and manifest together
-            made_from = (*features, run.paths.reference, *([] if prefix else [closing]))
+            made_from = (*features, *reference, *([] if prefix else [closing]))
             yield File(row, partial(sealed_json, row), made_from, not prefix or row in found)
         measured = [setting.slug for setting in settings if run.paths.row(setting.slug) in found]
         yield File(run.paths.metrics, partial(_check_metrics, run, measured))

@@ -13,8 +13,9 @@ from pydantic import Field
 from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
 from pipeline.diffusion.samplers.base import predictor
-from pipeline.images.base import RealImages, open_images
+from pipeline.images.base import Images
 from pipeline.images.pictures import all_faults, changes_text, refuse, shape_text
+from pipeline.images.registry import open_images
 from pipeline.reporting import reconstruction
 from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
@@ -55,9 +56,9 @@ def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, An
             raise UserError(f"--sampler {text}: {sampler.irreversible}: use ddim, with η = 0")
     model = inspect(config.model)
     real = open_images(config.images, "--images")
-    if real.count < 2:
-        raise UserError(f"--images {config.images} has {real.count} image: an error needs two")
-    number = min(config.num_images, real.count)
+    if real.number < 2:
+        raise UserError(f"--images {config.images} has {real.number} image: an error needs two")
+    number = min(config.num_images, real.number)
     _assert_usable(real, number, model.image_shape)
     batch = min(config.batch_size, config.shard_size, number)
     config = config.model_copy(update={"num_images": number, "batch_size": batch})
@@ -66,7 +67,7 @@ def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, An
     return open_study(config, model, more, storage_options)
 
 
-def _assert_usable(real: RealImages, number: int, shape: tuple[int, ...]) -> None:
+def _assert_usable(real: Images, number: int, shape: tuple[int, ...]) -> None:
     """Check the first `number` images, and say what is left out or converted. Raises UserError."""
     faults: list[str] = []
     changes: Counter[str] = Counter()

@@ -15,7 +15,8 @@ from pipeline import UserError
 from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.measurement import open_measurement
-from pipeline.evaluation.reference import make_reference, reference_info
+from pipeline.evaluation.reference import reference_info
+from pipeline.evaluation.reference_images import make_reference
 from pipeline.images.pixels import png
 
 

@@ -22,8 +22,8 @@ from pipeline.evaluation.reference import (
     reference_info,
     write_reference,
 )
-from pipeline.images.base import open_images
 from pipeline.images.digits import digits_images
+from pipeline.images.registry import open_images
 from pipeline.storage.store import Storage
 from pipeline.sweep.layout import REFERENCE
 

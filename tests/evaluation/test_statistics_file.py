@@ -10,7 +10,8 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from pipeline import UserError
 from pipeline.evaluation.extractors import DIGITS, extractor_info
 from pipeline.evaluation.frechet import fid_value
-from pipeline.evaluation.reference import make_reference, reference_info
+from pipeline.evaluation.reference import reference_info
+from pipeline.evaluation.reference_images import make_reference
 
 EXTRACTOR = extractor_info(DIGITS, None)
 WIDTH = EXTRACTOR.width

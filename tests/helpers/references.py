@@ -1,7 +1,8 @@
 """References made without a sweep."""
 
 from pipeline.evaluation.extractors import make_extractor
-from pipeline.evaluation.reference import make_reference, reference_info
+from pipeline.evaluation.reference import reference_info
+from pipeline.evaluation.reference_images import make_reference
 
 
 def make(spec, extractor, size):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.images.base import open_images
 from pipeline.images.folder import folder_files
+from pipeline.images.registry import open_images
 
 
 def picture(file, value=0):
@@ -27,7 +27,7 @@ def test_every_kind_of_image_in_the_order_of_names(tmp_path):
         picture(tmp_path / f"a.{kind}", value)
     assert names(tmp_path) == [f"a.{kind}" for kind in kinds]
     real = open_images(str(tmp_path))
-    assert (real.count, real.note, real.left_out) == (14, "", {})
+    assert (real.number, real.note, real.left_out) == (14, "", {})
     assert [*real.read(0, 3)][1][0, 0, 0] == 12  # a.PNG, which was written last but one
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline import UserError
-from pipeline.images.base import open_images
+from pipeline.images.registry import open_images
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -27,7 +27,7 @@ def column(values, kind=IMAGE):
 
 def values(spec):
     real = open_images(str(spec))
-    return [int(image[0, 0, 0]) for image in real.read(0, real.count)]
+    return [int(image[0, 0, 0]) for image in real.read(0, real.number)]
 
 
 @pytest.mark.parametrize("kind", [IMAGE, pa.binary(), pa.large_binary()])

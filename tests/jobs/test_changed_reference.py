@@ -8,7 +8,7 @@ from PIL import Image
 from places import draw_and_measure
 
 from pipeline import UserError
-from pipeline.images.base import RealImages, _identity_by_listing
+from pipeline.images import folder
 from pipeline.images.digits import digits_images
 from pipeline.regression.baseline import write_baseline
 from pipeline.storage.store import Storage
@@ -18,11 +18,11 @@ from pipeline.work.night import open_night
 QUICK = {"steps": (2,), "eta": (0.0,), "num_images": 40}
 
 
-def small_reference(folder, value):
+def small_reference(photos, value):
     """Five images of the same size in bytes, whatever is in them: PGM is not compressed."""
-    folder.mkdir(exist_ok=True)
+    photos.mkdir(exist_ok=True)
     for i, image in enumerate(digits_images()[:5]):
-        Image.fromarray(image[0].numpy() // value).save(folder / f"{i}.pgm")
+        Image.fromarray(image[0].numpy() // value).save(photos / f"{i}.pgm")
 
 
 def test_a_reference_whose_pixels_change_and_sizes_do_not_is_measured_anew(tmp_path):
@@ -43,7 +43,7 @@ def test_a_reference_whose_pixels_change_and_sizes_do_not_is_measured_anew(tmp_p
 def test_a_folder_that_an_earlier_release_knew_by_its_sizes_is_the_same_while_these_are(tmp_path, monkeypatch):
     small_reference(tmp_path / "photos", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(RealImages, "identity", lambda real, known=None: _identity_by_listing(real.spec))
+        patch.setattr(folder, "_by_content", lambda name, files: folder._by_listing(name))
         earlier = draw_and_measure(tmp_path / "out", reference=str(tmp_path / "photos"), **QUICK)
         write_baseline(Storage(str(tmp_path / "baseline")), earlier)
     assert earlier.measurement.identity["reference"].startswith("files:")

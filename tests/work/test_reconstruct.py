@@ -15,8 +15,8 @@ from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.images.base import open_images
 from pipeline.images.digits import digits_images
+from pipeline.images.registry import open_images
 from pipeline.sweep.model import model_folder
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, ReconstructWorker, encoded, open_reconstruction
 
@@ -202,5 +202,5 @@ def test_a_part_of_the_images_is_read_without_those_before_it(tmp_path, monkeypa
     monkeypatch.setattr(Image, "open", lambda file: read.append(file.name) or plain(file))
     assert [int(image[0, 0, 0]) for image in real.read(20, 23)] == [160, 168, 176]
     assert len(read) == 3
-    assert real.count == 30
+    assert real.number == 30
     assert [*real.read(28, 40)][-1].shape == (1, 8, 8)
