@@ -9,7 +9,8 @@ from typing import Any
 from pipeline import UserError
 from pipeline.diffusion import samplers
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
-from pipeline.diffusion.schedule import REPEATING, Grid, Schedule, parse_spacing
+from pipeline.diffusion.schedule import Grid, Schedule
+from pipeline.diffusion.spacing import REPEATING, parse_spacing
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
 

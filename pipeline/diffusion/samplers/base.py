@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pipeline.diffusion.network import EpsModel
 from pipeline.diffusion.prediction import Predict, Prediction, epsilon
-from pipeline.diffusion.schedule import Grid, Node, Schedule, largest_count
+from pipeline.diffusion.schedule import Grid, Node, Schedule
+from pipeline.diffusion.spacing import largest_count
 
 Noise = Callable[[Node], Tensor]
 """noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""

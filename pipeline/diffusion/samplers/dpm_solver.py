@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pipeline.diffusion.prediction import Predict
 from pipeline.diffusion.samplers.base import End, Noise, Sampler, TooFewCallsError, eps_step, phi
-from pipeline.diffusion.schedule import Grid, Schedule, largest_count
+from pipeline.diffusion.schedule import Grid, Schedule
+from pipeline.diffusion.spacing import largest_count
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pipeline.diffusion.prediction import Prediction
 from pipeline.diffusion.samplers import ALIASES
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import SPACINGS, TIME_0, make_tau
+from pipeline.diffusion.schedule import TIME_0
+from pipeline.diffusion.spacing import SPACINGS, make_tau
 
 TEXTS = [
     *("ddim", "ddim:eta=1", "dpmpp_2m", "dpmpp_3m", "dpmpp_2m_sde", "unipc:order=1", "unipc:order=3"),

@@ -12,7 +12,8 @@ from schedules import SCHEDULE
 from pipeline.diffusion import noise
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas, make_tau
+from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
+from pipeline.diffusion.spacing import make_tau
 from pipeline.images.pixels import to_uint8
 
 ALPHAS = alphas_cumprod(linear_betas())
