@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 
 INTEGER_SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
-REAL_SPACINGS = ("logsnr", "karras", "time-linear", "time-quadratic")
+LAM_SPACINGS = ("logsnr", "karras")
+REAL_SPACINGS = (*LAM_SPACINGS, "time-linear", "time-quadratic")
 SPACINGS = (*INTEGER_SPACINGS, *REAL_SPACINGS)
 REPEATING = ("quadratic", "paper-quadratic")
 """The spacings that have fewer different times than they are asked for."""

@@ -82,7 +82,7 @@ class TraceWorker:
             return drawer.eps_model(x_t, t)
 
         def step_noise(node: Node) -> torch.Tensor:
-            return normal(noise.step_of(node.t, drawer.schedule.resolution))
+            return normal(drawer.schedule.noise_step(node))
 
         walk = setting.sampler.trajectory(predictor(eps_model, setting.clip), normal(noise.X_T_STEP), grid, step_noise)
         seen = [(x_t[:count].cpu(), pred_x0[:count].cpu(), calls[0]) for x_t, pred_x0 in walk]

@@ -2,12 +2,12 @@
 
 from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import Node, Schedule
+from pipeline.diffusion.schedule import Discrete, Node
 
 
 def grid(tau, alphas):
     """The nodes of an ascending list of timesteps, from noise to data."""
-    return Schedule(tuple(alphas.tolist())).nodes(tau)
+    return Discrete(tuple(alphas.tolist())).nodes(tau)
 
 
 def trajectory(model, x_T, tau, alphas, noise, eta=0.0, clip=False):

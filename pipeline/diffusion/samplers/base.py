@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator
 from torch import Tensor
 
+from pipeline.diffusion import prediction
 from pipeline.diffusion.network import EpsModel
-from pipeline.diffusion.prediction import Predict, Prediction, epsilon
+from pipeline.diffusion.prediction import Predict
 from pipeline.diffusion.schedule import Grid, Node, Schedule
 from pipeline.diffusion.spacing import largest_count
 
@@ -41,23 +42,8 @@ class TooFewCallsError(ValueError):
 
 
 def predictor(eps_model: EpsModel, clip: bool) -> Predict:
-    """Return the function that a sampler calls to predict eps and pred_x0.
-
-    Args:
-        eps_model: the network.
-        clip: whether to clamp pred_x0 to [-1, 1] and recompute eps, so that DDIM's step has DDPM's posterior mean.
-
-    """
-
-    def predict(x_t: Tensor, node: Node) -> Prediction:
-        pred_x0, eps, _ = epsilon(eps_model(x_t, node.t), x_t, node)
-        if clip:
-            pred_x0 = pred_x0.clamp(-1, 1)
-            if node.sigma > 0:  # at time 0, where encoding starts, any eps fits
-                eps = (x_t - node.alpha * pred_x0) / node.sigma
-        return Prediction(pred_x0, eps)
-
-    return predict
+    """Return `prediction.predictor` of a network that predicts eps and takes the node's time."""
+    return prediction.predictor(lambda x_t, node: eps_model(x_t, node.t), prediction.epsilon, clip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +109,7 @@ class Sampler(ABC):
     @property
     def injects_noise(self) -> bool:
         """Whether its steps inject noise, so that x_T alone does not say which image it leads to."""
-        return bool(self.options.get("eta", 0) != 0)
+        return False
 
     @property
     def irreversible(self) -> str:
@@ -143,7 +129,7 @@ class Sampler(ABC):
         """
         if self.end == "zero":
             return schedule.nodes(tau)
-        grid = schedule.nodes(tau if tau[0] == 0 else [0, *tau])[:-1]
+        grid = schedule.nodes(tau if tau[0] == schedule.first else [schedule.first, *tau])[:-1]
         return grid if len(grid) > 1 else ()
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
@@ -162,7 +148,7 @@ class Sampler(ABC):
             grid = of(count)
             return self.nfe(grid) if grid else 0
 
-        total = schedule.num_train_timesteps
+        total = schedule.num_times
         count = largest_count(calls, budget, total)
         if count and (grid := of(count)):
             return grid

@@ -57,9 +57,14 @@ class DDIM(Sampler):
         return self.eta == "hat"
 
     @property
+    def injects_noise(self) -> bool:
+        """Whether eta is not 0."""
+        return self.eta != 0
+
+    @property
     def irreversible(self) -> str:
         """Nothing for eta = 0; otherwise, that it injects noise."""
-        return "" if self.eta == 0 else f"{self.options_label} injects noise, which no walk upward takes back"
+        return f"{self.options_label} injects noise, which no walk upward takes back" if self.injects_noise else ""
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the nodes of tau, whose length is the number of network calls, and time 0.

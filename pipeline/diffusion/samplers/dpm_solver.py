@@ -72,7 +72,7 @@ class DPMFast(Sampler):
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the largest grid within a budget; see `Sampler.grid`."""
-        total, last = schedule.num_train_timesteps, int(self.end == "zero")
+        total, last = schedule.num_times, int(self.end == "zero")
 
         def outer(count: int) -> Grid:
             return super(DPMFast, self).nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
