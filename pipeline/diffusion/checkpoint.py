@@ -10,7 +10,7 @@ from pydantic import BaseModel, PositiveInt
 
 from pipeline import UserError
 from pipeline.diffusion.config_file import parse, read_json
-from pipeline.diffusion.schedule import Schedule, alphas_cumprod, linear_betas
+from pipeline.diffusion.schedule import BETA_SCHEDULES, Discrete, Schedule, alphas_cumprod
 from pipeline.diffusion.scheduler_config import (
     SchedulerConfig,
     assumed_line,
@@ -69,8 +69,8 @@ class ModelInfo:
 
     def schedule(self) -> Schedule:
         """Return the schedule that the model was trained with."""
-        betas = linear_betas(self.num_train_timesteps, self.beta_start, self.beta_end)
-        return Schedule(tuple(alphas_cumprod(betas).tolist()))
+        betas = BETA_SCHEDULES["linear"](self.num_train_timesteps, self.beta_start, self.beta_end)
+        return Discrete(tuple(alphas_cumprod(betas).tolist()))
 
 
 @dataclass(frozen=True)

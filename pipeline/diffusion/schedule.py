@@ -1,23 +1,17 @@
-"""The noise schedule of training at any time, and the subsequence tau of timesteps that sampling visits."""
+"""The noise schedule of training at any time: a table of timesteps, or a flow, whose time is continuous."""
 
-import itertools
 import math
-from bisect import bisect_left, bisect_right
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-INTEGER_SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
-REAL_SPACINGS = ("logsnr", "karras", "time-linear", "time-quadratic")
-SPACINGS = (*INTEGER_SPACINGS, *REAL_SPACINGS)
-REPEATING = ("quadratic", "paper-quadratic")
-"""The spacings that have fewer different times than they are asked for."""
-
-_KARRAS_RHO = 7
+from pipeline.diffusion.noise import FRACTIONAL, step_of
+from pipeline.diffusion.spacing import LAM_SPACINGS, REAL_SPACINGS, SPACINGS, check_steps, make_tau, parse_spacing
 
 
 def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> Tensor:
@@ -25,9 +19,16 @@ def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta
     return torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
 
 
+BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {"linear": linear_betas}
+"""diffusers' `beta_schedule` → its betas, from (T, beta_start, beta_end)."""
+
+
 def alphas_cumprod(betas: Tensor) -> Tensor:
     """Return the running product of 1 - beta: float64, shape (T,). It is the paper's alpha_t (DDPM's alpha-bar)."""
     return torch.cumprod(1.0 - betas.double(), dim=0)
+
+
+_KARRAS_RHO = 7
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Node:
     """A time and its noise level. All numbers are float64 on the host."""
 
     t: float
-    """The timestep given to the network: 0-based, may be fractional. -1 is time 0, which is not trained."""
+    """The time in its schedule's unit, from which a network's time is made; see `Discrete` and `Continuous`."""
     alpha_cumprod: float
     """The paper's alpha_t (DDPM's alpha-bar): x_t = √alpha_cumprod x_0 + √(1 - alpha_cumprod) eps, eq. 4."""
 
@@ -51,8 +52,10 @@ class Node:
 
     @property
     def lam(self) -> float:
-        """Half the logarithm of the signal-to-noise ratio, log(alpha / sigma); infinite at time 0."""
-        return math.inf if self.alpha_cumprod == 1 else math.log(self.alpha / self.sigma)
+        """Half the logarithm of the signal-to-noise ratio, log(alpha / sigma); infinite where either is 0."""
+        if self.alpha_cumprod in (0, 1):
+            return math.inf if self.alpha_cumprod else -math.inf
+        return math.log(self.alpha / self.sigma)
 
 
 TIME_0 = Node(-1.0, 1.0)
@@ -62,17 +65,140 @@ Grid = tuple[Node, ...]
 """The nodes that a sampler visits, from noise to data: one more than the number of steps."""
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """The noise level of training at any time from the first timestep to the last."""
+class Schedule(ABC):
+    """The noise level of training at any time, and the grids of times by name."""
 
-    alphas_cumprod: tuple[float, ...]
-    """The values at the timesteps 0 … T - 1, strictly falling."""
+    spacings: tuple[str, ...]
+    """The names of the spacings that `tau` knows."""
+    time_0: Node
+    """The node without noise, at which sampling ends."""
+    first: float
+    """The time nearest to time 0 in the grids with real-valued times; samplers with `end=first` end there."""
+    x_T_scale = 1.0
+    """What standard normal noise is multiplied by to be x_T."""
 
     @property
-    def num_train_timesteps(self) -> int:
+    @abstractmethod
+    def num_times(self) -> int:
+        """The largest count of times that `tau` can be asked for."""
+
+    @property
+    @abstractmethod
+    def last(self) -> float:
+        """The time of most noise."""
+
+    @property
+    @abstractmethod
+    def last_with_signal(self) -> float:
+        """`last`, or, if alpha is 0 there, the time before it at which grids that are even in lam begin."""
+
+    @abstractmethod
+    def node(self, t: float) -> Node:
+        """Return the node at a time, rounded to one that has a noise step of its own."""
+
+    @abstractmethod
+    def times_at(self, lams: np.ndarray) -> np.ndarray:
+        """Return the times with the given log(alpha / sigma), limited to those from `first` to `last`."""
+
+    @abstractmethod
+    def noise_step(self, node: Node) -> int:
+        """Return the step of a node's noise, for `noise.normal`: another for each time, and never x_T's or labels'."""
+
+    @abstractmethod
+    def _whole_tau(self, spacing: str, count: int) -> list[float]:
+        """Return the times of a spacing of whole timesteps. Raises ValueError, see `tau`."""
+
+    def node_at(self, lam: float) -> Node:
+        """Return the node with the given log(alpha / sigma), limited to the times from `first` to `last`."""
+        return self.node(float(self.times_at(np.array(lam))))
+
+    def nodes(self, tau: Sequence[float]) -> Grid:
+        """Return the grid from the last of the ascending times `tau` down to time 0."""
+        return (*map(self.node, reversed(tau)), self.time_0)
+
+    def tau(self, spacing: str, count: int) -> list[float]:
+        """Return the times of a spacing, ascending.
+
+        The spacings with whole timesteps are those of `make_tau`. The others give `count` real-valued times from
+        `first` to `last`, both included (one time is `last`):
+
+        - `logsnr`: even in log(alpha / sigma), as DPM-Solver's code (github.com/LuChengTHU/dpm-solver);
+        - `karras`: sigma / alpha is even in its seventh root (Karras et al., NeurIPS 2022, eq. 5);
+        - `time-linear`: even in time;
+        - `time-quadratic`: even in the root of the time, counted from time 0 (DEIS's code, github.com/qsh-zh/deis).
+
+        The first two need a finite log(alpha / sigma): where alpha is 0 at `last`, they are even up to
+        `last_with_signal`, and `last` follows.
+
+        Args:
+            spacing: one of `spacings`, or a comma-separated list of timesteps on a schedule that has timesteps.
+            count: the number of times, from 1 to `num_times`; see `make_tau` for spacings with whole timesteps.
+
+        Raises:
+            ValueError: the spacing is unknown or not for this schedule, or the count is out of range.
+
+        """
+        if spacing not in REAL_SPACINGS:
+            return self._whole_tau(spacing, count)
+        check_steps(count, self.num_times)
+        if spacing in LAM_SPACINGS and self.last_with_signal < self.last:
+            return [*self._even_tau(spacing, count - 1, self.last_with_signal), self.last]
+        return self._even_tau(spacing, count, self.last)
+
+    def _even_tau(self, spacing: str, count: int, last: float) -> list[float]:
+        even = np.linspace(1, 0, count)[::-1]  # from the last time, so that a single time is that one
+        if spacing == "time-linear":
+            times = self.first + even * (last - self.first)
+        elif spacing == "time-quadratic":
+            low, high = (math.sqrt(t - self.time_0.t) for t in (self.first, last))
+            times = (low + even * (high - low)) ** 2 + self.time_0.t
+        else:
+            first_lam, last_lam = self.node(self.first).lam, self.node(last).lam
+            if spacing == "logsnr":
+                lams = first_lam + even * (last_lam - first_lam)
+            else:
+                low, high = math.exp(-first_lam / _KARRAS_RHO), math.exp(-last_lam / _KARRAS_RHO)
+                lams = -_KARRAS_RHO * np.log(low + even * (high - low))
+            times = self.times_at(lams)
+        times[:1], times[-1:] = self.first, last  # exactly; a single time is the latter
+        tau: list[float] = times.tolist()
+        return tau
+
+
+@dataclass(frozen=True)
+class Discrete(Schedule):
+    """The timesteps of a table. A node's time is the network's timestep: 0-based, and fractional between timesteps."""
+
+    alphas_cumprod: tuple[float, ...]
+    """The values at the timesteps 0 … T - 1, strictly falling, below 1. The last may be 0: zero terminal SNR."""
+
+    spacings = SPACINGS
+    time_0 = TIME_0
+    first = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the table does not fall as it must."""
+        table = np.array(self.alphas_cumprod)
+        falls = (np.diff(table, prepend=1.0) < 0) & (table >= 0)
+        falls[0] &= table[0] > 0
+        if not falls.all():
+            at = int(np.argmin(falls))
+            raise ValueError(f"alphas_cumprod must fall strictly from below 1, to 0 at least: not so at timestep {at}")
+
+    @property
+    def num_times(self) -> int:
         """T, the number of training timesteps."""
         return len(self.alphas_cumprod)
+
+    @property
+    def last(self) -> float:
+        """The timestep T - 1."""
+        return float(self.num_times - 1)
+
+    @property
+    def last_with_signal(self) -> float:
+        """The timestep T - 1, or T - 2 if the table ends in 0."""
+        return self.last if self.alphas_cumprod[-1] else self.last - 1
 
     @cached_property
     def resolution(self) -> float:
@@ -80,15 +206,15 @@ class Schedule:
 
         Noise is keyed by the timestep, so a fractional timestep is rounded to one that has an exact key.
         """
-        return 2.0 ** (math.ceil(math.log2(self.num_train_timesteps)) - 31)
+        return 2.0 ** (math.ceil(math.log2(self.num_times)) - 31)
 
     @cached_property
     def _log_alphas(self) -> list[float]:
-        return [math.log(alpha) / 2 for alpha in self.alphas_cumprod]
+        return [math.log(alpha) / 2 if alpha else -math.inf for alpha in self.alphas_cumprod]
 
     @cached_property
     def _rising(self) -> tuple[np.ndarray, np.ndarray]:
-        return -np.array(self._log_alphas), np.arange(self.num_train_timesteps)
+        return -np.array(self._log_alphas), np.arange(self.num_times)
 
     def node(self, t: float) -> Node:
         """Return the node at a time from 0 to T - 1, rounded to `resolution`.
@@ -96,140 +222,62 @@ class Schedule:
         Between timesteps the logarithm of alpha is linear, as in DPM-Solver's code for discrete schedules.
         """
         t = round(t / self.resolution) * self.resolution
-        below = min(int(t), self.num_train_timesteps - 1)
+        below = min(int(t), self.num_times - 1)
         if t == below:
             return Node(t, self.alphas_cumprod[below])
         low, high = self._log_alphas[below], self._log_alphas[below + 1]
         return Node(t, math.exp(2 * (low + (t - below) * (high - low))))
 
     def times_at(self, lams: np.ndarray) -> np.ndarray:
-        """Return the times with the given log(alpha / sigma), limited to the range of the training timesteps."""
+        """Return the times with the given log(alpha / sigma), limited to those from 0 to T - 1."""
         # alpha² + sigma² = 1, so log alpha = -log(1 + exp(-2 lam)) / 2
         log_alphas = -np.logaddexp(0.0, -2 * lams) / 2
         times: np.ndarray = np.interp(-log_alphas, *self._rising)
         return times
 
-    def node_at(self, lam: float) -> Node:
-        """Return the node with the given log(alpha / sigma), limited to the range of the training timesteps."""
-        return self.node(float(self.times_at(np.array(lam))))
+    def noise_step(self, node: Node) -> int:
+        """Return the timestep itself if it is whole, see `noise.step_of`."""
+        return step_of(node.t, self.resolution)
 
-    def tau(self, spacing: str, count: int) -> list[float]:
-        """Return the times of a spacing, ascending.
-
-        The spacings with integers are those of `make_tau`. The others give `count` real-valued times from timestep 0
-        to T - 1, both included (one time is T - 1):
-
-        - `logsnr`: even in log(alpha / sigma), as DPM-Solver's code (github.com/LuChengTHU/dpm-solver);
-        - `karras`: sigma / alpha is even in its seventh root (Karras et al., NeurIPS 2022, eq. 5);
-        - `time-linear`: even in time;
-        - `time-quadratic`: even in the root of the time, counted from 1 (DEIS's code, github.com/qsh-zh/deis).
-
-        Args:
-            spacing: one of `SPACINGS`, or a comma-separated list of timesteps.
-            count: the number of times, from 1 to T; see `make_tau` for spacings with integers.
-
-        Raises:
-            ValueError: see `make_tau`.
-
-        """
-        total = self.num_train_timesteps
-        if spacing not in REAL_SPACINGS:
-            return [*make_tau(spacing, count, total)]
-        _check_steps(count, total)
-        even = np.linspace(1, 0, count)[::-1]  # from the last timestep, so that a single time is that one
-        if spacing == "time-linear":
-            times = even * (total - 1)
-        elif spacing == "time-quadratic":
-            times = (1 + even * (math.sqrt(total) - 1)) ** 2 - 1
-        else:
-            first, last = self.node(0).lam, self.node(total - 1).lam
-            if spacing == "logsnr":
-                lams = first + even * (last - first)
-            else:
-                low, high = math.exp(-first / _KARRAS_RHO), math.exp(-last / _KARRAS_RHO)
-                lams = -_KARRAS_RHO * np.log(low + even * (high - low))
-            times = self.times_at(lams)
-        times[0], times[-1] = 0, total - 1  # exactly; a single time is the latter
-        tau: list[float] = times.tolist()
-        return tau
-
-    def nodes(self, tau: Sequence[float]) -> Grid:
-        """Return the grid from the last of the ascending times `tau` down to time 0."""
-        return (*map(self.node, reversed(tau)), TIME_0)
+    def _whole_tau(self, spacing: str, count: int) -> list[float]:
+        return [*make_tau(spacing, count, self.num_times)]
 
 
-def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
-    """Return for how many times, of 1 … total, to ask a spacing, so that most calls are made within a budget; or 0.
+@dataclass(frozen=True)
+class Continuous(Schedule):
+    """A flow: x_u / (alpha + sigma) is (1 - u) x_0 + u eps. A node's time is u, from 0 (data) to 1 (noise alone).
 
-    Asking for more times never takes fewer calls. Without repeats `budget` + 1 times are the most that can be within
-    it. A spacing that repeats times is asked for more, until as many are left.
+    A network that was trained by a flow takes x_t / (alpha + sigma), and its time is made of u: 1000 u in diffusers,
+    1 - u in SiT's code, whose time runs the other way. Grids that are even in lam need finite ends. They are where
+    sigma / alpha is a thousandth and a thousand: u = 0.001, the first timestep of diffusers' flows, whose noise is a
+    quarter of a pixel's level, and u = 0.999, as far from the other end.
     """
-    calls = cache(calls)
-    counts = range(1, total + 1)
-    top = upper = min(budget + 1, total)
-    if calls(top) > budget:
-        return bisect_right(counts[:top], budget, key=calls)
-    while upper < total and calls(upper) < budget:
-        upper = min(upper + budget - calls(upper), total)
-    counts = counts[top - 1 : upper]
-    most = calls(counts[bisect_right(counts, budget, key=calls) - 1])
-    return counts[bisect_left(counts, most, key=calls)]
+
+    spacings = REAL_SPACINGS
+    time_0 = Node(0.0, 1.0)
+    first = 0.001
+    last = 1.0
+    last_with_signal = 0.999
+    num_times = 10**6
+
+    def node(self, t: float) -> Node:
+        """Return the node at a time from 0 to 1, rounded to a multiple of 1 / (2^31 - 2), which has a noise step."""
+        u = round(t * _FLOW_TIMES) / _FLOW_TIMES
+        return Node(u, (1 - u) ** 2 / ((1 - u) ** 2 + u**2))
+
+    def times_at(self, lams: np.ndarray) -> np.ndarray:
+        """Return the times with the given log(alpha / sigma), limited to those from 0.001 to 1."""
+        times: np.ndarray = np.clip(1 / (1 + np.exp(lams)), self.first, self.last)
+        return times
+
+    def noise_step(self, node: Node) -> int:
+        """Return the time in units of 1 / (2^31 - 2), with the bit of fractional timesteps: x_T's step is one above."""
+        return FRACTIONAL | round(node.t * _FLOW_TIMES)
+
+    def _whole_tau(self, spacing: str, count: int) -> list[float]:
+        parse_spacing(spacing)
+        names = ", ".join(self.spacings)
+        raise ValueError(f"spacing {spacing!r} has whole timesteps, and the model's time is continuous: use {names}")
 
 
-def parse_spacing(spacing: str) -> tuple[int, ...] | None:
-    """Return the timesteps of a spacing that lists them, such as "0,250,500,750"; None for a spacing with a name.
-
-    Raises:
-        ValueError: the text is neither a known name nor a strictly increasing list of timesteps.
-
-    """
-    if spacing in SPACINGS:
-        return None
-    try:
-        tau = tuple(int(part) for part in spacing.split(","))
-    except ValueError:
-        names = ", ".join(SPACINGS)
-        raise ValueError(f"unknown spacing {spacing!r}: use {names}, or timesteps such as 0,250,500,750") from None
-    if tau[0] < 0 or any(a >= b for a, b in itertools.pairwise(tau)):
-        raise ValueError(f"spacing {spacing!r} must be a strictly increasing list of timesteps from 0")
-    return tau
-
-
-def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[int]:
-    """Return tau, the 0-based timesteps that sampling visits, in ascending order. Its length is the nfe.
-
-    `linear` and `quadratic` follow the authors' released code (github.com/ermongroup/ddim), which made the published
-    numbers, including its quirks: `linear` takes more than `steps` steps if `steps` does not divide T; `quadratic`
-    ends at 0.8 T and repeats early timesteps, and a repeat is an identity step that still costs a network call.
-    `paper-linear` and `paper-quadratic` are the formulas of appendix D.2, floor(c i) and floor(c i^2), with c such
-    that the last value is T. The paper counts from 1, so each value is shifted by one. Its subsequence starts at 1 and
-    has no repeats, so values of floor(c i^2) that are 0 or repeat are dropped, and the nfe can be below `steps`.
-
-    Args:
-        spacing: one of `INTEGER_SPACINGS`, or a comma-separated list of timesteps, which is tau itself.
-        steps: S, from 1 to `num_train_timesteps`; not used if the spacing is a list.
-        num_train_timesteps: T.
-
-    Raises:
-        ValueError: `steps` or a listed timestep is out of range, or the spacing is unknown.
-
-    """
-    total = num_train_timesteps
-    listed = parse_spacing(spacing)
-    if listed is not None:
-        if listed[-1] >= total:
-            raise ValueError(f"spacing {spacing!r} has a timestep above {total - 1}, the model's last")
-        return list(listed)
-    _check_steps(steps, total)
-    if spacing == "linear":
-        return list(range(0, total, total // steps))
-    if spacing == "quadratic":
-        return [int(s) for s in np.linspace(0, np.sqrt(total * 0.8), steps) ** 2]
-    if spacing == "paper-linear":
-        return [total * i // steps - 1 for i in range(1, steps + 1)]
-    return sorted({total * i * i // steps**2 - 1 for i in range(1, steps + 1)} - {-1})
-
-
-def _check_steps(steps: int, num_train_timesteps: int) -> None:
-    if not 1 <= steps <= num_train_timesteps:
-        raise ValueError(f"steps must be from 1 to {num_train_timesteps}, the model's training timesteps, not {steps}")
+_FLOW_TIMES = 2**31 - 2

@@ -12,7 +12,7 @@ from pipeline.diffusion import samplers
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
-from pipeline.diffusion.schedule import SPACINGS, parse_spacing
+from pipeline.diffusion.spacing import SPACINGS, parse_spacing
 from pipeline.sweep.presets import DDIM_SPACINGS, MISSING, PRESETS
 
 Steps = Annotated[int, Field(ge=1)]

@@ -8,8 +8,9 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.diffusion import samplers
-from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
-from pipeline.diffusion.schedule import REPEATING, Grid, Schedule, parse_spacing
+from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
+from pipeline.diffusion.schedule import Grid, Schedule
+from pipeline.diffusion.spacing import REPEATING, parse_spacing
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
 
@@ -136,7 +137,7 @@ def assert_versions(out: str, versions: dict[str, int]) -> None:
 
 
 def _setting(sampler: Sampler, steps: int, spacing: str, clip: bool, schedule: Schedule) -> Setting:
-    return Setting(sampler, steps, spacing, clip, sampler.nfe(sampler.grid(schedule, spacing, steps)))
+    return Setting(sampler, steps, spacing, clip, network_calls(sampler, sampler.grid(schedule, spacing, steps)))
 
 
 def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:
@@ -145,4 +146,4 @@ def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:
     grid = sampler.nodes(schedule, tau)
     if not grid:
         raise ValueError(f"{sampler.name} needs more timesteps than the {len(tau)} of {spacing}")
-    return sampler.nfe(grid)
+    return network_calls(sampler, grid)

@@ -130,7 +130,7 @@ class DrawWorker:
             return noise.normal(self.arguments.seed, seeds, step, self.image_shape, self.normals)
 
         def step_noise(node: Node) -> torch.Tensor:
-            return normal(noise.step_of(node.t, self.schedule.resolution))
+            return normal(self.schedule.noise_step(node))
 
         predict = predictor(self.eps_model, setting.clip)
         x_0 = setting.sampler.sample(predict, normal(noise.X_T_STEP), self.grid_of(setting), step_noise)

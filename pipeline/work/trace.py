@@ -82,9 +82,9 @@ class TraceWorker:
             return drawer.eps_model(x_t, t)
 
         def step_noise(node: Node) -> torch.Tensor:
-            return normal(noise.step_of(node.t, drawer.schedule.resolution))
+            return normal(drawer.schedule.noise_step(node))
 
-        walk = setting.sampler.trajectory(predictor(eps_model, setting.clip), normal(noise.X_T_STEP), grid, step_noise)
+        walk = setting.sampler.walk(predictor(eps_model, setting.clip), normal(noise.X_T_STEP), grid, step_noise)
         seen = [(x_t[:count].cpu(), pred_x0[:count].cpu(), calls[0]) for x_t, pred_x0 in walk]
         chosen = sorted({round(i) for i in np.linspace(0, len(seen) - 1, of.columns)})
         return Rest(partial(self.commit, setting, [seen[i] for i in chosen]))

@@ -9,15 +9,8 @@ from diffusers import DDIMScheduler
 from schedules import SCHEDULE, schedule
 
 from pipeline.diffusion.noise import FRACTIONAL, X_T_STEP, step_of
-from pipeline.diffusion.schedule import (
-    REAL_SPACINGS,
-    SPACINGS,
-    TIME_0,
-    alphas_cumprod,
-    linear_betas,
-    make_tau,
-    parse_spacing,
-)
+from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
+from pipeline.diffusion.spacing import REAL_SPACINGS, SPACINGS, make_tau, parse_spacing
 
 
 def test_alphas_cumprod_in_float64_against_a_product_of_exact_terms():

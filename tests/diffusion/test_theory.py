@@ -8,7 +8,8 @@ import torch
 import walks
 from scipy import stats
 
-from pipeline.diffusion.schedule import alphas_cumprod, linear_betas, make_tau
+from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
+from pipeline.diffusion.spacing import make_tau
 
 ALPHAS = alphas_cumprod(linear_betas())
 MEAN, STD = 0.4, 0.6

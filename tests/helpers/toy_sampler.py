@@ -16,10 +16,6 @@ class Toy(Sampler):
 
     order: Literal["1", "2"] = "2"
 
-    def nfe(self, grid):
-        steps = len(grid) - 1
-        return steps if self.order == "1" else 2 * steps - 1
-
     def trajectory(self, predict, x_T, grid, noise):
         x_t = x_T
         for node, prev in itertools.pairwise(grid):

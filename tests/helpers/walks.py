@@ -1,13 +1,18 @@
 """DDIM on a list of timesteps: what the tests of its equations need, with models and noise of whole timesteps."""
 
-from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion import prediction
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import Node, Schedule
+from pipeline.diffusion.schedule import Discrete, Node
+
+
+def predictor(model, clip):
+    """What a sampler calls, from a model(x_t, t) that predicts eps."""
+    return prediction.predictor(lambda x_t, node: model(x_t, node.t), prediction.epsilon, clip)
 
 
 def grid(tau, alphas):
     """The nodes of an ascending list of timesteps, from noise to data."""
-    return Schedule(tuple(alphas.tolist())).nodes(tau)
+    return Discrete(tuple(alphas.tolist())).nodes(tau)
 
 
 def trajectory(model, x_T, tau, alphas, noise, eta=0.0, clip=False):

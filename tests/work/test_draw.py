@@ -12,7 +12,7 @@ from schedules import SCHEDULE
 
 from pipeline.device import set_tf32
 from pipeline.diffusion import noise
-from pipeline.diffusion.schedule import make_tau
+from pipeline.diffusion.spacing import make_tau
 from pipeline.images.pixels import to_uint8
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig

@@ -9,9 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator
 from torch import Tensor
 
+from pipeline.diffusion import prediction
 from pipeline.diffusion.network import EpsModel
-from pipeline.diffusion.prediction import Predict, Prediction, epsilon
-from pipeline.diffusion.schedule import Grid, Node, Schedule, largest_count
+from pipeline.diffusion.prediction import Predict, Prediction
+from pipeline.diffusion.schedule import Grid, Node, Schedule
+from pipeline.diffusion.spacing import largest_count
 
 Noise = Callable[[Node], Tensor]
 """noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""
@@ -40,23 +42,8 @@ class TooFewCallsError(ValueError):
 
 
 def predictor(eps_model: EpsModel, clip: bool) -> Predict:
-    """Return the function that a sampler calls to predict eps and pred_x0.
-
-    Args:
-        eps_model: the network.
-        clip: whether to clamp pred_x0 to [-1, 1] and recompute eps, so that DDIM's step has DDPM's posterior mean.
-
-    """
-
-    def predict(x_t: Tensor, node: Node) -> Prediction:
-        pred_x0, eps, _ = epsilon(eps_model(x_t, node.t), x_t, node)
-        if clip:
-            pred_x0 = pred_x0.clamp(-1, 1)
-            if node.sigma > 0:  # at time 0, where encoding starts, any eps fits
-                eps = (x_t - node.alpha * pred_x0) / node.sigma
-        return Prediction(pred_x0, eps)
-
-    return predict
+    """Return `prediction.predictor` of a network that predicts eps and takes the node's time."""
+    return prediction.predictor(lambda x_t, node: eps_model(x_t, node.t), prediction.epsilon, clip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,16 +109,12 @@ class Sampler(ABC):
     @property
     def injects_noise(self) -> bool:
         """Whether its steps inject noise, so that x_T alone does not say which image it leads to."""
-        return bool(self.options.get("eta", 0) != 0)
+        return False
 
     @property
     def irreversible(self) -> str:
         """Why the sampler cannot be walked upward, from an image to its x_T; empty if it can."""
         return "it has no walk upward"
-
-    def nfe(self, grid: Grid) -> int:
-        """Return the number of network calls for a grid of `nodes` or `grid`."""
-        return len(grid) - 1
 
     def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
         """Return the grid for ascending times, with the end added that the sampler wants; () if it needs more times.
@@ -141,9 +124,20 @@ class Sampler(ABC):
 
         """
         if self.end == "zero":
-            return schedule.nodes(tau)
-        grid = schedule.nodes(tau if tau[0] == 0 else [0, *tau])[:-1]
-        return grid if len(grid) > 1 else ()
+            outer = schedule.nodes(tau)
+        else:
+            outer = schedule.nodes(tau if tau[0] == schedule.first else [schedule.first, *tau])[:-1]
+        start = outer[:1] if outer[0].alpha == 0 else ()  # whose step is `walk`'s
+        outer = outer[len(start) :]
+        refined = self.refine(schedule, outer) if len(outer) > 1 else outer if start else ()
+        return (*start, *refined) if refined else ()
+
+    def refine(self, schedule: Schedule, outer: Grid) -> Grid:
+        """Return the grid of `trajectory` for the nodes between which it steps, two or more; () if it needs more.
+
+        A sampler adds the inner nodes of its steps here, and what it needs to know of them.
+        """
+        return outer
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the largest grid whose network calls are within a budget. Repeated times are visited once.
@@ -159,9 +153,9 @@ class Sampler(ABC):
 
         def calls(count: int) -> int:
             grid = of(count)
-            return self.nfe(grid) if grid else 0
+            return network_calls(self, grid) if grid else 0
 
-        total = schedule.num_train_timesteps
+        total = schedule.num_times
         count = largest_count(calls, budget, total)
         if count and (grid := of(count)):
             return grid
@@ -172,13 +166,32 @@ class Sampler(ABC):
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (x_prev, pred_x0) after each step. The last x_prev has the images, approximately in [-1, 1].
 
+        Tensors are only added and multiplied: `network_calls` has numbers in their place.
+
         Args:
-            predict: result of `predictor`, called `nfe` times in all.
-            x_T: standard normal noise, shape (N, C, H, W); the update is computed in its dtype.
-            grid: the nodes to visit, from noise to data.
+            predict: result of `predictor`.
+            x_T: x_t at the first node, shape (N, C, H, W); the update is computed in its dtype.
+            grid: the nodes to visit, two or more, from noise to data; alpha is above 0 at all of them.
             noise: called for each step that injects noise.
 
         """
+
+    def walk(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield as `trajectory` does, over a grid that may begin at a node of noise alone, where alpha is 0.
+
+        There lam is infinite and no slope is known, so every sampler leaves it by DDIM's step from pred_x0, with one
+        network call and no history. One that injects noise replaces all of x_T by new noise, which is the limit of its
+        own step.
+        """
+        if grid[0].alpha == 0:
+            node, prev = grid[:2]
+            pred_x0, eps, _ = predict(x_T, node)
+            if self.injects_noise and prev.sigma > 0:
+                eps = noise(node)
+            x_T, grid = prev.alpha * pred_x0 + prev.sigma * eps, grid[1:]
+            yield x_T, pred_x0
+        if len(grid) > 1:
+            yield from self.trajectory(predict, x_T, grid, noise)
 
     def encode(self, predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
         """Return the x_T from which the sampler's walk down the grid leads back to about x_0, both (N, C, H, W).
@@ -190,11 +203,33 @@ class Sampler(ABC):
         raise ValueError(self.irreversible)
 
     def sample(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Return the images, which are the last x_prev of `trajectory`, in x_T's shape."""
+        """Return the images, which are the last x_prev of `walk`, in x_T's shape."""
         x_t = x_T
-        for x_t, _ in self.trajectory(predict, x_T, grid, noise):  # noqa: B007
+        for x_t, _ in self.walk(predict, x_T, grid, noise):  # noqa: B007
             pass
         return x_t
+
+
+def network_calls(sampler: Sampler, grid: Grid, calls_at: Callable[[Node], int] = lambda node: 1) -> int:
+    """Return the network calls of a walk over a grid, by walking it with the number 0 for every tensor.
+
+    Args:
+        sampler: whose walk it is.
+        grid: of its `nodes` or `grid`.
+        calls_at: how many calls a prediction at a node takes.
+
+    """
+    calls = 0
+    zero: Any = 0.0  # a tenth of the time that a tensor of one element takes
+
+    def predict(x_t: Tensor, node: Node) -> Prediction:
+        nonlocal calls
+        calls += calls_at(node)
+        return Prediction(zero, zero)
+
+    for _ in sampler.walk(predict, zero, grid, lambda node: zero):
+        pass
+    return calls
 
 
 def order_of_step(grid: Grid, i: int, order: int, lower_order_final: int | Literal["always", "never"]) -> int:

@@ -57,9 +57,14 @@ class DDIM(Sampler):
         return self.eta == "hat"
 
     @property
+    def injects_noise(self) -> bool:
+        """Whether eta is not 0."""
+        return self.eta != 0
+
+    @property
     def irreversible(self) -> str:
         """Nothing for eta = 0; otherwise, that it injects noise."""
-        return "" if self.eta == 0 else f"{self.options_label} injects noise, which no walk upward takes back"
+        return f"{self.options_label} injects noise, which no walk upward takes back" if self.injects_noise else ""
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the nodes of tau, whose length is the number of network calls, and time 0.
@@ -75,6 +80,10 @@ class DDIM(Sampler):
             pred_x0, eps, _ = predict(x_t, node)
             x_t = self.step(eps, pred_x0, node, prev, lambda node=node: noise(node))  # type: ignore[misc]
             yield x_t, pred_x0
+
+    def walk(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walk the whole grid by `trajectory`: eq. 12 holds where alpha is 0, too."""
+        return self.trajectory(predict, x_T, grid, noise)
 
     def encode(self, predict: Predict, x_0: Tensor, grid: Grid) -> Tensor:
         """Return x_T by Euler's method for the ODE of eq. 14, upward along the same grid; see `Sampler.encode`.
@@ -94,7 +103,8 @@ class DDIM(Sampler):
         """Return x_prev by eq. 12. `noise` is called only if the step injects noise."""
         alpha_prev = prev.alpha_cumprod
         sigma_t, sigma_noise = self.sigmas(node.alpha_cumprod, alpha_prev)
-        x_prev = math.sqrt(alpha_prev) * pred_x0 + math.sqrt(1 - alpha_prev - sigma_t**2) * eps
+        of_eps = math.sqrt(max(0.0, 1 - alpha_prev - sigma_t**2))  # for eta = 1 at alpha_t = 0 it is 0 but for rounding
+        x_prev = math.sqrt(alpha_prev) * pred_x0 + of_eps * eps
         return x_prev + sigma_noise * noise() if sigma_noise > 0 else x_prev
 
     def sigmas(self, alpha_t: float, alpha_prev: float) -> tuple[float, float]:

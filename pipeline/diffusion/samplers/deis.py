@@ -1,7 +1,7 @@
 """DEIS (Zhang and Chen, ICLR 2023): Adams-Bashforth steps, in which the exponential's weights are exact."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -50,12 +50,11 @@ class DEIS(Sampler):
         """The spacing in which the variant does best at few calls, by docs/samplers.md."""
         return "time-quadratic" if self.variant == "t" else "logsnr"
 
-    def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
-        """Return the grid with the weights of each step; see `Sampler.nodes`."""
-        grid = super().nodes(schedule, tau)
-        weighted = [*grid[:1]]
-        for i, prev in enumerate(grid[1:]):
-            last = grid[max(0, i - self.ab_order) : i + 1][::-1]
+    def refine(self, schedule: Schedule, outer: Grid) -> Grid:
+        """Return the nodes with the weights of each step."""
+        weighted = [outer[0]]
+        for i, prev in enumerate(outer[1:]):
+            last = outer[max(0, i - self.ab_order) : i + 1][::-1]
             weights = () if prev.sigma == 0 else self._weights(schedule, last, prev)
             weighted.append(WeightedNode(prev.t, prev.alpha_cumprod, weights))
         return tuple(weighted)

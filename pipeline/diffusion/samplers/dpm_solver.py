@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pipeline.diffusion.prediction import Predict
 from pipeline.diffusion.samplers.base import End, Noise, Sampler, TooFewCallsError, eps_step, phi
-from pipeline.diffusion.schedule import Grid, Schedule, largest_count
+from pipeline.diffusion.schedule import Grid, Schedule
+from pipeline.diffusion.spacing import largest_count
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,8 @@ class DPMSolver(Sampler):
         """The number of steps into time 0."""
         return int(self.end == "zero")
 
-    def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
-        """Return the grid with the inner points of each step; see `Sampler.nodes`."""
-        outer = super().nodes(schedule, tau)
+    def refine(self, schedule: Schedule, outer: Grid) -> Grid:
+        """Return the grid with the inner points of each step."""
         return _with_inner(schedule, outer, [self.order] * (len(outer) - 1 - self._last))
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
@@ -71,15 +71,15 @@ class DPMFast(Sampler):
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the largest grid within a budget; see `Sampler.grid`."""
-        total, last = schedule.num_train_timesteps, int(self.end == "zero")
+        total, last = schedule.num_times, int(self.end == "zero")
 
         def outer(count: int) -> Grid:
             return super(DPMFast, self).nodes(schedule, [*dict.fromkeys(schedule.tau(spacing, count))])
 
-        for calls in range(min(budget, total) - last, -last, -1):
-            orders = _fast(calls)
+        for calls, starts_at_0 in itertools.product(range(min(budget, total) - last, -last, -1), (False, True)):
+            orders = [1, *_fast(calls - 1)] if starts_at_0 and calls else _fast(calls)
             count = largest_count(lambda count: len(outer(count)) - 1 - last, len(orders), total)
-            if count and len(nodes := outer(count)) - 1 - last == len(orders):
+            if count and len(nodes := outer(count)) - 1 - last == len(orders) and (nodes[0].alpha == 0) == starts_at_0:
                 return _with_inner(schedule, nodes, orders)
         raise TooFewCallsError(f"{self.name} takes more than {budget} network calls")
 

@@ -112,6 +112,11 @@ class DPMpp2MSDE(Sampler):
     end: End = "zero"
 
     @property
+    def injects_noise(self) -> bool:
+        """Whether eta is not 0."""
+        return self.eta != 0
+
+    @property
     def options_label(self) -> str:
         """The value of eta, as of DDIM, and the other options that are chosen."""
         others = [f"{name} = {value}" for name, value in self.chosen.items() if name != "eta"]

@@ -25,10 +25,6 @@ class Heun(Sampler):
 
     end: End = "zero"
 
-    def nfe(self, grid: Grid) -> int:
-        """Return two calls for each step, and one for a step into time 0."""
-        return 2 * (len(grid) - 1) - (self.end == "zero")
-
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""
         x_t = x_T

@@ -66,17 +66,21 @@ class PNDM(Sampler):
     end: End = "zero"
 
     def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
-        """Return the grid, with the middle in time of each of the first three steps; see `Sampler.nodes`."""
-        outer = super().nodes(schedule, tau)
+        """Return the grid, see `Sampler.nodes`. Raises ValueError where alpha is 0 at its first node."""
+        if schedule.node(tau[-1]).alpha == 0:
+            raise ValueError(
+                f"{self.name} starts with Runge and Kutta's steps, which cannot leave noise alone (ᾱ = 0, where this "
+                "grid begins): use another sampler, such as ipndm"
+            )
+        return super().nodes(schedule, tau)
+
+    def refine(self, schedule: Schedule, outer: Grid) -> Grid:
+        """Return the grid with the middle in time of each of the first three steps; () if there are fewer steps."""
         if len(outer) < _RUNGE_KUTTA + 1 + (self.end == "zero"):
             return ()
         pairs = itertools.pairwise(outer[: _RUNGE_KUTTA + 1])
         start = [node for first, second in pairs for node in (first, schedule.node((first.t + second.t) / 2))]
         return (*start, *outer[_RUNGE_KUTTA:])
-
-    def nfe(self, grid: Grid) -> int:
-        """Return four calls for each of the first three steps, and one for the others."""
-        return len(grid) - 1 + 2 * _RUNGE_KUTTA
 
     def trajectory(self, predict: Predict, x_T: Tensor, grid: Grid, noise: Noise) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the grid; see `Sampler.trajectory`."""

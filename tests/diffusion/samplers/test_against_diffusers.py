@@ -10,10 +10,11 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+import walks
 from schedules import SCHEDULE
 
 from pipeline.diffusion import samplers
-from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion.samplers.base import network_calls
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers", "ignore:.*algorithm_type:FutureWarning")
 
@@ -79,7 +80,7 @@ def make(text):
 
 
 def ours(sampler, grid, clip=False, network=model, x=X_T):
-    return sampler.sample(predictor(network, clip), x, grid, lambda node: noise_at(node.t))
+    return sampler.sample(walks.predictor(network, clip), x, grid, lambda node: noise_at(node.t))
 
 
 def theirs(scheduler, x=X_T):
@@ -111,7 +112,7 @@ def test_lambda_schedulers(text, kind, times, clip):
     whole = times in WHOLE
     grid = sampler.nodes(SCHEDULE, range(999 // times, 1000, 999 // times) if whole else SCHEDULE.tau(times, 12))
     scheduler = kind(thresholding=clip, sample_max_value=1.0)
-    scheduler.set_timesteps(sampler.nfe(grid))
+    scheduler.set_timesteps(network_calls(sampler, grid))
     if not whole:
         hand_over(scheduler, grid)
     # weights of their DEIS are differences of ∫ Π (log(sigma / alpha) / h), each factor of which is as large as this
@@ -212,7 +213,7 @@ def test_heun(spacing, count, end, clip):
     scheduler.set_timesteps(count)
     if spacing == "karras":  # between two timesteps, theirs has other times, as log(sigma / alpha) is linear there
         hand_over(scheduler, SCHEDULE.nodes(times), calls=2)
-    scheduler.timesteps = scheduler.timesteps[: sampler.nfe(grid)]
+    scheduler.timesteps = scheduler.timesteps[: network_calls(sampler, grid)]
     expected = theirs(scheduler, X_T / grid[0].alpha) * grid[-1].alpha  # theirs is x / alpha
     assert_same(ours(sampler, grid, clip), expected, grid)
 

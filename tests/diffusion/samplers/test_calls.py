@@ -9,9 +9,10 @@ from schedules import OURS, SCHEDULE, schedule
 from pipeline.diffusion import samplers
 from pipeline.diffusion.prediction import Prediction
 from pipeline.diffusion.samplers import ALIASES
-from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError
+from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import SPACINGS, TIME_0, make_tau
+from pipeline.diffusion.schedule import TIME_0
+from pipeline.diffusion.spacing import SPACINGS, make_tau
 
 TEXTS = [
     *("ddim", "ddim:eta=1", "dpmpp_2m", "dpmpp_3m", "dpmpp_2m_sde", "unipc:order=1", "unipc:order=3"),
@@ -61,7 +62,7 @@ def test_the_network_is_called_as_often_as_nfe_says_and_the_budget_pays(text, sp
                 refused.append((budget, str(error)))
                 continue
             shown = walked(sampler, grid)
-            assert len(shown) == sampler.nfe(grid)
+            assert len(shown) == network_calls(sampler, grid)
             assert len(shown) <= budget or (isinstance(sampler, DDIM) and spacing == "linear")
             assert all(0 <= node.t <= 999 for node in shown)
             assert shown[0] == grid[0]
@@ -79,7 +80,7 @@ def test_the_grid_is_the_largest_that_the_budget_pays_for(text, spacing):
     a_step = {"dpm_solver:order=2": 2, "dpm_solver:order=3": 3, "heun": 2}.get(text, 1)
     for sampler in both_ends(text):
         for budget in (15, 16, 17, 60):
-            assert budget - sampler.nfe(sampler.grid(SCHEDULE, spacing, budget)) < a_step
+            assert budget - network_calls(sampler, sampler.grid(SCHEDULE, spacing, budget)) < a_step
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -94,11 +95,11 @@ def test_no_number_of_times_makes_more_calls_within_the_budget(text, spacing):
             steps = {len(grid) - 1 - last for tau in taus if (grid := Sampler.nodes(sampler, short, tau))}
             possible = {n + last for n in range(total + 1 - last) if (n // 3 + 1 if n else 0) in steps} - {0}
         else:
-            possible = {sampler.nfe(grid) for tau in taus if (grid := sampler.nodes(short, tau))}
+            possible = {network_calls(sampler, grid) for tau in taus if (grid := sampler.nodes(short, tau))}
         for budget in range(1, 2 * total):
             best = max((calls for calls in possible if calls <= budget), default=None)
             try:
-                assert sampler.nfe(sampler.grid(short, spacing, budget)) == best
+                assert network_calls(sampler, sampler.grid(short, spacing, budget)) == best
             except TooFewCallsError:
                 assert best is None
 
@@ -106,7 +107,7 @@ def test_no_number_of_times_makes_more_calls_within_the_budget(text, spacing):
 @pytest.mark.parametrize(("text", "spacing", "budget"), [("unipc", "quadratic", 29), ("ipndm", "quadratic", 57)])
 def test_the_budget_is_used_up_where_times_repeat(text, spacing, budget):
     sampler = samplers.make(text, {})
-    assert sampler.nfe(sampler.grid(SCHEDULE, spacing, budget)) == budget
+    assert network_calls(sampler, sampler.grid(SCHEDULE, spacing, budget)) == budget
 
 
 def test_budgets_that_are_too_small_name_the_least():
@@ -116,17 +117,17 @@ def test_budgets_that_are_too_small_name_the_least():
             TooFewCallsError, match=f"{sampler.name} takes {least} network calls at least, not {budget}"
         ):
             sampler.grid(SCHEDULE, "logsnr", budget)
-        assert sampler.nfe(sampler.grid(SCHEDULE, "logsnr", least)) == least
+        assert network_calls(sampler, sampler.grid(SCHEDULE, "logsnr", least)) == least
 
 
 @pytest.mark.parametrize("steps", [15, 20, 30])
 def test_ddim_alone_keeps_the_quirk_of_the_authors_linear_tau(steps):
     calls = len(make_tau("linear", steps))
-    assert DDIM().nfe(DDIM().grid(SCHEDULE, "linear", steps)) == calls
+    assert network_calls(DDIM(), DDIM().grid(SCHEDULE, "linear", steps)) == calls
     assert (calls > steps) == (1000 % steps != 0)
     for text in ("ipndm", "dpmpp_2m", "heun"):
         sampler = samplers.make(*samplers.parse(text))
-        assert sampler.nfe(sampler.grid(SCHEDULE, "linear", steps)) <= steps
+        assert network_calls(sampler, sampler.grid(SCHEDULE, "linear", steps)) <= steps
 
 
 def test_repeated_times_are_visited_once_but_by_ddim():
@@ -141,7 +142,7 @@ def test_short_schedules_are_walked_too():
     for text in TEXTS:
         for sampler in both_ends(text):
             grid = sampler.grid(schedule(20), sampler.spacing, 20)
-            assert len(walked(sampler, grid)) == sampler.nfe(grid) <= 20
+            assert len(walked(sampler, grid)) == network_calls(sampler, grid) <= 20
 
 
 @pytest.mark.parametrize("alias", ALIASES)

@@ -10,9 +10,9 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from schedules import SCHEDULE
 
 from pipeline.diffusion import noise
-from pipeline.diffusion.samplers.base import predictor
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas, make_tau
+from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
+from pipeline.diffusion.spacing import make_tau
 from pipeline.images.pixels import to_uint8
 
 ALPHAS = alphas_cumprod(linear_betas())
@@ -185,11 +185,11 @@ def test_encoding_with_clipping_is_finite_and_leaves_images_within_the_range_alo
         shown.append(t)
         return model(x, t)
 
-    x_T = DDIM().encode(predictor(network, clip=True), x_0, grid)
+    x_T = DDIM().encode(walks.predictor(network, clip=True), x_0, grid)
     assert x_T.isfinite().all()
     assert len(shown) == 10
     first = SCHEDULE.nodes([*make_tau("linear", 10)])[-2]
-    one = DDIM().encode(predictor(model, clip=True), x_0, (first, TIME_0))
+    one = DDIM().encode(walks.predictor(model, clip=True), x_0, (first, TIME_0))
     torch.testing.assert_close(one, first.alpha * x_0 + first.sigma * model(x_0, 0.0))
 
 

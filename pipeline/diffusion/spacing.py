@@ -1,0 +1,93 @@
+"""Spacings by name, the paper's and its code's subsequences tau of timesteps, and the search for a budget's count."""
+
+import itertools
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+INTEGER_SPACINGS = ("linear", "quadratic", "paper-linear", "paper-quadratic")
+LAM_SPACINGS = ("logsnr", "karras")
+REAL_SPACINGS = (*LAM_SPACINGS, "time-linear", "time-quadratic")
+SPACINGS = (*INTEGER_SPACINGS, *REAL_SPACINGS)
+REPEATING = ("quadratic", "paper-quadratic")
+"""The spacings that have fewer different times than they are asked for."""
+
+
+def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
+    """Return for how many times, of 1 … total, to ask a spacing, so that most calls are made within a budget; or 0.
+
+    Asking for more times never takes fewer calls. Without repeats `budget` + 1 times are the most that can be within
+    it. A spacing that repeats times is asked for more, until as many are left.
+    """
+    calls = cache(calls)
+    counts = range(1, total + 1)
+    top = upper = min(budget + 1, total)
+    if calls(top) > budget:
+        return bisect_right(counts[:top], budget, key=calls)
+    while upper < total and calls(upper) < budget:
+        upper = min(upper + budget - calls(upper), total)
+    counts = counts[top - 1 : upper]
+    most = calls(counts[bisect_right(counts, budget, key=calls) - 1])
+    return counts[bisect_left(counts, most, key=calls)]
+
+
+def parse_spacing(spacing: str) -> tuple[int, ...] | None:
+    """Return the timesteps of a spacing that lists them, such as "0,250,500,750"; None for a spacing with a name.
+
+    Raises:
+        ValueError: the text is neither a known name nor a strictly increasing list of timesteps.
+
+    """
+    if spacing in SPACINGS:
+        return None
+    try:
+        tau = tuple(int(part) for part in spacing.split(","))
+    except ValueError:
+        names = ", ".join(SPACINGS)
+        raise ValueError(f"unknown spacing {spacing!r}: use {names}, or timesteps such as 0,250,500,750") from None
+    if tau[0] < 0 or any(a >= b for a, b in itertools.pairwise(tau)):
+        raise ValueError(f"spacing {spacing!r} must be a strictly increasing list of timesteps from 0")
+    return tau
+
+
+def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[int]:
+    """Return tau, the 0-based timesteps that sampling visits, in ascending order. Its length is the nfe.
+
+    `linear` and `quadratic` follow the authors' released code (github.com/ermongroup/ddim), which made the published
+    numbers, including its quirks: `linear` takes more than `steps` steps if `steps` does not divide T; `quadratic`
+    ends at 0.8 T and repeats early timesteps, and a repeat is an identity step that still costs a network call.
+    `paper-linear` and `paper-quadratic` are the formulas of appendix D.2, floor(c i) and floor(c i^2), with c such
+    that the last value is T. The paper counts from 1, so each value is shifted by one. Its subsequence starts at 1 and
+    has no repeats, so values of floor(c i^2) that are 0 or repeat are dropped, and the nfe can be below `steps`.
+
+    Args:
+        spacing: one of `INTEGER_SPACINGS`, or a comma-separated list of timesteps, which is tau itself.
+        steps: S, from 1 to `num_train_timesteps`; not used if the spacing is a list.
+        num_train_timesteps: T.
+
+    Raises:
+        ValueError: `steps` or a listed timestep is out of range, or the spacing is unknown.
+
+    """
+    total = num_train_timesteps
+    listed = parse_spacing(spacing)
+    if listed is not None:
+        if listed[-1] >= total:
+            raise ValueError(f"spacing {spacing!r} has a timestep above {total - 1}, the model's last")
+        return list(listed)
+    check_steps(steps, total)
+    if spacing == "linear":
+        return list(range(0, total, total // steps))
+    if spacing == "quadratic":
+        return [int(s) for s in np.linspace(0, np.sqrt(total * 0.8), steps) ** 2]
+    if spacing == "paper-linear":
+        return [total * i // steps - 1 for i in range(1, steps + 1)]
+    return sorted({total * i * i // steps**2 - 1 for i in range(1, steps + 1)} - {-1})
+
+
+def check_steps(steps: int, num_train_timesteps: int) -> None:
+    """Raise ValueError unless a number of times is one that the training timesteps have."""
+    if not 1 <= steps <= num_train_timesteps:
+        raise ValueError(f"steps must be from 1 to {num_train_timesteps}, the model's training timesteps, not {steps}")
