@@ -14,7 +14,8 @@ from diffusers import (
     UNet2DModel,
 )
 
-from pipeline.diffusion.checkpoint import ModelInfo, read_checkpoint
+from pipeline.diffusion.checkpoint import read_checkpoint
+from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.network import UNet
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.sweep.model import model_folder
@@ -43,7 +44,7 @@ def test_metadata_of_earlier_releases_is_read(copy):
     assert ModelInfo.load(saved) == replace(info, notes=("a", "b"))
     earlier = {name: value for name, value in saved.items() if name != "notes"}
     assert ModelInfo.load(earlier) == replace(info, notes=())
-    with pytest.raises(KeyError, match="beta_end"):
+    with pytest.raises(ValueError, match="^beta_end of its model: Field required$"):
         ModelInfo.load({name: value for name, value in saved.items() if name != "beta_end"})
 
 
