@@ -17,6 +17,7 @@ from pipeline.cluster.executor import ActorPool
 from pipeline.cluster.resources import JEMALLOC, Resources
 from pipeline.cluster.task import Rest, Task, Work
 from pipeline.diffusion.network import Network, UNet
+from pipeline.diffusion.schedule import Node
 from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.images.digits import DIGITS_SHAPE
@@ -125,7 +126,7 @@ class Contender(DrawWorker):
         start = time.perf_counter()
         for _ in range(shard.rows // len(x_t)):
             for node in self.walk_of(shard.setting).grid[:-1]:
-                network(x_t, node.t, labels)
+                network(x_t, node, labels)
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
@@ -233,7 +234,7 @@ def now(device: str) -> float:
 def count_flops(network: UNet, image_shape: tuple[int, ...], device: str) -> int:
     """Return the FLOPs of a network call for one image: those of convolutions, products and attention."""
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *image_shape, device=device), 0.0)
+        network(torch.zeros(1, *image_shape, device=device), Node(0.0, 1.0))
     return int(counter.get_total_flops())
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from pipeline.device import Form, Precision
 from pipeline.diffusion import noise
 from pipeline.diffusion.network import Network, Timed
-from pipeline.diffusion.prediction import PARAMETRIZATIONS, Predict
-from pipeline.diffusion.samplers.base import Sampler, predictor
+from pipeline.diffusion.prediction import PARAMETRIZATIONS, Predict, predictor
+from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.schedule import BETA_SCHEDULES, Discrete, Grid, Node, Schedule, alphas_cumprod
 
 
@@ -105,7 +105,8 @@ class Model:
 
     def predict(self, labels: Tensor | None, clip: bool) -> Predict:
         """Return what a sampler calls for images of these classes; see `predictor`."""
-        return predictor(lambda x_t, t: self.network(x_t, t, labels), clip)
+        parametrization = PARAMETRIZATIONS[self.info.prediction_type]
+        return predictor(lambda x_t, node: self.network(x_t, node, labels), parametrization, clip)
 
 
 class Checkpoint(ABC):

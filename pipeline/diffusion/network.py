@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from pipeline.device import Form, Precision, set_tf32
+from pipeline.diffusion.schedule import Node
 from pipeline.diffusion.weights import load_network
 
-Network = Callable[[Tensor, float, Tensor | None], Tensor]
-"""network(x_t, t, labels): its output in x_t's shape and dtype, (N, C, H, W); labels are int64, (N,), or None."""
+Network = Callable[[Tensor, Node, Tensor | None], Tensor]
+"""network(x_t, node, labels): its output in x_t's shape and dtype, (N, C, H, W); labels are int64, (N,), or None. It
+makes its own time of the node, and scales x_t as it wants it."""
 
 
 class UNet:
-    """A diffusers `UNet2DModel` in evaluation mode; its time is the 0-based timestep."""
+    """A diffusers `UNet2DModel` in evaluation mode; its time is that of a `Discrete` schedule, the 0-based timestep."""
 
     def __init__(self, weights: Path, device: str, precision: Precision = "float32", form: Form = "plain") -> None:
         """Load a network onto `device`. A pickle is loaded with weights_only=True.
@@ -43,9 +45,9 @@ class UNet:
             mode = "reduce-overhead" if device == "cuda" else "default"
             self._forward = torch.compile(self.network, dynamic=False, mode=mode)
 
-    def __call__(self, x_t: Tensor, t: float, labels: Tensor | None = None) -> Tensor:
-        """Return its output for x_t, (N, C, H, W), at the timestep t, which may be fractional; see `Network`."""
-        timesteps = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
+    def __call__(self, x_t: Tensor, node: Node, labels: Tensor | None = None) -> Tensor:
+        """Return its output; see `Network`."""
+        timesteps = torch.full((len(x_t),), node.t, dtype=torch.float32, device=x_t.device)
         output = self._forward(x_t.to(self.dtype, memory_format=self.layout), timesteps, labels).sample
         return torch.empty_like(x_t).copy_(output)  # the next call of a CUDA graph writes over its output
 
@@ -58,10 +60,10 @@ class Timed:
         self.network, self.device = network, device
         self.calls: list[tuple[Any, Any]] = []
 
-    def __call__(self, x_t: Tensor, t: float, labels: Tensor | None = None) -> Tensor:
+    def __call__(self, x_t: Tensor, node: Node, labels: Tensor | None = None) -> Tensor:
         """Return what the network returns."""
         start = self._now()
-        output = self.network(x_t, t, labels)
+        output = self.network(x_t, node, labels)
         self.calls.append((start, self._now()))
         return output
 

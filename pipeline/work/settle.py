@@ -143,7 +143,7 @@ class ChoiceWorker(DrawWorker):
         return seconds[0], statistics.median(seconds[1:])
 
     def _try(self, model: Model, seeds: torch.Tensor, x_T: torch.Tensor) -> None:
-        model.network(x_T, 0.0, model.labels(seeds))
+        model.network(x_T, model.schedule.node(0), model.labels(seeds))
         if self.device == "cuda":
             torch.cuda.synchronize()
 

@@ -13,6 +13,7 @@ from diffusers import (
     DDIMScheduler,
     UNet2DModel,
 )
+from schedules import AT_7
 
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.model import ModelInfo
@@ -27,7 +28,7 @@ def test_the_embedded_model_is_a_diffusers_pipeline():
     pipe = DDIMPipeline.from_pretrained(model_folder("digits"))
     x = torch.randn(3, 1, 8, 8)
     with torch.no_grad():
-        assert torch.equal(UNet(checkpoint.weights, "cpu")(x, 7), pipe.unet(x, 7).sample)
+        assert torch.equal(UNet(checkpoint.weights, "cpu")(x, AT_7), pipe.unet(x, 7).sample)
 
 
 def test_a_unet_folder_without_a_scheduler_has_ddpms_schedule(copy):
@@ -132,7 +133,7 @@ def test_pickled_tensors_are_read_and_pickled_code_is_not_run(copy, tmp_path):
     assert checkpoint.weights.suffix == ".bin"
     with torch.no_grad():
         torch.testing.assert_close(
-            UNet(checkpoint.weights, "cpu")(x, 7), network(x, 7).sample
+            UNet(checkpoint.weights, "cpu")(x, AT_7), network(x, 7).sample
         )  # where tensors lie moves a last bit
 
     class Code:
@@ -157,7 +158,7 @@ def test_only_the_network_is_in_low_precision(copy, precision):
     x = torch.randn(2, 1, 8, 8)
     checkpoint = read_checkpoint(copy)
     with torch.no_grad():
-        full, low = UNet(checkpoint.weights, "cpu")(x, 500), UNet(checkpoint.weights, "cpu", precision)(x, 500)
+        full, low = UNet(checkpoint.weights, "cpu")(x, AT_7), UNet(checkpoint.weights, "cpu", precision)(x, AT_7)
     assert low.dtype == torch.float32
     # one rounding is 2^-8 of a bfloat16 and 2^-11 of a float16; a dozen layers add theirs
     assert 0 < (low - full).abs().max() < 12 * {"bfloat16": 2**-8, "float16": 2**-11}[precision] * full.abs().max()

@@ -103,9 +103,9 @@ def more_noise(monkeypatch, worker):
 def bfloat16(monkeypatch, worker):
     network = worker.walker.network.network
 
-    def low(x_t, t, labels):
+    def low(*given):
         with torch.autocast("cpu", torch.bfloat16):
-            return network(x_t, t, labels).float()
+            return network(*given).float()
 
     monkeypatch.setattr(worker.walker.network, "network", low)
 

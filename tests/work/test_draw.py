@@ -108,9 +108,9 @@ def test_an_image_that_is_not_finite_is_never_written(small, value, column):
     worker = make(small)
     healthy = worker.walker.network.network
 
-    def broken(x_t, t, labels):
-        eps = healthy(x_t, t, labels)
-        return eps.index_fill(0, torch.tensor([3]), value) if t == 0 else eps
+    def broken(x_t, node, labels):
+        eps = healthy(x_t, node, labels)
+        return eps.index_fill(0, torch.tensor([3]), value) if node.t == 0 else eps
 
     worker.walker.network.network = broken
     with pytest.raises(ValueError, match="1 of 16 images are not finite, the first has seed 3.*--dtype"):

@@ -39,7 +39,7 @@ def clock(monkeypatch):
     """A clock by which a network call takes a second and all else no time."""
     now = [0.0]
 
-    def call(self, x_t, t, labels):
+    def call(self, x_t, node, labels):
         now[0] += 1.0
         return torch.zeros_like(x_t)
 
@@ -71,7 +71,7 @@ def test_a_sampler_slowed_by_two_fifths(clock, worker, monkeypatch):
 
 def test_a_sampler_that_calls_the_network_more_often_than_it_says(clock, worker, monkeypatch):
     """Two calls a step: half of the drawing."""
-    slowed(monkeypatch, lambda: worker.walker.network(torch.zeros(1), 0.0))
+    slowed(monkeypatch, lambda: worker.walker.network(torch.zeros(1), SCHEDULE.node(0)))
     assert share_of(worker) == pytest.approx(1 / 2)
 
 

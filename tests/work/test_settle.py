@@ -131,7 +131,7 @@ def test_the_time_of_a_form_is_that_of_its_calls(tmp_path, monkeypatch):
             self.costs = [*costs[form]]
             precisions.append(precision)
 
-        def __call__(self, x_t, t, labels):
+        def __call__(self, x_t, node, labels):
             clock[0] += self.costs.pop(0) if len(self.costs) > 1 else self.costs[0]
 
     worker = worker_of(tmp_path, "bfloat16")
