@@ -152,7 +152,7 @@ class Walker:
 
     def x_T(self, seeds: Tensor) -> Tensor:
         """Return the x_T of images by their seeds, int64, (N,): float32, (N, *latent_shape)."""
-        return self._normal(seeds.to(self.device), noise.X_T_STEP)
+        return self.model.schedule.x_T_scale * self._normal(seeds.to(self.device), noise.X_T_STEP)
 
     @torch.inference_mode()
     def draw(self, walk: Walk, seeds: Tensor, x_T: Tensor | None = None) -> Tensor:

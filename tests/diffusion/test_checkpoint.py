@@ -1,7 +1,6 @@
 """Checkpoints: what is read of them, what is refused, and that the network is diffusers' own."""
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from diffusers import (
 from schedules import AT_7
 
 from pipeline.diffusion.checkpoint import read_checkpoint
-from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.network import UNet
 from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.sweep.model import model_folder
@@ -37,16 +35,6 @@ def test_a_unet_folder_without_a_scheduler_has_ddpms_schedule(copy):
     # to the last bit: betas in float64
     assert alone.schedule().alphas_cumprod == tuple(alphas_cumprod(linear_betas()).tolist())
     assert read_checkpoint(model_folder("digits")).info.schedule() == alone.schedule()
-
-
-def test_metadata_of_earlier_releases_is_read(copy):
-    info = read_checkpoint(copy / "unet").info
-    saved = json.loads(json.dumps(asdict(info) | {"notes": ["a", "b"]}))
-    assert ModelInfo.load(saved) == replace(info, notes=("a", "b"))
-    earlier = {name: value for name, value in saved.items() if name != "notes"}
-    assert ModelInfo.load(earlier) == replace(info, notes=())
-    with pytest.raises(ValueError, match="^beta_end of its model: Field required$"):
-        ModelInfo.load({name: value for name, value in saved.items() if name != "beta_end"})
 
 
 def test_the_schedule_is_the_checkpoints_own(copy):

@@ -44,9 +44,10 @@ def test_a_shard_is_what_the_sampler_draws_image_by_image(small):
     images, info = read_images(worker.storage, shard, fingerprint(worker, shard))
     assert (drawn.rows, drawn.digest) == (25, info.digest)
     tau, alphas = make_tau("linear", 5), torch.tensor(SCHEDULE.alphas_cumprod, dtype=torch.float64)
+    network = lambda x_t, t: worker.model.network(x_t, SCHEDULE.node(t))  # noqa: E731
     for seed in (25, 41, 49):
         draw = lambda step, seed=seed: noise.normal(5, torch.tensor([seed]), step, (1, 8, 8))  # noqa: E731
-        x_0 = walks.sample(worker.model.network, draw(noise.X_T_STEP), tau, alphas, draw, "hat", clip=True)
+        x_0 = walks.sample(network, draw(noise.X_T_STEP), tau, alphas, draw, "hat", clip=True)
         alone = to_uint8(x_0)[0, 0].numpy().astype(int)
         # a batch of one sums in another order: rare pixels on the edge of a rounding move by one
         assert np.abs(alone - images[seed - 25, :, :, 0]).max() <= 1
