@@ -136,16 +136,23 @@ class ReconstructWorker:
             ValueError: an image has another shape than the model's, or a reconstruction is not finite.
 
         """
-        images, shape = [*self.real.read(shard.first, shard.end)], self.drawer.model.info.image_shape
+        batches = torch.arange(shard.first, shard.end).split(self.drawer.arguments.batch_size)
+        x_T, mse = zip(*(self.reconstruct(shard.setting, batch) for batch in batches), strict=True)
+        return Rest(partial(self.commit, shard, torch.cat(x_T), torch.cat(mse)))
+
+    def reconstruct(self, setting: Setting, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x_T, float32, and the mean squared error on [0, 1] of each image, float64, (N,).
+
+        The error is that of floats, before any rounding or clamping. A position is the image's seed, as for its label.
+        """
+        walker, walk, shape = self.drawer.walker, self.drawer.walk_of(setting), self.drawer.model.info.image_shape
+        images = [*self.real.read(int(positions[0]), int(positions[-1]) + 1)]
         if wrong := [tuple(image.shape) for image in images if tuple(image.shape) != shape]:
             raise ValueError(f"an image has shape {wrong[0]}, the model draws {shape}")
-        walker, walk, seeds = self.drawer.walker, self.drawer.walk_of(shard.setting), range(shard.first, shard.end)
         x_0 = torch.stack(images).to(self.drawer.device).float() / 127.5 - 1
-        x_T = walker.encode(walk, torch.tensor(seeds), x_0)
-        back = walker.draw(walk, torch.tensor(seeds), x_T)
-        # the error of floats, before any rounding or clamping
-        mse = ((back.double() - x_0.double()) / 2).square().flatten(1).mean(1)
-        return Rest(partial(self.commit, shard, x_T.cpu(), mse.cpu()))
+        x_T = walker.encode(walk, positions, x_0)
+        mse = ((walker.draw(walk, positions, x_T).double() - x_0.double()) / 2).square().flatten(1).mean(1)
+        return x_T.cpu(), mse.cpu()
 
     def commit(self, shard: Shard, x_T: torch.Tensor, mse: torch.Tensor) -> int:
         """Commit the file of a shard and return its number of images."""
