@@ -187,7 +187,7 @@ class Walker:
         """Yield (x_t, pred_x0), (N, *latent_shape), after each step of the walks of some seeds, at most a batch."""
         filled = self._filled(seeds.to(self.device))
         x_T, predict, of_step = self.x_T(filled), self._predict(walk, filled), self._noise(filled)
-        for x_t, pred_x0 in walk.sampler.trajectory(predict, x_T, walk.grid, of_step):
+        for x_t, pred_x0 in walk.sampler.walk(predict, x_T, walk.grid, of_step):
             yield x_t[: len(seeds)], pred_x0[: len(seeds)]
 
     @torch.inference_mode()
