@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.device import Form, Precision
 from pipeline.diffusion import noise
 from pipeline.diffusion.network import Network, Timed
-from pipeline.diffusion.prediction import PARAMETRIZATIONS, Predict, predictor
+from pipeline.diffusion.prediction import PARAMETRIZATIONS, Predict, assert_predicts, predictor
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.schedule import BETA_SCHEDULES, Discrete, Grid, Node, Schedule, alphas_cumprod
 
@@ -71,9 +71,11 @@ class ModelInfo:
         return {"model": self.digest} | ({} if self.num_classes is None else {"labels": "equal"})
 
     def schedule(self) -> Schedule:
-        """Return the schedule that the model was trained with."""
+        """Return the schedule that the model was trained with. Raises UserError if it is none for its prediction."""
         betas = BETA_SCHEDULES[self.beta_schedule](self.num_train_timesteps, self.beta_start, self.beta_end)
-        return Discrete(tuple(alphas_cumprod(betas).tolist()))
+        schedule = Discrete(tuple(alphas_cumprod(betas).tolist()))
+        assert_predicts(self.prediction_type, schedule)
+        return schedule
 
 
 _SAVED = TypeAdapter(ModelInfo)

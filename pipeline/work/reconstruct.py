@@ -47,13 +47,15 @@ def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, An
     """Return the study of a config; writes nothing.
 
     Raises:
-        UserError: a sampler cannot be walked upward, an image does not fit the model, or see `open_study`.
+        UserError: a sampler or the model cannot be walked upward, an image does not fit the model, or see `open_study`.
 
     """
     for text, sampler in zip(config.sampler, config.grid.samplers(), strict=True):
         if sampler.irreversible:
             raise UserError(f"--sampler {text}: {sampler.irreversible}: use ddim, with η = 0")
     model = inspect(config.model)
+    if model.prediction_type == "sample":
+        raise UserError(f"--model {config.model} predicts the image, which says nothing of noise where encoding starts")
     real = open_images(config.images, "--images")
     if real.number < 2:
         raise UserError(f"--images {config.images} has {real.number} image: an error needs two")

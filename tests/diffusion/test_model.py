@@ -9,6 +9,7 @@ import torch
 from processes import ROOT
 from schedules import SCHEDULE
 
+from pipeline import UserError
 from pipeline.diffusion import model as module
 from pipeline.diffusion.model import Model, ModelInfo, Walk, Walker
 from pipeline.diffusion.samplers.ddim import DDIM
@@ -60,6 +61,14 @@ def test_what_this_release_cannot_draw_from_is_said_in_one_line(changes, says):
     with pytest.raises(ValueError, match=f"^{says}") as error:
         ModelInfo.load(saved(**changes))
     assert "\n" not in str(error.value)
+
+
+def test_a_schedule_that_says_nothing_to_the_network_is_refused(monkeypatch):
+    monkeypatch.setitem(module.BETA_SCHEDULES, "to noise alone", lambda *_: torch.tensor([0.1, 0.5, 1.0]))
+    info = replace(INFO, beta_schedule="to noise alone")
+    assert info.schedule().alphas_cumprod[-1] == 0
+    with pytest.raises(UserError, match="^prediction_type epsilon on a schedule that ends in noise alone"):
+        replace(info, prediction_type="epsilon").schedule()
 
 
 def test_walks_are_set_up_in_one_file():

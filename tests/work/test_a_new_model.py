@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -123,6 +124,18 @@ def test_images_are_encoded_to_latents_and_decoded_again(reconstructed):
     assert 0 < many - least < (few - least) / 100
     stored = encoded(reconstructed.study, reconstructed.study.settings[0], range(10))
     assert (stored.shape, problems(reconstructed)) == ((10, *LATENT), [])
+
+
+def test_a_network_that_predicts_the_image_encodes_none(tmp_path, monkeypatch):
+    class Images(Toy):
+        def __init__(self):
+            super().__init__()
+            self.info = replace(self.info, prediction_type="sample")
+
+    monkeypatch.setitem(MODELS, "toy", Images)
+    status, _, err = run_here("reconstruct", "--model", "toy", "--out", tmp_path / "out")
+    assert (status, err.splitlines()) == (2, [err.strip()])
+    assert "--model toy predicts the image, which says nothing of noise where encoding starts" in err
 
 
 def rows_of(study, path):
