@@ -16,7 +16,8 @@ from pipeline.cluster.dispatch import Watcher
 from pipeline.cluster.executor import ActorPool
 from pipeline.cluster.resources import JEMALLOC, Resources
 from pipeline.cluster.task import Rest, Task, Work
-from pipeline.diffusion.network import UNet
+from pipeline.diffusion.network import Network, UNet
+from pipeline.diffusion.schedule import Node
 from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.images.digits import DIGITS_SHAPE
@@ -91,11 +92,11 @@ class Contender(DrawWorker):
 
     def plain_network(self, shard: Shard) -> float:
         """Call the plain network as often as the shard does, and do nothing else."""
-        return self.calls(self.plain.eps_model.eps_model, shard)
+        return self.calls(self.plain.walker.network.network, shard)
 
     def best_network(self, shard: Shard) -> float:
         """Do so in the best form."""
-        return self.calls(self.eps_model.eps_model, shard)
+        return self.calls(self.walker.network.network, shard)
 
     def diffusers_default(self, shard: Shard) -> float:
         """Draw as many images with diffusers' pipeline as people call it, to images in memory."""
@@ -118,13 +119,14 @@ class Contender(DrawWorker):
         return time.process_time()
 
     @torch.inference_mode()
-    def calls(self, eps_model: Callable[[torch.Tensor, float], torch.Tensor], shard: Shard) -> float:
+    def calls(self, network: Network, shard: Shard) -> float:
         """Return the seconds of a shard's network calls."""
-        x_t = torch.randn(self.arguments.batch_size, *self.image_shape, device=self.device)
+        x_t = torch.randn(self.arguments.batch_size, *self.model.info.latent_shape, device=self.device)
+        labels = self.model.labels(torch.arange(len(x_t), device=self.device))
         start = time.perf_counter()
         for _ in range(shard.rows // len(x_t)):
-            for node in self.grid_of(shard.setting)[:-1]:
-                eps_model(x_t, node.t)
+            for node in self.walk_of(shard.setting).grid[:-1]:
+                network(x_t, node, labels)
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
@@ -140,7 +142,7 @@ class Contender(DrawWorker):
     @cached_property
     def pipelines(self) -> tuple[Any, Any]:
         """Diffusers' pipeline as it is loaded, and in channels_last with its network compiled if ours is."""
-        form, dtype = self.arguments.form, cast(UNet, self.eps_model.eps_model).dtype
+        form, dtype = self.arguments.form, cast(UNet, self.walker.network.network).dtype
         made = []
         for _ in range(2):
             pipe = DDIMPipeline.from_pretrained(model_folder(self.arguments.model), torch_dtype=dtype)
@@ -155,7 +157,7 @@ class Contender(DrawWorker):
     @cached_property
     def flops(self) -> int:
         """FLOPs of a network call for one image."""
-        return count_flops(cast(UNet, self.plain.eps_model.eps_model), self.image_shape, self.device)
+        return count_flops(cast(UNet, self.plain.walker.network.network), self.model.info.latent_shape, self.device)
 
     @cached_property
     def size(self) -> int:
@@ -165,7 +167,7 @@ class Contender(DrawWorker):
     @torch.inference_mode()
     def products(self, n: int, count: int) -> float:
         """Return the seconds of so many products of n × n matrices, in the network's precision."""
-        a = torch.randn(n, n, device=self.device, dtype=cast(UNet, self.eps_model.eps_model).dtype)
+        a = torch.randn(n, n, device=self.device, dtype=cast(UNet, self.walker.network.network).dtype)
         start = now(self.device)
         for _ in range(count):
             a @ a
@@ -232,12 +234,12 @@ def now(device: str) -> float:
 def count_flops(network: UNet, image_shape: tuple[int, ...], device: str) -> int:
     """Return the FLOPs of a network call for one image: those of convolutions, products and attention."""
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *image_shape, device=device), 0.0)
+        network(torch.zeros(1, *image_shape, device=device), Node(0.0, 1.0))
     return int(counter.get_total_flops())
 
 
 def run_of(config: SweepConfig) -> Run:
     """Return a run that is drawn and never measured, of images of any shape."""
     model = read_model(config.model).info
-    identity = config.identity(model.digest)
+    identity = config.identity(model.identity)
     return Run(config, model, identity, open_measurement(DIGITS, None, "digits", DIGITS_SHAPE, identity), None)

@@ -76,11 +76,11 @@ class Dissector(DrawWorker):
     def do(self, item: tuple[str, Shard]) -> dict[str, float]:  # type: ignore[override]
         """Return the microseconds an image and step of each part of a shard, and of verifying it."""
         _, shard = item
-        network, device = self.eps_model.eps_model, self.device
+        network, device = self.walker.network.network, self.device
         parts: list[dict[str, float]] = []
         for _ in range(4):  # the first warms up
             normal, png, eps_model = (Stopwatch(f, device) for f in (noise.normal, png_of, network))
-            self.eps_model.eps_model = eps_model
+            self.walker.network.network = eps_model
             with mock.patch.object(noise, "normal", normal), mock.patch.object(images, "png", png):
                 start = now(device)
                 rest = super().do(shard)
@@ -98,7 +98,7 @@ class Dissector(DrawWorker):
                     "verify": now(device) - end,
                 }
             )
-        self.eps_model.eps_model = network
+        self.walker.network.network = network
         return {name: 1e6 / shard.cost * statistics.median(part[name] for part in parts[1:]) for name in parts[0]}
 
 

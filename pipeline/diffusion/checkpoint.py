@@ -1,16 +1,17 @@
 """A checkpoint in diffusers' folder format, and its metadata, read without building the network."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, PositiveInt
 
 from pipeline import UserError
+from pipeline.device import Form, Precision
 from pipeline.diffusion.config_file import parse, read_json
-from pipeline.diffusion.schedule import BETA_SCHEDULES, Discrete, Schedule, alphas_cumprod
+from pipeline.diffusion.model import Checkpoint, Model, ModelInfo
+from pipeline.diffusion.network import UNet
 from pipeline.diffusion.scheduler_config import (
     SchedulerConfig,
     assumed_line,
@@ -41,48 +42,19 @@ class _Note(BaseModel):
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """A checkpoint's metadata. It has no path in it, so that an output that stores it can be moved."""
-
-    image_shape: tuple[int, int, int]
-    """(C, H, W) of the model's images."""
-    num_train_timesteps: int
-    beta_start: float
-    beta_end: float
-    digest: str
-    """SHA-256 of the files of the weights, the network's config and, if there is one, the scheduler's config."""
-    ema: bool | None
-    """Whether the weights are an exponential moving average; None if unknown."""
-    notes: tuple[str, ...] = ()
-    """What the user should know: what was assumed of the model, taken of its files, or passed over in them."""
-
-    @classmethod
-    def load(cls, saved: Mapping[str, Any]) -> "ModelInfo":
-        """Return what `asdict` of this or an earlier release turned into these values, as JSON gives them back.
-
-        Raises:
-            LookupError, TypeError: they are not those of a model.
-
-        """
-        known = {one.name: saved[one.name] for one in fields(cls) if one.name in saved or one.name != "notes"}
-        return cls(**known | {"image_shape": tuple(saved["image_shape"]), "notes": tuple(saved.get("notes", ()))})
-
-    def schedule(self) -> Schedule:
-        """Return the schedule that the model was trained with."""
-        betas = BETA_SCHEDULES["linear"](self.num_train_timesteps, self.beta_start, self.beta_end)
-        return Discrete(tuple(alphas_cumprod(betas).tolist()))
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint in a local folder."""
+class UNetCheckpoint(Checkpoint):
+    """A U-Net in a local folder."""
 
     weights: Path
     """diffusion_pytorch_model.safetensors or .bin, or the index of several, with config.json beside it."""
     info: ModelInfo
 
+    def load(self, device: str, precision: Precision = "float32", form: Form = "plain") -> Model:
+        """Load it; see `UNet`."""
+        return Model(self.info, UNet(self.weights, device, precision, form))
 
-def read_checkpoint(given: Path, check_tensors: bool = True) -> Checkpoint:
+
+def read_checkpoint(given: Path, check_tensors: bool = True) -> UNetCheckpoint:
     """Return the checkpoint in a folder, with its metadata.
 
     Args:
@@ -128,6 +100,7 @@ def read_checkpoint(given: Path, check_tensors: bool = True) -> Checkpoint:
     ]
     info = ModelInfo(
         image_shape=image_shape,
+        latent_shape=image_shape,
         num_train_timesteps=schedule.num_train_timesteps,
         beta_start=schedule.beta_start,
         beta_end=schedule.beta_end,
@@ -135,7 +108,7 @@ def read_checkpoint(given: Path, check_tensors: bool = True) -> Checkpoint:
         ema=note.ema,
         notes=tuple(filter(None, notes)),
     )
-    return Checkpoint(weights, info)
+    return UNetCheckpoint(weights, info)
 
 
 def _image_shape(model: str, config: dict[str, Any], file: Path) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The network of a checkpoint as eps_model(x_t, t)."""
+"""Networks as functions of tensors: x_t, time and labels in, their output out."""
 
 import statistics
 import time
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from pipeline.device import Form, Precision, set_tf32
+from pipeline.diffusion.schedule import Node
 from pipeline.diffusion.weights import load_network
 
-EpsModel = Callable[[Tensor, float], Tensor]
-"""eps_model(x_t, t): the network's prediction of the noise in x_t, in x_t's shape and dtype; t is 0-based."""
+Network = Callable[[Tensor, Node, Tensor | None], Tensor]
+"""network(x_t, node, labels): its output in x_t's shape and dtype, (N, C, H, W); labels are int64, (N,), or None. It
+makes its own time of the node, and scales x_t as it wants it."""
 
 
 class UNet:
-    """A diffusers `UNet2DModel` in evaluation mode, as eps_model(x_t, t)."""
+    """A diffusers `UNet2DModel` in evaluation mode; its time is that of a `Discrete` schedule, the 0-based timestep."""
 
     def __init__(self, weights: Path, device: str, precision: Precision = "float32", form: Form = "plain") -> None:
         """Load a network onto `device`. A pickle is loaded with weights_only=True.
@@ -43,27 +45,27 @@ class UNet:
             mode = "reduce-overhead" if device == "cuda" else "default"
             self._forward = torch.compile(self.network, dynamic=False, mode=mode)
 
-    def __call__(self, x_t: Tensor, t: float) -> Tensor:
-        """Return the noise predicted in x_t, (N, C, H, W), at the 0-based timestep t, in x_t's shape and dtype."""
-        timesteps = torch.full((len(x_t),), t, dtype=torch.float32, device=x_t.device)
-        eps = self._forward(x_t.to(self.dtype, memory_format=self.layout), timesteps).sample
-        return torch.empty_like(x_t).copy_(eps)  # the next call of a CUDA graph writes over its output
+    def __call__(self, x_t: Tensor, node: Node, labels: Tensor | None = None) -> Tensor:
+        """Return its output; see `Network`."""
+        timesteps = torch.full((len(x_t),), node.t, dtype=torch.float32, device=x_t.device)
+        output = self._forward(x_t.to(self.dtype, memory_format=self.layout), timesteps, labels).sample
+        return torch.empty_like(x_t).copy_(output)  # the next call of a CUDA graph writes over its output
 
 
 class Timed:
-    """An eps_model that notes how long its calls take, without making a GPU's queue wait for them."""
+    """A network that notes how long its calls take, without making a GPU's queue wait for them."""
 
-    def __init__(self, eps_model: EpsModel, device: str) -> None:
+    def __init__(self, network: Network, device: str) -> None:
         """Wrap a network on "cpu" or "cuda"."""
-        self.eps_model, self.device = eps_model, device
+        self.network, self.device = network, device
         self.calls: list[tuple[Any, Any]] = []
 
-    def __call__(self, x_t: Tensor, t: float) -> Tensor:
+    def __call__(self, x_t: Tensor, node: Node, labels: Tensor | None = None) -> Tensor:
         """Return what the network returns."""
         start = self._now()
-        eps = self.eps_model(x_t, t)
+        output = self.network(x_t, node, labels)
         self.calls.append((start, self._now()))
-        return eps
+        return output
 
     def take(self) -> float:
         """Return the mean seconds of a call since the last time. At least one call must have been made."""

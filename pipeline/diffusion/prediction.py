@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from pipeline import UserError
 from pipeline.diffusion.schedule import Node, Schedule
 
 
@@ -70,9 +71,9 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
 
 
 def assert_predicts(prediction_type: str, schedule: Schedule) -> None:
-    """Raise ValueError if a network of this prediction type says nothing of the image at the schedule's last time."""
+    """Raise UserError if a network of this prediction type says nothing of the image at the schedule's last time."""
     if prediction_type == "epsilon" and schedule.last_with_signal < schedule.last:
-        raise ValueError(
+        raise UserError(
             "prediction_type epsilon on a schedule that ends in noise alone (ᾱ = 0): there eps says nothing of the "
             "image; such a network predicts sample, v_prediction or flow_prediction"
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.diffusion.checkpoint import ModelInfo
+from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
 from pipeline.evaluation.extractors import INCEPTION
 from pipeline.reporting.labels import Row, sampler_of

@@ -114,14 +114,16 @@ class SweepConfig(BaseModel):
         own = DDIM_SPACINGS.get(self.preset, sampler.spacing) if isinstance(sampler, DDIM) else sampler.spacing
         return self.spacing or (own,)
 
-    def identity(self, model_digest: str) -> dict[str, Any]:
+    def identity(self, model: dict[str, Any]) -> dict[str, Any]:
         """Return what the pixels of every file of the run depend on, besides the file's setting and seeds.
+
+        `model` is the identity of the model.
 
         Samplers, steps, spacing and clip are left out, so that a grid may grow in the same output.
         """
         fields = ("seed", "num_images", "batch_size", "shard_size")
-        names = {"dtype": self.network, "model": model_digest, "noise": NOISE_VERSION}
-        return {name: getattr(self, name) for name in fields} | names
+        names = {"dtype": self.network, "noise": NOISE_VERSION}
+        return {name: getattr(self, name) for name in fields} | names | model
 
     @property
     def network(self) -> str:

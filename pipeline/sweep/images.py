@@ -56,10 +56,18 @@ class ImageFile:
     """What was assumed of the model, see `ModelInfo.notes`; empty in files of earlier releases."""
 
 
-def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile, tau: Sequence[float]) -> int:
+def write_images(
+    storage: Storage,
+    shard: Shard,
+    pixels: Pixels,
+    info: ImageFile,
+    tau: Sequence[float],
+    labels: Sequence[int] | None = None,
+) -> int:
     """Commit a shard's images as PNG in Parquet; return the file's size in bytes.
 
-    Besides seed and image a row has its setting; `options` has the sampler's options except eta, as "order=3".
+    Besides seed and image a row has its label, if the model has classes, and its setting; `options` has the sampler's
+    options except eta, as "order=3".
 
     Args:
         storage: the output.
@@ -67,21 +75,25 @@ def write_images(storage: Storage, shard: Shard, pixels: Pixels, info: ImageFile
         pixels: the pixels of all its images, in the order of seeds.
         info: the metadata for the footer.
         tau: the ascending timesteps that the network saw, for the footer.
+        labels: the classes of the images, if the model has some.
 
     """
+    of_class = {} if labels is None else {"label": pa.array(labels, pa.int64())}
+    features = _FEATURES | {name: {"_type": "Value", "dtype": "int64"} for name in of_class}
     images = [{"bytes": png(image), "path": f"{seed:09d}.png"} for seed, image in enumerate(pixels, shard.first)]
     setting, options = shard.setting, shard.setting.sampler.options
     table = pa.table(
         {
             "seed": pa.array(range(shard.first, shard.end), pa.int64()),
             "image": pa.array(images, IMAGE),
+            **of_class,
             "sampler": [setting.sampler.name] * shard.rows,
             "spacing": [setting.spacing] * shard.rows,
             "eta": pa.array([_text(options.pop("eta", None))] * shard.rows, pa.string()),
             "options": [",".join(f"{name}={_text(value)}" for name, value in options.items())] * shard.rows,
             "steps": pa.array([setting.steps] * shard.rows, pa.int64()),
         }
-    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": _FEATURES}})})
+    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     metadata = {"setting": setting.describe() | {"slug": setting.slug, "tau": [*tau]}, **asdict(info)}
     rows_in_group = max(1, 1_000_000 // pixels[0].size // 100 * 100) if pixels[0].size < 10_000 else 100
     return storage.write_table(shard.path("images"), table, metadata, rows_in_group, [*_TEXT_COLUMNS, "steps"])

@@ -1,16 +1,20 @@
 """The model that a user names: the embedded one, a folder, a checkpoint, a URL or a hub name."""
 
 import re
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import Checkpoint, read_checkpoint
+from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.convert import convert
+from pipeline.diffusion.model import Checkpoint
 from pipeline.storage.local import local_path, once, sha256_of
 
-EMBEDDED = {"digits": "digits-ddpm"}
-"""Names of the models in the package → their folders under `pipeline/assets`."""
+EMBEDDED = Path(str(files("pipeline") / "assets" / "digits-ddpm"))
+"""The folder of the model in the package."""
+MODELS: dict[str, Callable[[], Checkpoint]] = {"digits": lambda: read_checkpoint(EMBEDDED, check_tensors=False)}
+"""Name → how the model is read. Any other name is a folder's, a file's, a URL, or one of the hub."""
 CHECKPOINTS = (".ckpt", ".pth", ".pt", ".pkl")
 """The endings of the names of files that `convert` reads."""
 _WEIGHTS = "*diffusion_pytorch_model"
@@ -23,13 +27,13 @@ WEIGHT_PATTERNS = [
 
 
 def read_model(model: str) -> Checkpoint:
-    """Return the checkpoint of a model, named as for `model_folder`; the embedded one needs no check of its tensors.
+    """Return the checkpoint of one of `MODELS`, or of a model that is named as for `model_folder`.
 
     Raises:
         UserError: there is no such model, or the samplers cannot use it.
 
     """
-    return read_checkpoint(model_folder(model), check_tensors=model not in EMBEDDED)
+    return MODELS[model]() if model in MODELS else read_checkpoint(model_folder(model))
 
 
 def model_folder(model: str) -> Path:
@@ -43,8 +47,8 @@ def model_folder(model: str) -> Path:
         UserError: there is no such model, or it cannot be reached.
 
     """
-    if model in EMBEDDED:
-        return Path(str(files("pipeline") / "assets" / EMBEDDED[model]))
+    if model == "digits":
+        return EMBEDDED
     is_checkpoint = model.endswith(CHECKPOINTS)
     if not is_checkpoint and re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not Path(model).exists():
         return _from_hub(model)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-from pipeline.diffusion.checkpoint import ModelInfo
+from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.schedule import Schedule
 from pipeline.storage.store import Storage
 from pipeline.sweep.result import Result

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import ModelInfo
+from pipeline.diffusion.model import ModelInfo
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.evaluation.metrics import without_false_is
 from pipeline.storage.sealed import fingerprint
@@ -134,7 +134,7 @@ def open_run(
     if cap_batch and not (saved and there.get("batch_size") == config.batch_size):
         capped = min(config.batch_size, config.shard_size, config.num_images)
         config = config.model_copy(update={"batch_size": capped})
-    identity = config.identity(model.digest)
+    identity = config.identity(model.identity)
     names_of = config.extractor, config.extractor_weights, config.reference
     measurement = open_measurement(*names_of, model.image_shape, identity, known_reference)
     run = Run(config, model, identity, measurement, storage_options, saved.get("samplers", {}))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import UserError
 from pipeline.device import Precision
-from pipeline.diffusion.checkpoint import ModelInfo
+from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
@@ -126,8 +126,8 @@ def open_study(
     grid = settings(config.grid, model.schedule())
     identity = {
         "kind": config.kind,
-        "model": model.digest,
         "noise": NOISE_VERSION,
+        **model.identity,
         **config.model_dump(include={"seed", "batch_size", "dtype"}),
         **more,
     }

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,8 @@ import torch
 
 from pipeline.cluster.task import Rest, Task, Tasks
 from pipeline.device import Form, Precision, device_name, set_tf32
-from pipeline.diffusion import noise
-from pipeline.diffusion.network import Timed, UNet
-from pipeline.diffusion.samplers.base import predictor
-from pipeline.diffusion.schedule import Grid, Node
+from pipeline.diffusion.model import Walk, Walker
+from pipeline.diffusion.schedule import Grid
 from pipeline.images.pixels import Pixels, pixel_digest, to_uint8
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
@@ -66,25 +64,15 @@ class DrawWorker:
             if arguments.precision == "tf32":
                 raise ValueError("tf32 is a GPU's, and torch sees none here")
         checkpoint = read_model(arguments.model)
-        here, asked = checkpoint.info.digest, arguments.identity["model"]
-        if here != asked:
-            raise ValueError(f"model {arguments.model!r} is another one on this node: digest {here}, not {asked}")
+        own, asked = checkpoint.info.digest, arguments.identity["model"]
+        if own != asked:
+            raise ValueError(f"model {arguments.model!r} is another one on this node: digest {own}, not {asked}")
         self.device = device
         self.arguments = arguments
-        self.eps_model = Timed(UNet(checkpoint.weights, device, arguments.precision, arguments.form), device)
-        self.image_shape = checkpoint.info.image_shape
-        self.schedule = checkpoint.info.schedule()
-        self.model_notes = list(checkpoint.info.notes)
-        self.grid_of = cache(lambda setting: setting.grid(self.schedule))
+        self.model = checkpoint.load(device, arguments.precision, arguments.form)
+        self.walker = Walker(self.model, device, arguments.seed, arguments.batch_size, arguments.form)
+        self.walk_of = cache(self._walk)
         self.storage = arguments.output.open()
-
-    @cached_property
-    def normals(self) -> noise.Normals:
-        """The noise's normals; compiled, on a GPU, a few kernels in place of some three hundred."""
-        arguments = self.arguments
-        if arguments.form != "compiled":
-            return noise.four_normals
-        return noise.compiled(arguments.seed, arguments.batch_size, self.image_shape, self.device)
 
     def do(self, shard: Shard) -> Rest[Drawn]:
         """Draw the images of a shard; the rest is to encode them and to commit their file.
@@ -94,18 +82,14 @@ class DrawWorker:
 
         """
         set_tf32(self.arguments.precision == "tf32")  # another work of this process has its own
-        self.eps_model.calls.clear()  # of a shard that failed
+        self.walker.network.calls.clear()  # of a shard that failed
         start = time.perf_counter()
-        size = self.arguments.batch_size
-        # Seeds past the end fill the last batch: kernels choose their order of summation by batch size.
-        batches = [
-            self.draw_batch(shard.setting, torch.arange(first, first + size, device=self.device))
-            for first in range(shard.first, shard.end, size)
-        ]
-        pixels = np.concatenate(batches)[: shard.rows]
+        seeds = torch.arange(shard.first, shard.end).split(self.arguments.batch_size)
+        batches = [self.draw_batch(shard.setting, batch) for batch in seeds]
+        pixels = np.concatenate(batches)
         seconds = time.perf_counter() - start
         # by the mean, so that a sampler that calls it more often than it says is seen to be slower
-        network_seconds = self.eps_model.take() * shard.setting.nfe * len(batches)
+        network_seconds = self.walker.network.take() * shard.setting.nfe * len(batches)
         return Rest(partial(self.commit, shard, pixels, seconds, network_seconds))
 
     def commit(self, shard: Shard, pixels: Pixels, seconds: float, network_seconds: float) -> Drawn:
@@ -113,33 +97,18 @@ class DrawWorker:
         digest, fingerprint = pixel_digest(pixels), shard.setting.fingerprint(self.arguments.identity)
         device = device_name(self.device)
         times = seconds, device, torch.__version__, network_seconds
-        info = ImageFile(fingerprint, shard.rows, digest, *times, self.model_notes)
-        write_images(self.storage, shard, pixels, info, tau_of(self.grid_of(shard.setting)))
+        info = ImageFile(fingerprint, shard.rows, digest, *times, [*self.model.info.notes])
+        labels = self.model.labels(torch.arange(shard.first, shard.end))
+        of_class = None if labels is None else labels.tolist()
+        write_images(self.storage, shard, pixels, info, tau_of(self.walk_of(shard.setting).grid), of_class)
         return Drawn(shard.rows, seconds, digest)
 
-    @torch.inference_mode()
     def draw_batch(self, setting: Setting, seeds: torch.Tensor) -> Pixels:
-        """Return the images with the given seeds, int64, (N,): uint8, (N, H, W, C).
+        """Return the images with the given seeds, int64, (N,): uint8, (N, H, W, C). See `Walker.draw`."""
+        return to_uint8(self.walker.draw(self.walk_of(setting), seeds)).permute(0, 2, 3, 1).cpu().numpy()
 
-        Raises:
-            ValueError: an image is not finite, which its uint8 pixels would not show.
-
-        """
-
-        def normal(step: int) -> torch.Tensor:
-            return noise.normal(self.arguments.seed, seeds, step, self.image_shape, self.normals)
-
-        def step_noise(node: Node) -> torch.Tensor:
-            return normal(self.schedule.noise_step(node))
-
-        predict = predictor(self.eps_model, setting.clip)
-        x_0 = setting.sampler.sample(predict, normal(noise.X_T_STEP), self.grid_of(setting), step_noise)
-        if bad := seeds[~x_0.flatten(1).isfinite().all(1)].tolist():
-            raise ValueError(
-                f"{len(bad)} of {len(seeds)} images are not finite, the first has seed {bad[0]}: the weights are "
-                f"broken, or too large for --dtype {self.arguments.precision}"
-            )
-        return to_uint8(x_0).permute(0, 2, 3, 1).cpu().numpy()
+    def _walk(self, setting: Setting) -> Walk:
+        return Walk(setting.sampler, setting.grid(self.model.schedule), setting.clip)
 
 
 class Draw(RunWork[DrawArguments, Shard, Drawn]):

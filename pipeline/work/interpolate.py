@@ -1,5 +1,6 @@
 """Interpolate: lines and a grid of images between x_T, by slerp, with two controls (figure 6 of the DDIM paper)."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,8 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.cluster.task import Rest, Task
-from pipeline.diffusion import noise
-from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion.noise import slerp
 from pipeline.evaluation.extractors import ExtractorInfo, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
 from pipeline.evaluation.smoothness import feature_steps, lerp
@@ -59,19 +59,18 @@ class InterpolateWorker:
 
     def do(self, lines: Lines) -> Rest[int]:
         """Draw lines or the grid; the rest is to commit their file."""
-        seeds, seed = torch.tensor(lines.seeds, device=self.drawer.device), self.arguments.drawing.seed
-        own = noise.normal(seed, seeds, noise.X_T_STEP, self.drawer.image_shape)
-        ends = own if lines.x_T is None else lines.x_T.to(own)
+        seeds = torch.tensor(lines.seeds)
+        ends = self.drawer.walker.x_T(seeds) if lines.x_T is None else lines.x_T.to(self.drawer.device)
         if lines.name == "grid":
-            sides = [[noise.slerp(ends[i : i + 1], ends[i + 1 : i + 2], a) for a in self.at] for i in (0, 2)]
-            x_T = torch.cat([noise.slerp(top, low, b) for b in self.at for top, low in zip(*sides, strict=True)])
+            sides = [[slerp(ends[i : i + 1], ends[i + 1 : i + 2], a) for a in self.at] for i in (0, 2)]
+            x_T = torch.cat([slerp(top, low, b) for b in self.at for top, low in zip(*sides, strict=True)])
             values = {"down": self.at, "right": self.at}
             rows = [(b, a) for b in values["down"] for a in values["right"]]
             columns = {name: pa.array(column) for name, column in zip(values, zip(*rows, strict=True), strict=True)}
-            return Rest(partial(self.commit, lines, columns, to_uint8(self.draw(x_T))))
+            return Rest(partial(self.commit, lines, columns, to_uint8(self.draw(seeds[:1], x_T[None])[0])))
         one, other = ends[0::2], ends[1::2]
         paths = {name: torch.stack([way(one, other, a) for a in self.at], 1) for name, way in PATHS.items()}
-        drawn = {name: self.draw(x_T.flatten(0, 1)).unflatten(0, x_T.shape[:2]) for name, x_T in paths.items()}
+        drawn = {name: self.draw(seeds[0::2], x_T) for name, x_T in paths.items()}
         norms = {name: x_T.flatten(2).norm(dim=2) for name, x_T in paths.items()}
         first, last = drawn["slerp"][:, 0], drawn["slerp"][:, -1]
         drawn["blend"] = torch.stack([lerp(first, last, a) for a in self.at], 1)
@@ -82,23 +81,11 @@ class InterpolateWorker:
         columns = self._columns(lines, [*drawn], steps, torch.cat([*norms.values()]))
         return Rest(partial(self.commit, lines, columns, pixels))
 
-    @torch.inference_mode()
-    def draw(self, x_T: Tensor) -> Tensor:
-        """Return the images of x_T, (N, C, H, W), as floats; each call has a whole batch, as in a sweep.
-
-        Raises:
-            ValueError: an image is not finite.
-
-        """
-        drawer, setting, size = self.drawer, self.arguments.setting, self.arguments.drawing.batch_size
-        predict, grid, parts = predictor(drawer.eps_model, setting.clip), drawer.grid_of(setting), []
-        for batch in x_T.split(size):
-            filled = torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
-            parts.append(setting.sampler.sample(predict, filled, grid, lambda node: filled)[: len(batch)])  # noqa: B023
-        drawn = torch.cat(parts)
-        if not drawn.isfinite().all():
-            raise ValueError("an image is not finite")
-        return drawn
+    def draw(self, seeds: Tensor, x_T: Tensor) -> Tensor:
+        """Return the images of x_T, (N, pictures, C, H, W), as floats; all of a line have the label of its one seed."""
+        walk, count = self.drawer.walk_of(self.arguments.setting), x_T.shape[1]
+        images = self.drawer.walker.draw(walk, seeds.repeat_interleave(count), x_T.flatten(0, 1))
+        return images.view(-1, count, *images.shape[1:])
 
     def commit(self, lines: Lines, columns: dict[str, pa.Array], pixels: Tensor) -> int:
         """Commit a file of pictures; return their number."""
@@ -118,7 +105,7 @@ class InterpolateWorker:
         rows = [(name, *pair, a) for name in names for pair in pairs for a in self.at]
         path, start, end, at = zip(*rows, strict=True)
         before = torch.cat([torch.full((len(steps), 1), torch.nan), steps], dim=1).flatten().numpy()
-        scale = norms.flatten().double().cpu().numpy() / float(torch.tensor(self.drawer.image_shape).prod()) ** 0.5
+        scale = norms.flatten().double().cpu().numpy() / math.prod(self.drawer.model.info.latent_shape) ** 0.5
         return {
             "path": pa.array(path),
             "seed": pa.array(start, pa.int64()),
@@ -129,7 +116,7 @@ class InterpolateWorker:
         }
 
 
-PATHS = {"slerp": noise.slerp, "lerp": lerp}
+PATHS = {"slerp": slerp, "lerp": lerp}
 """The ways from one x_T to another. The third path, "blend", mixes the pixels of the ends."""
 
 

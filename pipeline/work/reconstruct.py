@@ -12,7 +12,6 @@ from pydantic import Field
 
 from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
-from pipeline.diffusion.samplers.base import predictor
 from pipeline.images.base import Images
 from pipeline.images.pictures import all_faults, changes_text, refuse, shape_text
 from pipeline.images.registry import open_images
@@ -48,13 +47,15 @@ def open_reconstruction(config: ReconstructConfig, storage_options: dict[str, An
     """Return the study of a config; writes nothing.
 
     Raises:
-        UserError: a sampler cannot be walked upward, an image does not fit the model, or see `open_study`.
+        UserError: a sampler or the model cannot be walked upward, an image does not fit the model, or see `open_study`.
 
     """
     for text, sampler in zip(config.sampler, config.grid.samplers(), strict=True):
         if sampler.irreversible:
             raise UserError(f"--sampler {text}: {sampler.irreversible}: use ddim, with η = 0")
     model = inspect(config.model)
+    if model.prediction_type == "sample":
+        raise UserError(f"--model {config.model} predicts the image, which says nothing of noise where encoding starts")
     real = open_images(config.images, "--images")
     if real.number < 2:
         raise UserError(f"--images {config.images} has {real.number} image: an error needs two")
@@ -137,32 +138,22 @@ class ReconstructWorker:
             ValueError: an image has another shape than the model's, or a reconstruction is not finite.
 
         """
-        parts, size = [], self.drawer.arguments.batch_size
-        for first in range(shard.first, shard.end, size):
-            # the last images again fill the last batch: kernels choose their order of summation by batch size
-            images = [*self.real.read(first, min(first + size, shard.end))]
-            if wrong := [tuple(image.shape) for image in images if tuple(image.shape) != self.drawer.image_shape]:
-                raise ValueError(f"an image has shape {wrong[0]}, the model draws {self.drawer.image_shape}")
-            filled = torch.stack([images[min(i, len(images) - 1)] for i in range(size)])
-            x_T, mse = self.reconstruct(shard, filled)
-            parts.append((x_T[: len(images)], mse[: len(images)]))
-        x_T, mse = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Rest(partial(self.commit, shard, x_T, mse))
+        batches = torch.arange(shard.first, shard.end).split(self.drawer.arguments.batch_size)
+        x_T, mse = zip(*(self.reconstruct(shard.setting, batch) for batch in batches), strict=True)
+        return Rest(partial(self.commit, shard, torch.cat(x_T), torch.cat(mse)))
 
-    @torch.inference_mode()
-    def reconstruct(self, shard: Shard, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def reconstruct(self, setting: Setting, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return x_T, float32, and the mean squared error on [0, 1] of each image, float64, (N,).
 
-        The error is that of floats, before any rounding or clamping. Raises ValueError if it is not finite.
+        The error is that of floats, before any rounding or clamping. A position is the image's seed, as for its label.
         """
-        drawer, setting = self.drawer, shard.setting
-        x_0 = images.to(drawer.device).float() / 127.5 - 1
-        predict, grid = predictor(drawer.eps_model, setting.clip), drawer.grid_of(setting)
-        x_T = setting.sampler.encode(predict, x_0, grid)
-        back = setting.sampler.sample(predict, x_T, grid, lambda node: torch.zeros_like(x_0))
-        mse = ((back.double() - x_0.double()) / 2).square().flatten(1).mean(1)
-        if not mse.isfinite().all():
-            raise ValueError(f"a reconstruction of {shard.full_name} is not finite")
+        walker, walk, shape = self.drawer.walker, self.drawer.walk_of(setting), self.drawer.model.info.image_shape
+        images = [*self.real.read(int(positions[0]), int(positions[-1]) + 1)]
+        if wrong := [tuple(image.shape) for image in images if tuple(image.shape) != shape]:
+            raise ValueError(f"an image has shape {wrong[0]}, the model draws {shape}")
+        x_0 = torch.stack(images).to(self.drawer.device).float() / 127.5 - 1
+        x_T = walker.encode(walk, positions, x_0)
+        mse = ((walker.draw(walk, positions, x_T).double() - x_0.double()) / 2).square().flatten(1).mean(1)
         return x_T.cpu(), mse.cpu()
 
     def commit(self, shard: Shard, x_T: torch.Tensor, mse: torch.Tensor) -> int:

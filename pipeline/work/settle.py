@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -16,8 +17,7 @@ from pipeline.cluster.executor import Cluster
 from pipeline.cluster.monitor import Patience
 from pipeline.cluster.task import Task, Work
 from pipeline.device import Form
-from pipeline.diffusion import noise
-from pipeline.diffusion.network import EpsModel, UNet
+from pipeline.diffusion.model import Model
 from pipeline.sweep.config import AUTO, AUTO_BATCH
 from pipeline.sweep.model import read_model
 from pipeline.sweep.run import Run, open_run
@@ -107,16 +107,15 @@ class ChoiceWorker(DrawWorker):
 
     def pace(self, pace: Pace) -> Paces:
         """Return the paces of the forms; where compiling cannot pay, the network is not compiled."""
-        weights, precision = read_model(self.arguments.model).weights, self.arguments.precision
-        x_t = torch.randn(pace.batch_size, *self.image_shape, device=self.device)
+        load = partial(read_model(self.arguments.model).load, self.device, self.arguments.precision)
         seconds: dict[Form, float] = {}
         forms: tuple[Form, ...] = ("plain", "channels_last")
         for form in forms:
-            seconds[form] = self._timed(UNet(weights, self.device, precision, form), x_t)[1]
+            seconds[form] = self._timed(load(form), pace.batch_size)[1]
         if pace.calls * seconds["plain"] < WORTH_ASKING:
             return Paces(seconds)
         try:
-            compiling, seconds["compiled"] = self._timed(UNet(weights, self.device, precision, "compiled"), x_t)
+            compiling, seconds["compiled"] = self._timed(load("compiled"), pace.batch_size)
         except Exception as error:  # no C++ compiler, no Triton, a compiler's own error
             return Paces(seconds, problem=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
         return Paces(seconds, compiling)
@@ -131,21 +130,20 @@ class ChoiceWorker(DrawWorker):
 
     def _call(self, size: int) -> None:
         seeds = torch.arange(size, device=self.device)
-        x_T = noise.normal(0, seeds, noise.X_T_STEP, self.image_shape)
-        self.eps_model.eps_model(x_T, 0.0)
-        self._wait()
+        self._try(self.model, seeds, self.walker.x_T(seeds))
 
-    def _timed(self, eps_model: EpsModel, x_t: torch.Tensor) -> tuple[float, float]:
-        """Return the seconds of the first call, and the median of others."""
-        seconds = []
+    def _timed(self, model: Model, size: int) -> tuple[float, float]:
+        """Return the seconds of the first call of a model's network, and the median of others."""
+        seeds, seconds = torch.arange(size, device=self.device), []
+        x_T = self.walker.x_T(seeds)
         for _ in range(1 + TIMED):
             start = time.perf_counter()
-            eps_model(x_t, 0.0)
-            self._wait()
+            self._try(model, seeds, x_T)
             seconds.append(time.perf_counter() - start)
         return seconds[0], statistics.median(seconds[1:])
 
-    def _wait(self) -> None:
+    def _try(self, model: Model, seeds: torch.Tensor, x_T: torch.Tensor) -> None:
+        model.network(x_T, model.schedule.node(0), model.labels(seeds))
         if self.device == "cuda":
             torch.cuda.synchronize()
 

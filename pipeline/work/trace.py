@@ -11,10 +11,7 @@ from pydantic import Field
 
 from pipeline import UserError
 from pipeline.cluster.task import Rest, Task
-from pipeline.diffusion import noise
-from pipeline.diffusion.samplers.base import predictor
-from pipeline.diffusion.schedule import Node
-from pipeline.images.pixels import to_uint8
+from pipeline.images.pixels import Pixels, to_uint8
 from pipeline.reporting import trajectory
 from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import read_drawn, write_drawn
@@ -65,39 +62,27 @@ class TraceWorker:
         """Load the model."""
         self.arguments, self.drawer = arguments, DrawWorker(device, arguments.drawing)
 
-    @torch.inference_mode()
     def do(self, setting: Setting) -> Rest[int]:
         """Walk from the x_T of all seeds; the rest is to commit the file of pictures."""
-        drawer, of, count = self.drawer, self.arguments, len(self.arguments.seeds)
-        grid, calls = drawer.grid_of(setting), [0]
-        # as in a sweep, where other seeds fill the batch: kernels choose their order of summation by batch size
-        filled = [*of.seeds, *range(max(of.seeds) + 1, max(of.seeds) + 1 + of.drawing.batch_size - count)]
-        seeds = torch.tensor(filled, device=drawer.device)
-
-        def normal(step: int) -> torch.Tensor:
-            return noise.normal(of.drawing.seed, seeds, step, drawer.image_shape)
-
-        def eps_model(x_t: torch.Tensor, t: float) -> torch.Tensor:
-            calls[0] += 1
-            return drawer.eps_model(x_t, t)
-
-        def step_noise(node: Node) -> torch.Tensor:
-            return normal(drawer.schedule.noise_step(node))
-
-        walk = setting.sampler.walk(predictor(eps_model, setting.clip), normal(noise.X_T_STEP), grid, step_noise)
-        seen = [(x_t[:count].cpu(), pred_x0[:count].cpu(), calls[0]) for x_t, pred_x0 in walk]
-        chosen = sorted({round(i) for i in np.linspace(0, len(seen) - 1, of.columns)})
-        return Rest(partial(self.commit, setting, [seen[i] for i in chosen]))
-
-    def commit(self, setting: Setting, seen: list[tuple[torch.Tensor, torch.Tensor, int]]) -> int:
-        """Commit the pictures, seed by seed in the order of the walk; return their number."""
-        seeds, columns = self.arguments.seeds, len(seen)
-        x_t, pred_x0 = (torch.stack([one[k] for one in seen], dim=1).flatten(0, 1) for k in (0, 1))  # type: ignore[misc]
-        values = {
-            "seed": pa.array([seed for seed in seeds for _ in range(columns)], pa.int64()),
-            "calls": pa.array([calls for _ in seeds for _, _, calls in seen], pa.int64()),
+        walker, seen = self.drawer.walker, []
+        walker.network.calls.clear()
+        for latents in walker.steps(self.drawer.walk_of(setting), torch.tensor(self.arguments.seeds)):
+            seen.append((len(walker.network.calls), *(latent.cpu() for latent in latents)))
+        chosen = sorted({round(i) for i in np.linspace(0, len(seen) - 1, self.arguments.columns)})
+        calls, *columns = zip(*(seen[i] for i in chosen), strict=True)
+        images = {
+            name: to_uint8(walker.decode(torch.stack(of_steps, dim=1).flatten(0, 1))).permute(0, 2, 3, 1).cpu().numpy()
+            for name, of_steps in zip(("x_t", "pred_x0"), columns, strict=True)
         }
-        images = {name: to_uint8(x).permute(0, 2, 3, 1).numpy() for name, x in (("x_t", x_t), ("pred_x0", pred_x0))}
+        return Rest(partial(self.commit, setting, calls, images))
+
+    def commit(self, setting: Setting, calls: tuple[int, ...], images: dict[str, Pixels]) -> int:
+        """Commit the pictures, seed by seed in the order of the walk; return their number."""
+        seeds = self.arguments.seeds
+        values = {
+            "seed": pa.array([seed for seed in seeds for _ in calls], pa.int64()),
+            "calls": pa.array([*calls] * len(seeds), pa.int64()),
+        }
         fingerprint = setting.fingerprint(self.arguments.drawing.identity)
         metadata = {"fingerprint": fingerprint, "setting": setting.describe()}
         write_drawn(self.drawer.storage, path_of(setting), values, images, metadata)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from schedules import SCHEDULE
 
 from pipeline.diffusion.network import UNet
 
@@ -36,7 +37,7 @@ def errors(exact, form):
     x_t = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         unet = UNet(weights, "cpu", form=form)
-        found = {t: unet(x_t, t) for t in (0.0, 7.5, 999.0)}
+        found = {t: unet(x_t, SCHEDULE.node(t)) for t in (0.0, 7.5, 999.0)}
         for eps in found.values():
             assert (eps.dtype, eps.shape, eps.is_contiguous()) == (torch.float32, x_t.shape, True)
         # Late, since a result that lived in a buffer of the network would have been written over.
@@ -51,7 +52,7 @@ def test_plain_is_the_network_of_diffusers_bit_for_bit(exact):
     network = UNet2DModel.from_pretrained(weights.parent).eval()
     x_t = torch.randn(4, 1, 8, 8)
     with torch.inference_mode():
-        assert torch.equal(UNet(weights, "cpu")(x_t, 7.5), network(x_t, torch.full((4,), 7.5)).sample)
+        assert torch.equal(UNet(weights, "cpu")(x_t, SCHEDULE.node(7.5)), network(x_t, torch.full((4,), 7.5)).sample)
 
 
 @pytest.mark.parametrize("form", ["channels_last", pytest.param("compiled", marks=pytest.mark.slow)])

@@ -8,6 +8,7 @@ import torch
 from configs import change
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
+from schedules import AT_7
 
 from pipeline import UserError
 from pipeline.diffusion.checkpoint import read_checkpoint
@@ -76,7 +77,7 @@ def test_the_layout_and_names_of_google_ddpm_cifar10_32_load_as_diffusers_loads_
         "model: scheduler_config.json's wishes of a sampler are passed over: clip_sample True (--clip here)",
     )
     theirs = UNet2DModel.from_pretrained(tmp_path, use_safetensors=safe, low_cpu_mem_usage=False)
-    assert torch.equal(UNet(checkpoint.weights, "cpu")(x, 7), predicted(theirs, x))
+    assert torch.equal(UNet(checkpoint.weights, "cpu")(x, AT_7), predicted(theirs, x))
     # where tensors lie moves a last bit, of values near 1
     torch.testing.assert_close(predicted(theirs, x), predicted(plain, x), rtol=0, atol=1e-6)
 
@@ -89,7 +90,7 @@ def test_variants_and_shards_load_and_all_of_their_files_are_in_the_digest(plain
     saved.save_pretrained(tmp_path, safe_serialization=safe, variant=variant, max_shard_size=size)
     checkpoint = read_checkpoint(tmp_path)
     expected = predicted(network().half().float() if variant else plain, x)
-    torch.testing.assert_close(UNet(checkpoint.weights, "cpu")(x, 7), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(UNet(checkpoint.weights, "cpu")(x, AT_7), expected, rtol=0, atol=1e-6)
     said = [note for note in checkpoint.info.notes if "variant" in note]
     assert said == (["model: weights of variant fp16, values rounded to fp16"] if variant else [])
     files = [file for file in tmp_path.iterdir() if file.name.startswith(NAME)]

@@ -11,6 +11,7 @@ from pipeline.diffusion.schedule import Continuous, Discrete, alphas_cumprod, li
 OURS = [name for name, sampler in SAMPLERS.items() if sampler.__module__.startswith("pipeline.")]
 """The names of the package's samplers: other tests register their own."""
 SCHEDULE = Discrete(tuple(alphas_cumprod(linear_betas()).tolist()))
+AT_7 = SCHEDULE.node(7)
 FLOW = Continuous()
 
 

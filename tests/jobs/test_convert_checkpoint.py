@@ -6,6 +6,7 @@ import torch
 from here import run_here
 from processes import ROOT
 from safetensors.torch import load_file
+from schedules import AT_7
 from torchvision.models import resnet18
 
 from pipeline.diffusion.checkpoint import read_checkpoint
@@ -30,7 +31,7 @@ def test_says_what_was_found(state, tmp_path):
     x = torch.randn(1, 3, 32, 32)
     expected = ddim_authors.forward(state, ddim_authors.SMALL, x, torch.tensor([7]))
     # of float32, for outputs near 1: 3e-6 with few channels, as tests/diffusion/test_convert.py found
-    torch.testing.assert_close(network(x, 7), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network(x, AT_7), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def tau_off_by_one(monkeypatch, worker):
 
 
 def alpha_of_the_last_step(monkeypatch, worker):
-    step, first = DDIM.step, worker.schedule.node(0)
+    step, first = DDIM.step, worker.model.schedule.node(0)
 
     def short(self, eps, pred_x0, node, prev, noise):
         return step(self, eps, pred_x0, node, first if prev == TIME_0 else prev, noise)
@@ -101,20 +101,20 @@ def more_noise(monkeypatch, worker):
 
 
 def bfloat16(monkeypatch, worker):
-    eps_model = worker.eps_model
+    network = worker.walker.network.network
 
-    def low(x_t, t):
+    def low(*given):
         with torch.autocast("cpu", torch.bfloat16):
-            return eps_model(x_t, t).float()
+            return network(*given).float()
 
-    monkeypatch.setattr(worker, "eps_model", low)
+    monkeypatch.setattr(worker.walker.network, "network", low)
 
 
 def raw_weights(monkeypatch, worker):
     """Weights that no average smooths: ten more steps of training, at half of the recipe's peak rate."""
-    network = worker.eps_model.eps_model.network.train().requires_grad_(True)
+    network = worker.model.network.network.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    x_0, alphas = digits_images() / 127.5 - 1, torch.tensor(worker.schedule.alphas_cumprod)
+    x_0, alphas = digits_images() / 127.5 - 1, torch.tensor(worker.model.schedule.alphas_cumprod)
     generator = torch.Generator().manual_seed(0)
     for _ in range(10):
         batch = x_0[torch.randint(len(x_0), (128,), generator=generator)]

@@ -8,6 +8,8 @@ from pipeline import UserError
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig, make_config
 
+M = {"model": "m"}
+
 
 def test_the_command_lines_words_become_values():
     config = make_config(None, None, {"steps": ["5", "10"], "eta": ["0", "0.2", "hat"], "num_images": "30"})
@@ -79,11 +81,11 @@ def test_a_missing_config_file_is_named(tmp_path):
 def test_the_fingerprint_follows_the_pixels_and_not_the_grid():
     base = SweepConfig()
     same = base.model_copy(update={"steps": (7,), "eta": (0.3,), "spacing": ("quadratic",), "out": "elsewhere"})
-    assert fingerprint(base.identity("m")) == fingerprint(same.identity("m"))
+    assert fingerprint(base.identity(M)) == fingerprint(same.identity(M))
     others = [
-        base.model_copy(update={name: 77}).identity("m") for name in ("seed", "num_images", "batch_size", "shard_size")
+        base.model_copy(update={name: 77}).identity(M) for name in ("seed", "num_images", "batch_size", "shard_size")
     ]
-    assert len({fingerprint(i) for i in [base.identity("m"), base.identity("n"), *others]}) == 6
+    assert len({fingerprint(i) for i in [base.identity(M), base.identity({"model": "n"}), *others]}) == 6
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,17 @@ def test_a_later_format_is_refused_and_the_first_one_read(run):
     assert saved_run(run.out).earlier_samplers == {"ddim": 1}
 
 
+def test_a_model_of_another_release_is_read_or_refused_in_one_line(run):
+    content = run.to_json()
+    earlier = {name: content["model"][name] for name in content["model"] if name not in ("latent_shape", "num_classes")}
+    for model in (earlier, content["model"] | {"sigma_data": 0.5}):
+        run.storage.write_json("sweep.json", content | {"model": model})
+        assert saved_run(run.out).model == run.model
+    run.storage.write_json("sweep.json", content | {"model": content["model"] | {"beta_schedule": "cosine"}})
+    with pytest.raises(UserError, match=r"its sweep\.json is not one of this release: .*'cosine' of its model is none"):
+        saved_run(run.out)
+
+
 def test_rows_are_those_of_the_grid_that_are_whole(run):
     first, second = run.settings
     for setting in run.settings:

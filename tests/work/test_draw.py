@@ -44,9 +44,10 @@ def test_a_shard_is_what_the_sampler_draws_image_by_image(small):
     images, info = read_images(worker.storage, shard, fingerprint(worker, shard))
     assert (drawn.rows, drawn.digest) == (25, info.digest)
     tau, alphas = make_tau("linear", 5), torch.tensor(SCHEDULE.alphas_cumprod, dtype=torch.float64)
+    network = lambda x_t, t: worker.model.network(x_t, SCHEDULE.node(t))  # noqa: E731
     for seed in (25, 41, 49):
         draw = lambda step, seed=seed: noise.normal(5, torch.tensor([seed]), step, (1, 8, 8))  # noqa: E731
-        x_0 = walks.sample(worker.eps_model, draw(noise.X_T_STEP), tau, alphas, draw, "hat", clip=True)
+        x_0 = walks.sample(network, draw(noise.X_T_STEP), tau, alphas, draw, "hat", clip=True)
         alone = to_uint8(x_0)[0, 0].numpy().astype(int)
         # a batch of one sums in another order: rare pixels on the edge of a rounding move by one
         assert np.abs(alone - images[seed - 25, :, :, 0]).max() <= 1
@@ -56,10 +57,12 @@ def test_every_batch_is_full(small, monkeypatch):
     """A shard of 25 in batches of 16: kernels choose their sums by the size of a batch."""
     worker = make(small)
     sizes = []
-    draw = worker.draw_batch
-    monkeypatch.setattr(worker, "draw_batch", lambda setting, seeds: sizes.append(len(seeds)) or draw(setting, seeds))
+    network = worker.walker.network.network
+    monkeypatch.setattr(
+        worker.walker.network, "network", lambda x_t, *more: sizes.append(len(x_t)) or network(x_t, *more)
+    )
     worker.do(Shard(settings(small, SCHEDULE)[0], 25, 50)).end()
-    assert sizes == [16, 16]
+    assert sizes == [16] * 2 * 5
 
 
 def test_the_plan_alone_fixes_the_bits(small):
@@ -104,14 +107,14 @@ def test_the_same_x_T_gives_diffusers_pictures(small, clip, monkeypatch):
 def test_an_image_that_is_not_finite_is_never_written(small, value, column):
     setting = settings(small, SCHEDULE)[column]
     worker = make(small)
-    healthy = worker.eps_model.eps_model
+    healthy = worker.walker.network.network
 
-    def broken(x_t, t):
-        eps = healthy(x_t, t)
-        return eps.index_fill(0, torch.tensor([3]), value) if t == 0 else eps
+    def broken(x_t, node, labels):
+        eps = healthy(x_t, node, labels)
+        return eps.index_fill(0, torch.tensor([3]), value) if node.t == 0 else eps
 
-    worker.eps_model.eps_model = broken
-    with pytest.raises(ValueError, match="1 of 16 images are not finite, the first has seed 3.*--dtype float32"):
+    worker.walker.network.network = broken
+    with pytest.raises(ValueError, match="1 of 16 images are not finite, the first has seed 3.*--dtype"):
         worker.do(Shard(setting, 0, 25))
     assert not Storage(small.out).find()
 

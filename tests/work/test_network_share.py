@@ -39,7 +39,7 @@ def clock(monkeypatch):
     """A clock by which a network call takes a second and all else no time."""
     now = [0.0]
 
-    def call(self, x_t, t):
+    def call(self, x_t, node, labels):
         now[0] += 1.0
         return torch.zeros_like(x_t)
 
@@ -71,13 +71,13 @@ def test_a_sampler_slowed_by_two_fifths(clock, worker, monkeypatch):
 
 def test_a_sampler_that_calls_the_network_more_often_than_it_says(clock, worker, monkeypatch):
     """Two calls a step: half of the drawing."""
-    slowed(monkeypatch, lambda: worker.eps_model(torch.zeros(1), 0.0))
+    slowed(monkeypatch, lambda: worker.walker.network(torch.zeros(1), SCHEDULE.node(0)))
     assert share_of(worker) == pytest.approx(1 / 2)
 
 
 def test_a_shard_that_failed_leaves_the_next_ones_share_alone(clock, worker, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(UNet, "__call__", lambda self, x_t, t: torch.full_like(x_t, torch.nan))
+        patch.setattr(UNet, "__call__", lambda self, x_t, *_: torch.full_like(x_t, torch.nan))
         with pytest.raises(ValueError, match="not finite"):
             share_of(worker)
     assert share_of(worker) == pytest.approx(1.0)
@@ -109,15 +109,15 @@ def test_on_a_busy_machine_a_slowed_sampler_is_told_from_a_sound_one(tmp_path, b
     sound = [share_of(worker, 500) for _ in range(3)]
     assert min(sound) > 0.9 * max(sound)
     seconds = [0.0]
-    call = worker.eps_model.eps_model.__call__
+    call = worker.walker.network.network
 
-    def timed(x_t, t):
+    def timed(*given):
         start = time.perf_counter()
-        eps = call(x_t, t)
+        output = call(*given)
         seconds[0] = time.perf_counter() - start
-        return eps
+        return output
 
-    worker.eps_model.eps_model = timed
+    worker.walker.network.network = timed
 
     def two_fifths_more():
         end = time.perf_counter() + 0.4 * seconds[0]

@@ -13,7 +13,7 @@ from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_afte
 
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
-from pipeline.diffusion.samplers.base import predictor
+from pipeline.diffusion.prediction import epsilon, predictor
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.images.digits import digits_images
 from pipeline.images.registry import open_images
@@ -44,11 +44,11 @@ def test_the_error_falls_with_s_and_its_numbers_are_those_of_the_plain_functions
     found = rows(done)
     assert [row["steps"] for row in found] == [5, 10, 20]
     assert found[0]["mse"] > 2 * found[1]["mse"] > 4 * found[2]["mse"]
-    eps_model = UNet(read_checkpoint(model_folder("digits")).weights, "cpu")
+    network = UNet(read_checkpoint(model_folder("digits")).weights, "cpu")
     images = digits_images()[:45].float() / 127.5 - 1
     grid = done.study.settings[1].grid(SCHEDULE)
     with torch.inference_mode():
-        predict = predictor(eps_model, False)
+        predict = predictor(network, epsilon, False)
         x_T = torch.cat([DDIM().encode(predict, image[None], grid) for image in images])
         back = DDIM().sample(predict, x_T, grid, None)
     mse = ((back - images) / 2).double().square().flatten(1).mean(1)
@@ -66,7 +66,7 @@ def test_the_network_has_the_precision_that_is_asked_for(tmp_path):
     weights, x_T = read_checkpoint(model_folder("digits")).weights, {}
     for dtype in ("bfloat16", "float32"):
         with torch.inference_mode():
-            predict = predictor(UNet(weights, "cpu", dtype), False)
+            predict = predictor(UNet(weights, "cpu", dtype), epsilon, False)
             x_T[dtype] = DDIM().encode(predict, images, setting.grid(SCHEDULE))
     stored = encoded(work.study, setting, range(4))
     assert torch.equal(stored, x_T["bfloat16"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from here import run_here
 
+from pipeline.diffusion import checkpoint
 from pipeline.diffusion.network import UNet
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
@@ -130,11 +131,11 @@ def test_the_time_of_a_form_is_that_of_its_calls(tmp_path, monkeypatch):
             self.costs = [*costs[form]]
             precisions.append(precision)
 
-        def __call__(self, x_t, t):
+        def __call__(self, x_t, node, labels):
             clock[0] += self.costs.pop(0) if len(self.costs) > 1 else self.costs[0]
 
     worker = worker_of(tmp_path, "bfloat16")
-    monkeypatch.setattr(settling, "UNet", Takes)
+    monkeypatch.setattr(checkpoint, "UNet", Takes)
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     paces = worker.do(Pace(4, 1000))
     assert paces == Paces({"plain": 2.0, "channels_last": 1.0, "compiled": 0.5}, 30.0)

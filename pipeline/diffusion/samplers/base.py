@@ -9,8 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from pipeline.diffusion import prediction
-from pipeline.diffusion.network import EpsModel
 from pipeline.diffusion.prediction import Predict, Prediction
 from pipeline.diffusion.schedule import Grid, Node, Schedule
 from pipeline.diffusion.spacing import largest_count
@@ -39,11 +37,6 @@ this number. A step into time 0 counts as the last of them, as in diffusers."""
 
 class TooFewCallsError(ValueError):
     """A budget pays for no walk of the sampler."""
-
-
-def predictor(eps_model: EpsModel, clip: bool) -> Predict:
-    """Return `prediction.predictor` of a network that predicts eps and takes the node's time."""
-    return prediction.predictor(lambda x_t, node: eps_model(x_t, node.t), prediction.epsilon, clip)
 
 
 @dataclasses.dataclass(frozen=True)
