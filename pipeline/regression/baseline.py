@@ -152,7 +152,7 @@ def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
         raise UserError(
             f"--baseline {url}: its config is not one of this release: {error.errors()[0]['msg']}"
         ) from None
-    except (OSError, LookupError, TypeError, ValueError, StorageError, DamagedFileError) as error:
+    except (OSError, KeyError, TypeError, ValueError, StorageError, DamagedFileError) as error:
         raise UserError(f"--baseline {url}: {error}") from error
 
 

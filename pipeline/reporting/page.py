@@ -41,14 +41,16 @@ def to_html(
     outputs = [part.output for part in parts]
     short = [output.rpartition("/")[2] for output in outputs]
     told = dict(zip(outputs, short if len(set(short)) == len(parts) else outputs, strict=True))
-    names = labels((setting.method for part in parts for setting in part.settings), short=True)
+    methods = [setting.method for part in parts for setting in part.settings]
+    names = labels(methods, short=True)
+    in_table = labels(methods, short=True, besides=("spacing",))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         now=now(),
         models=list(dict.fromkeys(public(part.run.config.model) for part in parts)),
         verdict=verdict,
-        groups=[_group(group, names, told if len(parts) > 1 else {}) for group in alike.values()],
+        groups=[_group(group, names, in_table, told if len(parts) > 1 else {}) for group in alike.values()],
         parts=[_part(part, parts[0], names, price_per_hour) for part in parts],
         studies=studies,
         columns=COLUMNS,
@@ -59,12 +61,15 @@ def to_html(
     ).encode()
 
 
-def _group(parts: Sequence[Part], names: Mapping[Method, str], told: dict[str, str]) -> dict[str, Any]:
+def _group(
+    parts: Sequence[Part], names: Mapping[Method, str], in_table: Mapping[Method, str], told: dict[str, str]
+) -> dict[str, Any]:
     """Return the charts and the table of outputs that are measured alike.
 
     Args:
         parts: the outputs.
         names: labels of their methods.
+        in_table: their labels beside a column of spacings.
         told: names of the outputs, if there are others; else empty.
 
     """
@@ -87,12 +92,12 @@ def _group(parts: Sequence[Part], names: Mapping[Method, str], told: dict[str, s
         output = told.get(part.output, "")
         for setting in part.settings:
             row = part.measured.get(setting)
-            label = names[setting.method]
+            label = in_table[setting.method]
             lines.append(line(setting, label, output, row, row is not None and position in best))
             if row is None:
                 continue
             position += 1
-            name = label + (f", {output}" if output else "")
+            name = names[setting.method] + (f", {output}" if output else "")
             series = legend.setdefault(name, len(legend))
             named = f"{name}, S = {setting.steps}"
             seconds = 1 / row["images_per_second"]

@@ -156,4 +156,4 @@ def _in_latex(label: str) -> str:
         return rf"\quad {label.strip()}"
     for text, symbol in {"σ̂": r"\hat{\sigma}", "η": r"\eta", "λ": r"\lambda"}.items():
         label = label.replace(text, f"${symbol}$")
-    return label
+    return label.replace("_", r"\_")  # as in the name of an option

@@ -129,7 +129,7 @@ def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
 
     Raises:
         ValueError: this release does not know its sampler, an option or its grid.
-        KeyError, TypeError: the values are not those of a setting.
+        KeyError: the values are not those of a setting.
 
     """
     return _setting(Method.read(values)[0], values["steps"], schedule)
@@ -141,7 +141,6 @@ def read_row(row: Row) -> tuple[Setting, Row]:
     Raises:
         ValueError: this release does not know the sampler, a value of an option, or a key. An option that it does not
             know is one too: without it the row would be another setting's.
-        KeyError, TypeError: the values are not those of a row.
 
     """
     method, others = Method.read(row)

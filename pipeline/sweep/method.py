@@ -61,13 +61,14 @@ class Method:
 
         Raises:
             ValueError: this release does not know the sampler, or the value of an option.
-            TypeError: there is no spacing.
+            KeyError: the values are not those of a setting.
 
         """
         sampler = samplers.make(saved.get("sampler", "ddim"), dict(saved))
         names = {field.name for field in dataclasses.fields(cls)}
-        given = {name: value for name, value in saved.items() if name in names} | {"sampler": sampler}
-        return cls(**given), {k: v for k, v in saved.items() if k not in names | sampler.options.keys()}
+        given = {name: value for name, value in saved.items() if name in names - {"sampler", "spacing"}}
+        others = {k: v for k, v in saved.items() if k not in names | sampler.options.keys()}
+        return cls(sampler, saved["spacing"], **given), others
 
 
 def labels(methods: Iterable[Method], short: bool = False, besides: Collection[str] = ()) -> dict[Method, str]:

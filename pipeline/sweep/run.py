@@ -80,8 +80,8 @@ class Run(Opened):
                 try:
                     if (of := read_row(row)[0]) != setting:
                         raise ValueError(f"it has the row of {of.slug}")
-                except (LookupError, TypeError, ValueError) as error:
-                    raise UserError.because(f"{self.storage.url}/{path}", error) from error
+                except ValueError as error:
+                    raise UserError(f"{self.storage.url}/{path}: {error}") from error
                 rows[setting] = without_false_is(row, self.measurement.extractor.name)
         return rows
 
