@@ -81,7 +81,7 @@ def labels(methods: Iterable[Method], short: bool = False, besides: Collection[s
 
     """
     known = dict.fromkeys(methods)
-    alone = short and len({one.sampler.name for one in known}) == 1 and all(one.sampler.options_label for one in known)
+    alone = short and len({one.sampler.title for one in known}) == 1 and all(one.sampler.options_label for one in known)
     first = next(iter(known), None)
     shown = {name for one in known if first for name, value in one.values.items() if value != first.values[name]}
     found = {}

@@ -63,10 +63,13 @@ VALUES = ("off", "zero", "first", "never", "always", "t", "bh1", "common", "3", 
 
 
 def other_options():
-    """(sampler, the same with another value of one option), for each option of each sampler."""
+    """(sampler, the same with another value of one option), for each option of each sampler; again beside others."""
     for kind in [*samplers.SAMPLERS.values(), Churned]:
-        for field in fields(kind):
-            yield kind(), replace(kind(), **{field.name: another(kind, field)})
+        chosen = {field.name: another(kind, field) for field in fields(kind)}
+        for name, value in chosen.items():
+            yield kind(), replace(kind(), **{name: value})
+            if len(chosen) > 1:
+                yield kind(**chosen), replace(kind(**chosen), **{name: getattr(kind(), name)})
 
 
 def another(kind, field):
@@ -81,7 +84,7 @@ def another(kind, field):
 
 
 PAIRS = [
-    pytest.param((Method(one, "linear"), Method(other, "linear")), id=f"{one.name} {other.slug or other.title}")
+    pytest.param((Method(one, "linear"), Method(other, "linear")), id=f"{one.name} {one.slug} {other.slug}")
     for one, other in other_options()
 ]
 FIELDS = [pytest.param((PLAIN, other), id=name) for name, other in OF_FIELDS.items()]
@@ -142,7 +145,10 @@ def test_csv(rows):
 @pytest.mark.parametrize("rows", FIELDS, indirect=True)  # what differs in options has another label too
 def test_figures(kept, rows):
     plots.fid_vs_calls(rows)
-    assert two([*curves(kept.axes)])
+    lines = curves(kept.axes)
+    assert two([*lines])
+    points = [(setting.nfe, row["fid"]) for setting, row in rows.items()]
+    assert [*lines.values()] == [points[:2], points[2:]]
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in kept.axes.lines}
     assert len(looks) == 2
 
