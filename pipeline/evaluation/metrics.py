@@ -21,6 +21,13 @@ from pipeline.evaluation.uncertainty import (
 
 _SPLITS = "isc_splits"
 
+ROW_KEYS = {
+    *("fid", "fid_se", "fid_bias", "fid_inf", "is_mean", "is_std", "is_se", "kid_mean", "kid_std", "kid_se"),
+    *("precision", "precision_se", "recall", "recall_se", "options", "jackknife"),
+    *("num_images", "seconds", "images_per_second", "reference", "device"),
+}
+"""What a row of metrics.json has besides its setting: what `compute_metrics` returns, and what is said of the files."""
+
 
 def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
     """Return torch-fidelity's options for this many images, under its own names.

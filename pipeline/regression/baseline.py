@@ -19,7 +19,7 @@ from pipeline.regression.comparison import Speed
 from pipeline.storage.sealed import sha256
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Row, Setting, read_row
 from pipeline.sweep.images import read_images
 from pipeline.sweep.measured import images_per_second, read_setting
 from pipeline.sweep.run import Run, open_folder
@@ -40,7 +40,7 @@ class Entry:
 
     file: str
     """Path of its features in the baseline, with every image's digest in the metadata."""
-    row: dict[str, Any]
+    row: Row
     """The setting's row of metrics.json."""
     digests: list[str]
     """The digest of each image file's pixels."""
@@ -145,12 +145,14 @@ def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
         saved = storage.read_json(PATH)
         config = SweepConfig.model_validate(saved["config"])
         entries = {slug: Entry(**entry) for slug, entry in saved["entries"].items()}
+        for entry in entries.values():
+            read_row(entry.row)
         return Baseline(storage, config, saved["identity"], saved["versions"], saved["written"], entries)
     except ValidationError as error:
         raise UserError(
             f"--baseline {url}: its config is not one of this release: {error.errors()[0]['msg']}"
         ) from None
-    except (OSError, KeyError, TypeError, StorageError, DamagedFileError) as error:
+    except (OSError, KeyError, TypeError, ValueError, StorageError, DamagedFileError) as error:
         raise UserError(f"--baseline {url}: {error}") from error
 
 

@@ -18,7 +18,7 @@ from pipeline.sweep.shards import plan
 class Contrast:
     """A setting beside one of the baseline. Pairs of values are (the baseline's, the other's)."""
 
-    slugs: tuple[str, str]
+    settings: tuple[Setting, Setting]
     same: bool
     """Whether the images are pairs, and all their features are equal."""
     fid: Compared
@@ -27,8 +27,6 @@ class Contrast:
     kid: Compared | None
     """None if the reference has no features."""
     images_per_second: tuple[float, float]
-    nfe: tuple[int, int]
-    """Network calls an image."""
     devices: tuple[str, str]
     """The devices that drew the images."""
     releases: tuple[str, str]
@@ -118,11 +116,10 @@ def _read(side: Side, setting: Setting, reference: Reference) -> _Content:
 
 def _contrast(theirs: _Content, ours: _Content, in_pairs: bool) -> Contrast:
     return Contrast(
-        (theirs.setting.slug, ours.setting.slug),
+        (theirs.setting, ours.setting),
         in_pairs and equal_features(theirs.whole, ours.whole),
         *compared(ours.measured, theirs.measured, in_pairs),
         (theirs.images_per_second, ours.images_per_second),
-        (theirs.setting.nfe, ours.setting.nfe),
         (theirs.names("device"), ours.names("device")),
         (theirs.names("torch"), ours.names("torch")),
     )

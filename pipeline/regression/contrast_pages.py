@@ -57,13 +57,13 @@ def to_json(besides: Sequence[Beside]) -> dict[str, Any]:
 
 def _values(one: Contrast) -> dict[str, Any]:
     return {
-        "settings": list(one.slugs),
+        "settings": [setting.slug for setting in one.settings],
         "quality": one.quality,
         "fid": _numbers(one.fid),
         "is": _numbers(one.inception_score),
         "kid": _numbers(one.kid),
         "images_per_second": list(one.images_per_second),
-        "nfe": list(one.nfe),
+        "nfe": [setting.nfe for setting in one.settings],
         "devices": list(one.devices),
         "torch": list(one.releases),
     }
@@ -92,9 +92,9 @@ def _conditions(beside: Beside) -> list[str]:
 
 
 def _cells(one: Contrast) -> list[str]:
-    there, here = one.slugs
+    there, here = (setting.slug for setting in one.settings)
     before, after = one.images_per_second
-    calls, calls_here = one.nfe
+    calls, calls_here = (setting.nfe for setting in one.settings)
     return [
         here if there == here else f"{there} → {here}",
         f"{one.fid.baseline:.4g} → {one.fid.other:.4g}",

@@ -30,7 +30,7 @@ def cost(part: Part, price_per_hour: float | None) -> list[tuple[str, str]]:
             content = run.storage.read_json(RESULT)
         except DamagedFileError:
             content = {}
-    devices = sorted({row["device"] for row in part.rows if row.get("device")})
+    devices = sorted({row["device"] for row in part.measured.values() if row.get("device")})
     found = [("device", ", ".join(devices) or "unknown"), ("dtype of the network", run.config.network)]
     if not content:
         return [*found, ("hours", "unknown: there is no result.json")]
@@ -46,7 +46,7 @@ def protocol(part: Part) -> list[tuple[str, str]]:
     """Return (what, how) of how an output was drawn and measured."""
     run = part.run
     extractor, model = run.measurement.extractor, run.model
-    reference = part.rows[0].get("reference", {}) if part.rows else {}
+    reference = next(iter(part.measured.values()), {}).get("reference", {})
     of = f", {reference['num_images']:,} images" if "num_images" in reference else ""
     spacings = dict.fromkeys(setting.spacing for setting in part.settings)
     return [

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from pipeline.evaluation.smoothness import smoothness
-from pipeline.reporting.labels import Row
 from pipeline.reporting.plots import Figures, strip, tiled
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Row, Setting
 from pipeline.sweep.layout import METRICS, REPORT
+from pipeline.sweep.method import labels
 from pipeline.sweep.study import Study
 from pipeline.text_table import text_table
 
@@ -86,8 +86,9 @@ def caption(study: Study, setting: Setting, found: list[Row]) -> str:
     """Return what the numbers are of."""
     source, count = study.identity["encodings"], study.identity["count"]
     between = f"encodings of {source['images']}" if source else "image seeds"
+    name = labels([setting.method])[setting.method]
     text = (
-        f"{found[0]['lines']} lines of {count} pictures between {between}, {setting.sampler.label}, "
+        f"{found[0]['lines']} lines of {count} pictures between {between}, {name}, "
         f"S = {setting.steps}; steps are distances in features. 1 is an even walk, {count - 1} a single jump; ± one "
         "standard error over lines. Norms are over √(C·H·W), that of noise."
     )

@@ -1,7 +1,7 @@
 """The page of a sweep, report/index.html: one HTML file with its charts, table and pictures, that loads nothing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -9,11 +9,12 @@ from jinja2 import Environment
 
 from pipeline.reporting import account, charts
 from pipeline.reporting.charts import Axis, Point
+from pipeline.reporting.columns import COLUMNS, PUBLISHED, duration, shown
 from pipeline.reporting.part import Part, picture_grid, public
-from pipeline.reporting.standings import COLUMNS, NOT_MEASURED, Line, best_set, duration, frontier, line, ordered, shown
+from pipeline.reporting.standings import NOT_MEASURED, Line, best_set, frontier, line, ordered
 from pipeline.reporting.studies import Shown
-from pipeline.reporting.table import PUBLISHED
 from pipeline.reporting.verdict import verdict as verdict_of
+from pipeline.sweep.method import Method, labels
 from pipeline.sweep.result import now
 
 
@@ -40,14 +41,17 @@ def to_html(
     outputs = [part.output for part in parts]
     short = [output.rpartition("/")[2] for output in outputs]
     told = dict(zip(outputs, short if len(set(short)) == len(parts) else outputs, strict=True))
+    methods = [setting.method for part in parts for setting in part.settings]
+    names = labels(methods, short=True)
+    in_table = labels(methods, short=True, besides=("spacing",))
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pipeline.reporting").joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         now=now(),
         models=list(dict.fromkeys(public(part.run.config.model) for part in parts)),
         verdict=verdict,
-        groups=[_group(group, told if len(parts) > 1 else {}) for group in alike.values()],
-        parts=[_part(part, parts[0], price_per_hour) for part in parts],
+        groups=[_group(group, names, in_table, told if len(parts) > 1 else {}) for group in alike.values()],
+        parts=[_part(part, parts[0], names, price_per_hour) for part in parts],
         studies=studies,
         columns=COLUMNS,
         marks=charts.MARKS,
@@ -57,11 +61,21 @@ def to_html(
     ).encode()
 
 
-def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
-    """Return the charts and the table of outputs that are measured alike; `told` names them, if there are others."""
+def _group(
+    parts: Sequence[Part], names: Mapping[Method, str], in_table: Mapping[Method, str], told: dict[str, str]
+) -> dict[str, Any]:
+    """Return the charts and the table of outputs that are measured alike.
+
+    Args:
+        parts: the outputs.
+        names: labels of their methods.
+        in_table: their labels beside a column of spacings.
+        told: names of the outputs, if there are others; else empty.
+
+    """
     rows = [row for part in parts for row in part.measured.values()]
     # pairs of one seed are those of one output; between outputs numbers count as independent
-    paired = verdict_of(rows) if len(parts) == 1 else None
+    paired = verdict_of(parts[0].measured) if len(parts) == 1 else None
     by_verdict = paired is not None and not paired.reason
     best = (
         {i for i, one in enumerate(paired.standings) if one.within_noise} if by_verdict and paired else best_set(rows)
@@ -78,31 +92,29 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
         output = told.get(part.output, "")
         for setting in part.settings:
             row = part.measured.get(setting)
-            label = part.labels[setting.sampler]
-            lines.append(
-                line(label, setting.spacing, output, row or setting.describe(), row is not None and position in best)
-            )
+            label = in_table[setting.method]
+            lines.append(line(setting, label, output, row, row is not None and position in best))
             if row is None:
                 continue
             position += 1
-            name = part.line_label(setting) + (f", {output}" if output else "")
+            name = names[setting.method] + (f", {output}" if output else "")
             series = legend.setdefault(name, len(legend))
             named = f"{name}, S = {setting.steps}"
             seconds = 1 / row["images_per_second"]
             fid, fid_se = row["fid"], row.get("fid_se")
-            says = f"{named}: FID {shown('fid', row, 'fid_se')}, {row['nfe']:,} calls, {duration(seconds)} an image"
+            says = f"{named}: FID {shown('fid', row, 'fid_se')}, {setting.nfe:,} calls, {duration(seconds)} an image"
             by_time.append(Point(seconds, fid, series, says, y_se=fid_se))
-            by_calls.append(Point(row["nfe"], fid, series, says, y_se=fid_se))
+            by_calls.append(Point(setting.nfe, fid, series, says, y_se=fid_se))
             pace.append(
-                Point(row["nfe"], seconds, series, f"{named}: {row['nfe']:,} calls, {duration(seconds)} an image")
+                Point(setting.nfe, seconds, series, f"{named}: {setting.nfe:,} calls, {duration(seconds)} an image")
             )
             if "consistency" in row:
                 far = f"{named}: distance {shown('consistency', row, 'consistency_se')}, 1 is another seed's"
-                by_distance.append(Point(row["nfe"], row["consistency"], series, far, y_se=row["consistency_se"]))
+                by_distance.append(Point(setting.nfe, row["consistency"], series, far, y_se=row["consistency_se"]))
             for key, title in PUBLISHED.items():
                 if row.get(key):
-                    other = f"{named}: {title.strip()} FID {row[key]:.2f}, {row['nfe']:,} calls"
-                    by_calls.append(Point(row["nfe"], row[key], series, other, published=True))
+                    other = f"{named}: {title.strip()} FID {row[key]:.2f}, {setting.nfe:,} calls"
+                    by_calls.append(Point(setting.nfe, row[key], series, other, published=True))
             if row.get("precision") is not None and row.get("recall") is not None:
                 both = ", ".join(f"{key} {shown(key, row, f'{key}_se')}" for key in ("precision", "recall"))
                 errors = row.get("recall_se"), row.get("precision_se")
@@ -129,7 +141,7 @@ def _group(parts: Sequence[Part], told: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _part(part: Part, first: Part, price_per_hour: float | None) -> dict[str, Any]:
+def _part(part: Part, first: Part, names: Mapping[Method, str], price_per_hour: float | None) -> dict[str, Any]:
     """Return the pictures, costs, protocol and files of an output."""
     config = part.run.config
     return {
@@ -139,7 +151,7 @@ def _part(part: Part, first: Part, price_per_hour: float | None) -> dict[str, An
         "settings": len(part.settings),
         "num_images": config.num_images,
         "columns": sorted({setting.steps for setting in part.pictures}),
-        "pictures": picture_grid(part),
+        "pictures": picture_grid(part, names),
         "cost": account.cost(part, price_per_hour),
         "protocol": account.protocol(part),
         "caption": [public(text) for text in part.caption],

@@ -6,7 +6,8 @@ from typing import Final
 from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
 from pipeline.evaluation.extractors import INCEPTION
-from pipeline.reporting.labels import Row, sampler_of
+from pipeline.sweep.grid import Rows, Setting
+from pipeline.sweep.method import Method
 from pipeline.sweep.run import Run
 
 INCEPTION_SHA256: Final = "6726825d"
@@ -101,14 +102,14 @@ def has_another_schedule(model: ModelInfo) -> bool:
     return (model.num_train_timesteps, model.beta_start, model.beta_end) != (1000, 1e-4, 2e-2)
 
 
-def differences(run: Run, rows: list[Row]) -> list[str]:
+def differences(run: Run, rows: Rows) -> list[str]:
     """Return why a run's numbers cannot be compared with its preset's experiment; empty if they can.
 
     Conditions of ours that are unknown count as different.
     """
     experiment = EXPERIMENTS[run.config.preset]
     extractor = run.measurement.extractor
-    reference, source = (rows[0]["reference"].get(name) for name in ("num_images", "source"))
+    reference, source = (next(iter(rows.values()))["reference"].get(name) for name in ("num_images", "source"))
     ema = {True: "", False: "the weights are not EMA", None: "whether the weights are EMA is unknown"}[run.model.ema]
     found = {
         f"{run.config.num_images:,} images, not {experiment.num_images:,}": run.config.num_images
@@ -129,9 +130,9 @@ def differences(run: Run, rows: list[Row]) -> list[str]:
     return [text for text, differs in found.items() if differs]
 
 
-def paper_fid(experiment: Experiment, row: Row) -> float | None:
-    """Return the paper's FID of a row's setting; None if it has none, as for another sampler, spacing or clipping."""
-    sampler = sampler_of(row)
-    if not isinstance(sampler, DDIM) or row["spacing"] != experiment.spacing or row["clip"] != sampler.clips:
+def paper_fid(experiment: Experiment, setting: Setting) -> float | None:
+    """Return the paper's FID of a setting; None if it has none, as for another sampler, spacing or clipping."""
+    sampler = setting.sampler
+    if not isinstance(sampler, DDIM) or setting.method != Method(sampler, experiment.spacing, sampler.clips):
         return None
-    return experiment.fid.get((sampler.eta, row["steps"]))
+    return experiment.fid.get((sampler.eta, setting.steps))

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from pipeline.images.pixels import Pixels
-from pipeline.reporting.labels import Row, line_labels, one_spacing_each, sampler_of
 from pipeline.reporting.standings import TWO_SIDED
 from pipeline.reporting.timing import proportions
+from pipeline.sweep.grid import Row, Rows, Setting
+from pipeline.sweep.method import labels
 
 Figures = dict[str, bytes]
 """Format, "png" or "pdf" → the figure's file."""
@@ -30,46 +31,47 @@ _MARKERS = ("o", "s", "^", "D", "v")
 _CALLS = "network calls an image"
 
 
-def fid_vs_calls(rows: list[Row]) -> Figures:
-    """Return a figure of FID against network calls an image, both logarithmic, with one line per sampler and spacing.
+def fid_vs_calls(rows: Rows) -> Figures:
+    """Return a figure of FID against network calls an image, both logarithmic, with one line per method.
 
     Bars are 95 % intervals over seeds.
     """
-    figure, axes = _curves(rows, _calls, lambda row: row["fid"], "fid_se")
+    figure, axes = _curves(rows, _calls, lambda _, row: row["fid"], "fid_se")
     axes.set(yscale="log", xlabel=_CALLS, ylabel="FID")
     axes.yaxis.set_major_formatter("{x:g}")
     _ticks_at_budgets(axes, rows)
     return saved(figure)
 
 
-def fid_vs_seconds(rows: list[Row]) -> Figures:
+def fid_vs_seconds(rows: Rows) -> Figures:
     """Return a figure of FID against the seconds of one worker for 1,000 images, both logarithmic."""
-    figure, axes = _curves(rows, lambda row: 1000 / row["images_per_second"], lambda row: row["fid"], "fid_se")
+    figure, axes = _curves(rows, _seconds, lambda _, row: row["fid"], "fid_se")
     axes.set(yscale="log", xlabel="seconds for 1,000 images, one worker", ylabel="FID")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
     return saved(figure)
 
 
-def consistency(rows: list[Row]) -> Figures:
+def consistency(rows: Rows) -> Figures:
     """Return a figure of the distance from the image at the largest S against network calls (figure 5 as a number).
 
     Only rows with a consistency are shown, at least one. Bars are 95 % intervals over seeds.
     """
-    rows = [row for row in rows if "consistency" in row]
-    figure, axes = _curves(rows, _calls, lambda row: row["consistency"], "consistency_se")
+    rows = {setting: row for setting, row in rows.items() if "consistency" in row}
+    figure, axes = _curves(rows, _calls, lambda _, row: row["consistency"], "consistency_se")
     axes.axhline(1.0, color="#888", linewidth=1, linestyle=":")
     axes.text(0.01, 1.02, "another seed's image", transform=axes.get_yaxis_transform(), fontsize=8, color="#555")
-    axes.set(ylim=(0, 1.15 * max(1.0, *(row["consistency"] for row in rows))))
+    axes.set(ylim=(0, 1.15 * max(1.0, *(row["consistency"] for row in rows.values()))))
     axes.set(xlabel=_CALLS, ylabel="distance in features from the image at the largest S")
     _ticks_at_budgets(axes, rows)
     return saved(figure)
 
 
-def seconds_vs_calls(rows: list[Row]) -> Figures:
+def seconds_vs_calls(rows: Rows) -> Figures:
     """Return a figure of seconds for 1,000 images against network calls (figure 4), with lines through the origin."""
-    figure, axes = _curves(rows, _calls, lambda row: 1000 / row["images_per_second"], None, joined=False)
-    ends = [min(map(_calls, rows)), max(map(_calls, rows))]
+    figure, axes = _curves(rows, _calls, _seconds, None, joined=False)
+    calls = [setting.nfe for setting in rows]
+    ends = [min(calls), max(calls)]
     for line in proportions(rows):
         axes.plot(ends, [1000 * line.seconds_a_call * x for x in ends], color="#888", linewidth=0.8, zorder=1)
     axes.set(yscale="log", xlabel=_CALLS, ylabel="seconds for 1,000 images, one worker")
@@ -168,32 +170,41 @@ def _picture(picture: Pixels, size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _calls(row: Row) -> int:
-    return int(row["nfe"])
+def _calls(setting: Setting, row: Row) -> int:
+    return setting.nfe
+
+
+def _seconds(setting: Setting, row: Row) -> float:
+    return 1000 / float(row["images_per_second"])
 
 
 def _curves(
-    rows: list[Row], x: Callable[[Row], Any], y: Callable[[Row], Any], se: str | None, joined: bool = True
+    rows: Rows,
+    x: Callable[[Setting, Row], Any],
+    y: Callable[[Setting, Row], Any],
+    se: str | None,
+    joined: bool = True,
 ) -> tuple[Figure, Axes]:
-    """Return a figure with a logarithmic x and a line per sampler and spacing; `se` is the key of y's error."""
+    """Return a figure with a logarithmic x and a line per method; `se` is the key of y's error.
+
+    A sampler has a colour and a marker; a style is what else a label says, where a sampler has several methods.
+    """
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
-    together = one_spacing_each(rows)
-    spacings = list(dict.fromkeys(row["spacing"] for row in rows))
-    names = line_labels(rows)
-    for i, sampler in enumerate(dict.fromkeys(sampler for sampler, _ in names)):
-        for spacing in spacings:
-            here = [row for row in rows if row["spacing"] == spacing and sampler_of(row) == sampler]
-            if not here:
-                continue
-            line = sorted((x(row), y(row), TWO_SIDED * ((se and row.get(se)) or 0.0)) for row in here)
-            style = _STYLES[0 if together else spacings.index(spacing) % len(_STYLES)] if joined else "none"
-            color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
-            at, values, errors = zip(*line, strict=True)
-            label = names[sampler, spacing]
-            axes.plot(at, values, linestyle=style, color=color, marker=marker, markersize=5, label=label)
-            bars = zip(values, errors, strict=True)
-            ends = [(max(value - error, value / 100), value + error) for value, error in bars]
-            axes.vlines(at, *zip(*ends, strict=True), color=color, alpha=0.5, linewidth=1)
+    names = labels((setting.method for setting in rows), short=True)
+    of_sampler = [*dict.fromkeys(method.sampler for method in names)]
+    rests = [*dict.fromkeys(method.rest for method in names)]
+    together = len(names) == len(of_sampler)
+    for method in sorted(names, key=lambda one: (of_sampler.index(one.sampler), rests.index(one.rest))):
+        i = of_sampler.index(method.sampler)
+        of_line = [(setting, row) for setting, row in rows.items() if setting.method == method]
+        line = sorted((x(*one), y(*one), TWO_SIDED * ((se and one[1].get(se)) or 0.0)) for one in of_line)
+        style = _STYLES[0 if together else rests.index(method.rest) % len(_STYLES)] if joined else "none"
+        color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
+        at, values, errors = zip(*line, strict=True)
+        axes.plot(at, values, linestyle=style, color=color, marker=marker, markersize=5, label=names[method])
+        bars = zip(values, errors, strict=True)
+        ends = [(max(value - error, value / 100), value + error) for value, error in bars]
+        axes.vlines(at, *zip(*ends, strict=True), color=color, alpha=0.5, linewidth=1)
     axes.set(xscale="log")
     axes.grid(alpha=0.3, which="both")
     if len(axes.lines) <= _LEGEND_INSIDE:
@@ -204,8 +215,8 @@ def _curves(
     return figure, axes
 
 
-def _ticks_at_budgets(axes: Axes, rows: list[Row]) -> None:
-    ticks = sorted({row["steps"] for row in rows})
+def _ticks_at_budgets(axes: Axes, rows: Rows) -> None:
+    ticks = sorted({setting.steps for setting in rows})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
 

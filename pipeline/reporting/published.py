@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.samplers.deis import DEIS
 from pipeline.diffusion.samplers.dpm_solver import DPMSolver
-from pipeline.reporting.labels import Row, sampler_of
+from pipeline.sweep.grid import Setting
+from pipeline.sweep.method import Method
 
 LATER_SAMPLERS: Final[dict[str, dict[int, float]]] = {
     "DDIM": {10: 13.36, 12: 11.02, 15: 8.92, 20: 6.94, 50: 4.73, 200: 4.07, 1000: 3.95},
@@ -22,26 +22,23 @@ LATER_SAMPLERS: Final[dict[str, dict[int, float]]] = {
 and other papers for 10 calls. Where that table rounds the calls of a singlestep method up, these are the true ones. Its
 7.03 of F-PNDM at 10 is left out: ten steps of it take 19 calls."""
 
-_OURS: Final[dict[tuple[Sampler, str], str]] = {
-    (DEIS(ab_order=3, variant="t"), "time-quadratic"): "tAB3-DEIS",
-    (DPMSolver(order=2), "logsnr"): "DPM-Solver-2",
-    (DPMSolver(order=3), "logsnr"): "DPM-Solver-3",
+_OURS: Final[dict[Method, str]] = {
+    Method(DEIS(ab_order=3, variant="t"), "time-quadratic"): "tAB3-DEIS",
+    Method(DPMSolver(order=2), "logsnr"): "DPM-Solver-2",
+    Method(DPMSolver(order=3), "logsnr"): "DPM-Solver-3",
 }
-"""(sampler, spacing) → its name in `LATER_SAMPLERS`. Those of F-PNDM stand by no cell: on the authors' linear grid no
+"""Method → its name in `LATER_SAMPLERS`. Those of F-PNDM stand by no cell: on the authors' linear grid no
 number of steps takes the calls that the source gives."""
 
 _LINEAR_DDIM: Final = {10: 18.77, 20: 11.08, 100: 5.52}
 """S → FID of DDIM, η = 0, with the same checkpoint and the linear τ, as users of the authors' code report it."""
 
 
-def published_fid(row: Row) -> float | None:
-    """Return a second-hand FID with the authors' CIFAR10 checkpoint of a row's sampler, spacing and true calls."""
-    sampler = sampler_of(row)
-    if row["clip"]:
-        return None
-    if sampler == DDIM(0.0) and row["spacing"] == "linear":
-        return _LINEAR_DDIM.get(row["nfe"])
-    return LATER_SAMPLERS.get(_OURS.get((sampler, row["spacing"]), ""), {}).get(row["nfe"])
+def published_fid(setting: Setting) -> float | None:
+    """Return a second-hand FID with the authors' CIFAR10 checkpoint of a setting's method and true calls."""
+    if setting.method == Method(DDIM(0.0), "linear"):
+        return _LINEAR_DDIM.get(setting.nfe)
+    return LATER_SAMPLERS.get(_OURS.get(setting.method, ""), {}).get(setting.nfe)
 
 
 def later_samplers() -> str:

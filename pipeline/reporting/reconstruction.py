@@ -10,12 +10,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 
-from pipeline.reporting.labels import Row, line_labels, sampler_of
 from pipeline.reporting.paper import ANOTHER_SCHEDULE, RECONSTRUCTION, has_another_schedule
 from pipeline.reporting.plots import Figures, saved
 from pipeline.reporting.standings import TWO_SIDED
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Row, Rows, Setting
 from pipeline.sweep.layout import METRICS, REPORT
+from pipeline.sweep.method import labels
 from pipeline.sweep.reconstructed import Reconstructed
 from pipeline.sweep.study import Study
 from pipeline.text_table import text_table
@@ -39,11 +39,11 @@ def row(study: Study, setting: Setting, parts: Sequence[Reconstructed]) -> Row:
     }
 
 
-def publish(study: Study, rows: list[Row]) -> str:
+def publish(study: Study, rows: Rows) -> str:
     """Write metrics.json and report/ of a finished reconstruction, and return the text for the terminal."""
     lines = caption(study, rows, differences(study))
     write = study.storage.write
-    write(METRICS, (json.dumps(rows, indent=2) + "\n").encode())
+    write(METRICS, (json.dumps([*rows.values()], indent=2) + "\n").encode())
     write(f"{REPORT}/table.md", to_markdown(rows, lines).encode())
     write(f"{REPORT}/table.csv", _csv(rows).encode())
     for kind, data in figure(rows).items():
@@ -67,9 +67,9 @@ def differences(study: Study) -> list[str]:
     return [text for text, differs in found.items() if differs]
 
 
-def caption(study: Study, rows: list[Row], reasons: list[str]) -> list[str]:
+def caption(study: Study, rows: Rows, reasons: list[str]) -> list[str]:
     """Return lines on what was measured, and why it is not set beside the paper's."""
-    spread = [one["x_T_std"] for one in rows]
+    spread = [one["x_T_std"] for one in rows.values()]
     lines = [
         f"{study.identity['num_images']:,} images, encoded to x_T and decoded with the same S; mean squared error a "
         "value on [0, 1], of floats, ± one standard error over images; network calls are for each way.",
@@ -79,31 +79,32 @@ def caption(study: Study, rows: list[Row], reasons: list[str]) -> list[str]:
     return [*lines, compared]
 
 
-def to_text(rows: list[Row]) -> str:
+def to_text(rows: Rows) -> str:
     """Return the table for a terminal."""
-    return text_table([_HEAD[: 6 if "mse_paper" in rows[0] else 5], *_cells(rows)], head=1)
+    return text_table([_head(rows), *_cells(rows)], head=1)
 
 
-def to_markdown(rows: list[Row], lines: list[str]) -> str:
+def to_markdown(rows: Rows, lines: list[str]) -> str:
     """Return the table as GitHub's Markdown."""
-    head = _HEAD[: 6 if "mse_paper" in rows[0] else 5]
+    head = _head(rows)
     table = [head, ["--:"] * len(head), *_cells(rows)]
     return "\n\n".join(lines) + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in table) + "\n"
 
 
-def figure(rows: list[Row]) -> Figures:
+def figure(rows: Rows) -> Figures:
     """Return the figure: error against S, both logarithmic, with 95 % intervals, and the paper's where comparable."""
     drawing, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
-    for (sampler, spacing), name in line_labels(rows).items():
-        here = [one for one in rows if (sampler_of(one), one["spacing"]) == (sampler, spacing)]
-        at, mse = [one["steps"] for one in here], [one["mse"] for one in here]
-        low = [min(TWO_SIDED * one["mse_se"], 0.99 * one["mse"]) for one in here]
-        axes.errorbar(at, mse, [low, [TWO_SIDED * one["mse_se"] for one in here]], marker="o", label=name, capsize=2)
-    if "mse_paper" in rows[0]:
-        known = [one for one in rows if one["mse_paper"]]
-        axes.plot([one["steps"] for one in known], [one["mse_paper"] for one in known], "kx", label="paper")
+    for method, name in labels((setting.method for setting in rows), short=True).items():
+        of_line = {setting.steps: row for setting, row in rows.items() if setting.method == method}
+        mse, errors = ([row[key] for row in of_line.values()] for key in ("mse", "mse_se"))
+        high = [TWO_SIDED * error for error in errors]
+        low = [min(error, 0.99 * value) for error, value in zip(high, mse, strict=True)]
+        axes.errorbar([*of_line], mse, [low, high], marker="o", label=name, capsize=2)
+    if _has_paper(rows):
+        known = {setting: row["mse_paper"] for setting, row in rows.items() if row["mse_paper"]}
+        axes.plot([setting.steps for setting in known], [*known.values()], "kx", label="paper")
     axes.set(xscale="log", yscale="log", xlabel="S, up and down", ylabel="mean squared error a value, on [0, 1]")
-    steps = sorted({one["steps"] for one in rows})
+    steps = sorted({setting.steps for setting in rows})
     axes.set_xticks(steps, [f"{s}" for s in steps])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
@@ -111,29 +112,28 @@ def figure(rows: list[Row]) -> Figures:
     return saved(drawing)
 
 
-_HEAD = ["sampler", "S", "calls", "MSE", "std of x_T", "paper"]
+def _has_paper(rows: Rows) -> bool:
+    return all("mse_paper" in row for row in rows.values())
 
 
-def _cells(rows: list[Row]) -> list[list[str]]:
-    names = line_labels(rows)
+def _head(rows: Rows) -> list[str]:
+    return ["sampler", "S", "calls", "MSE", "std of x_T", *(["paper"] if _has_paper(rows) else [])]
+
+
+def _cells(rows: Rows) -> list[list[str]]:
+    names = labels((setting.method for setting in rows), short=True)
     found = []
-    for one in rows:
-        error = f"{one['mse']:.2e} ± {one['mse_se']:.0e}"
-        cells = [
-            names[sampler_of(one), one["spacing"]],
-            f"{one['steps']}",
-            f"{one['nfe']}",
-            error,
-            f"{one['x_T_std']:.3f}",
-        ]
-        paper: list[Any] = [one["mse_paper"]] if "mse_paper" in one else []
+    for setting, row in rows.items():
+        error = f"{row['mse']:.2e} ± {row['mse_se']:.0e}"
+        cells = [names[setting.method], f"{setting.steps}", f"{setting.nfe}", error, f"{row['x_T_std']:.3f}"]
+        paper: list[Any] = [row["mse_paper"]] if _has_paper(rows) else []
         found.append(cells + [f"{value:g}" if value else "" for value in paper])
     return found
 
 
-def _csv(rows: list[Row]) -> str:
+def _csv(rows: Rows) -> str:
     sink = io.StringIO()
-    writer = csv.DictWriter(sink, [*rows[0]], lineterminator="\n")
+    writer = csv.DictWriter(sink, [*dict.fromkeys(key for row in rows.values() for key in row)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(rows.values())
     return sink.getvalue()

@@ -10,7 +10,6 @@ from pipeline.evaluation.metrics import had_false_is
 from pipeline.images.pictures import changes_text
 from pipeline.images.pixels import Pixels
 from pipeline.reporting import page, table
-from pipeline.reporting.labels import Row, line_labels
 from pipeline.reporting.paper import EXPERIMENTS, differences, paper_fid
 from pipeline.reporting.part import Part
 from pipeline.reporting.published import later_samplers, published_fid
@@ -18,9 +17,10 @@ from pipeline.reporting.studies import Shown
 from pipeline.reporting.timing import proportions, to_line
 from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.storage.store import DamagedFileError
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Row, Rows, Setting
 from pipeline.sweep.images import read_first_images
 from pipeline.sweep.measured import read_consistency
+from pipeline.sweep.method import labels
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 
@@ -42,12 +42,11 @@ def publish(run: Run, seen: Mapping[str, Pixels] | None = None) -> str:
     """
     from pipeline.reporting import plots  # matplotlib is a slow import
 
-    by_setting = run.metrics()
-    measured = [*by_setting.values()]
-    run.storage.write(run.paths.metrics, (json.dumps(measured, indent=2) + "\n").encode())
-    near = _with_consistency(run, by_setting)
+    measured = run.metrics()
+    run.storage.write(run.paths.metrics, (json.dumps([*measured.values()], indent=2) + "\n").encode())
+    near = _with_consistency(run, measured)
     rows, lines = _compared(run, near), caption(run, measured)
-    found = to_lines(verdict(measured)) + to_line(proportions(measured))
+    found = _conclusions(run, measured)
     later = later_samplers() if rows is not near and run.config.preset == "cifar10" else ""
     beneath = "\n" + "\n\n".join(found) + "\n" + later
     run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + beneath).encode())
@@ -66,7 +65,7 @@ def publish(run: Run, seen: Mapping[str, Pixels] | None = None) -> str:
         "same_seeds": plots.same_seeds(_same_seeds(run, pictures)),
         "least_and_most": plots.same_seeds([(label, _ends(cells)) for label, cells in _same_seeds(run, pictures, 2)]),
     }
-    if any("consistency" in row for row in rows):
+    if any("consistency" in row for row in rows.values()):
         figures["consistency"] = plots.consistency(rows)
     for name, formats in figures.items():
         for kind, data in formats.items():
@@ -104,16 +103,17 @@ def write_page(
         rows = _with_consistency(run, run.metrics())
         parts.append(Part(run, _compared(run, rows), caption(run, rows) if rows else [], pictures))
         name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""
-        found += [name + text for text in to_lines(verdict(rows)) + to_line(proportions(rows))]
+        found += [name + text for text in _conclusions(run, rows)]
     first = runs[0]
     first.storage.write(first.paths.report(PAGE), page.to_html(parts, found, price_per_hour, studies))
     return f"{first.config.out.rstrip('/')}/{first.paths.report(PAGE)}"
 
 
-def caption(run: Run, rows: list[Row]) -> list[str]:
+def caption(run: Run, rows: Rows) -> list[str]:
     """Return lines on what was measured, how it differs from the preset, and why it is not set beside the paper's."""
     config, measurement = run.config, run.measurement
-    extractor, reference = measurement.extractor, rows[0]["reference"]
+    first = next(iter(rows.values()))
+    extractor, reference = measurement.extractor, first["reference"]
     of = f" ({reference['num_images']:,} images)" if "num_images" in reference else " (statistics alone)"
     lines = [
         f"{config.num_images:,} images a setting, {_EMA[run.model.ema]}, {config.network}; "
@@ -122,9 +122,9 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
     ]
     if not has_logits(extractor.name):
         withdrawn = "; the IS that an earlier release wrote was made of features, and was none"
-        earlier = withdrawn if any(map(had_false_is, rows)) else ""
+        earlier = withdrawn if any(map(had_false_is, rows.values())) else ""
         lines.append(f"IS needs logits, and {extractor.name} has features alone{earlier}.")
-    if rows[0]["kid_mean"] is None:
+    if first["kid_mean"] is None:
         lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
     if converted := reference.get("converted"):
         lines.append(f"Images of the reference: {changes_text(converted)}.")
@@ -142,23 +142,29 @@ def caption(run: Run, rows: list[Row]) -> list[str]:
     return lines
 
 
-def _compared(run: Run, rows: list[Row]) -> list[Row]:
-    """Return the rows with the published numbers beside them if these may be compared; else the same list."""
+def _conclusions(run: Run, rows: Rows) -> list[str]:
+    """Return the verdict and the line on time as sentences; a label is the same, however much is measured."""
+    methods = [setting.method for setting in run.settings]
+    return to_lines(verdict(rows), labels(methods)) + to_line(proportions(rows), labels(methods, short=True))
+
+
+def _compared(run: Run, rows: Rows) -> Rows:
+    """Return the rows with the published numbers beside them if these may be compared; else the same rows."""
     if not rows or run.config.preset not in EXPERIMENTS or differences(run, rows):
         return rows
-    return [row | _beside(run, row) for row in rows]
+    return {setting: row | _beside(run, setting) for setting, row in rows.items()}
 
 
-def _beside(run: Run, row: Row) -> dict[str, Any]:
-    beside = {"fid_paper": paper_fid(EXPERIMENTS[run.config.preset], row)}
-    return beside | ({"fid_published": published_fid(row)} if run.config.preset == "cifar10" else {})
+def _beside(run: Run, setting: Setting) -> dict[str, Any]:
+    beside = {"fid_paper": paper_fid(EXPERIMENTS[run.config.preset], setting)}
+    return beside | ({"fid_published": published_fid(setting)} if run.config.preset == "cifar10" else {})
 
 
-def _with_consistency(run: Run, measured: dict[Setting, Row]) -> list[Row]:
+def _with_consistency(run: Run, measured: Rows) -> dict[Setting, Row]:
     """Return the rows that are measured, with the distance from the sampler's largest S where that is known."""
     found = read_consistency(run.storage, run.paths, run.settings)
     near = {s: {"consistency": one["score"], "consistency_se": one["score_se"]} for s, one in found.items()}
-    return [row | near.get(setting, {}) for setting, row in measured.items()]
+    return {setting: row | near.get(setting, {}) for setting, row in measured.items()}
 
 
 def _ends(cells: dict[int, Pixels]) -> dict[int, Pixels]:
@@ -173,9 +179,9 @@ def _first_images(run: Run, setting: Setting) -> Pixels:
 
 
 def _names(run: Run) -> dict[Setting, str]:
-    """Return setting → label of its sampler, with the spacing if there are several."""
-    names = line_labels([setting.describe() for setting in run.settings])
-    return {setting: names[setting.sampler, setting.spacing] for setting in run.settings}
+    """Return setting → label of its method."""
+    names = labels((setting.method for setting in run.settings), short=True)
+    return {setting: names[setting.method] for setting in run.settings}
 
 
 def _every_setting(run: Run, pictures: dict[Setting, Pixels]) -> list[tuple[str, Pixels]]:

@@ -1,4 +1,4 @@
-"""The rows of metrics.json as the paper's table: samplers down, S across; for a terminal, Markdown, LaTeX and CSV."""
+"""The rows of metrics.json as the paper's table: methods down, S across; for a terminal, Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -6,26 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.diffusion.samplers.base import Sampler
-from pipeline.reporting.labels import Row, labels, line_labels, one_spacing_each, sampler_of
-from pipeline.reporting.standings import shown
+from pipeline.reporting.columns import IN_LATEX, PUBLISHED, TABLES, Column, shown
+from pipeline.sweep.grid import Row, Rows, Setting
+from pipeline.sweep.method import Method, labels
 from pipeline.text_table import text_table
-
-PUBLISHED = {"fid_paper": "  paper", "fid_published": "  published, second-hand"}
-"""Key of a row → label of the line below its sampler."""
-
-_METRICS = (
-    ("FID ↓", "FID $\\downarrow$", "fid", "fid_se"),
-    ("IS ↑", "IS $\\uparrow$", "is_mean", "is_se"),
-    ("images/s per worker", "images/s per worker", "images_per_second", None),
-    (
-        "distance from the largest S, 1: another seed's",
-        "distance from the largest $S$",
-        "consistency",
-        "consistency_se",
-    ),
-)
-"""(title, title in LaTeX, key of a row, key of its standard error)."""
 
 
 @dataclass(frozen=True)
@@ -38,50 +22,57 @@ class Block:
     nfe: list[str]
     """Network calls per image in each column: one number, or the range if samplers differ."""
     rows: list[tuple[str, list[str]]]
-    """(label, cells) per sampler, and after it published cells, if they may be compared. A cell that takes other
+    """(label, cells) per method, and after it published cells, if they may be compared. A cell that takes other
     network calls than S says so, if its column has several numbers of them."""
 
 
-def blocks(rows: list[Row]) -> list[Block]:
+def blocks(rows: Rows) -> list[Block]:
     """Return a table for each spacing and metric. A setting that was not drawn is an empty cell.
 
-    If each sampler has a spacing of its own, there is one table for all, and the labels have the spacings.
+    If there are several spacings and each sampler has one of its own, there is one table for all, and the labels have
+    the spacings.
     """
     result = []
-    together = one_spacing_each(rows)
-    for spacing in [None] if together else _distinct(row["spacing"] for row in rows):
-        here = [row for row in rows if spacing in (None, row["spacing"])]
-        names = {sampler: name for (sampler, _), name in line_labels(rows).items()} if together else labels(rows)
-        for title, latex_title, metric, se in _METRICS:
-            if all(row.get(metric) is None for row in here):
+    methods = _distinct(setting.method for setting in rows)
+    spacings = _distinct(method.spacing for method in methods)
+    each_its_own = len({(method.sampler, method.spacing) for method in methods}) == len({m.sampler for m in methods})
+    together = len(spacings) > 1 and each_its_own
+    names = labels(methods, short=True, besides=() if together else ("spacing",))
+    for spacing in [None] if together else spacings:
+        of_table = {setting: row for setting, row in rows.items() if spacing in (None, setting.spacing)}
+        for column in TABLES:
+            if all(row.get(column.key) is None for row in of_table.values()):
                 continue
             suffix, in_tex = ("", "") if spacing is None else (f", {spacing} τ", f", {spacing} $\\tau$")
-            result.append(_block(title + suffix, latex_title + in_tex, metric, se, here, names))
+            titles = column.title + suffix, IN_LATEX.get(column.key, column.title) + in_tex
+            result.append(_block(*titles, column, of_table, names))
     return result
 
 
-def _block(
-    title: str, latex_title: str, metric: str, se: str | None, rows: list[Row], names: dict[Sampler, str]
-) -> Block:
-    cells = {(sampler_of(row), row["steps"]): row for row in rows}
-    steps = sorted({s for _, s in cells})
-    calls = {s: [row["nfe"] for (_, here), row in cells.items() if here == s] for s in steps}
+def _block(title: str, latex_title: str, column: Column, rows: Rows, names: dict[Method, str]) -> Block:
+    steps = sorted({setting.steps for setting in rows})
+    calls = {s: [setting.nfe for setting in rows if setting.steps == s] for s in steps}
+    of_method: dict[Method, dict[int, tuple[Setting, Row]]] = {}
+    for setting, row in rows.items():
+        of_method.setdefault(setting.method, {})[setting.steps] = setting, row
     lines = []
-    for sampler in _distinct(sampler for sampler, _ in cells):
-        drawn = [cells.get((sampler, s)) for s in steps]
-        texts = [shown(metric, row, se) if row else "" for row in drawn]
-        for i, row in enumerate(drawn):
-            if row and metric in row and row["nfe"] != row["steps"] and len(set(calls[row["steps"]])) > 1:
-                texts[i] += f" ({row['nfe']})"
-        lines.append((names[sampler], texts))
-        for key, label in PUBLISHED.items() if metric == "fid" else ():
-            published = [row and row.get(key) for row in drawn]
+    for method, cells in of_method.items():
+        texts = [_cell(column, *cells[s], calls[s]) if s in cells else "" for s in steps]
+        lines.append((names[method], texts))
+        for key, label in PUBLISHED.items() if column.key == "fid" else ():
+            published = [cells[s][1].get(key) if s in cells else None for s in steps]
             if any(published):
                 lines.append((label, [f"{value:.2f}" if value else "" for value in published]))
     return Block(title, latex_title, steps, [_range(calls[s]) for s in steps], lines)
 
 
-def to_text(rows: list[Row]) -> str:
+def _cell(column: Column, setting: Setting, row: Row, calls: list[int]) -> str:
+    text = shown(column.key, row, column.se)
+    differ = column.key in row and setting.nfe != setting.steps and len(set(calls)) > 1
+    return f"{text} ({setting.nfe})" if differ else text
+
+
+def to_text(rows: Rows) -> str:
     """Return the tables for a terminal."""
     parts = []
     for block in blocks(rows):
@@ -91,7 +82,7 @@ def to_text(rows: list[Row]) -> str:
     return "\n\n".join(parts)
 
 
-def to_markdown(rows: list[Row], caption: str) -> str:
+def to_markdown(rows: Rows, caption: str) -> str:
     """Return the tables as GitHub's Markdown."""
     parts = [caption]
     for block in blocks(rows):
@@ -103,7 +94,7 @@ def to_markdown(rows: list[Row], caption: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(rows: list[Row], caption: str) -> str:
+def to_latex(rows: Rows, caption: str) -> str:
     """Return the tables as LaTeX; needs the package booktabs."""
     parts = [f"% {caption}"]
     for block in blocks(rows):
@@ -129,20 +120,24 @@ def to_latex(rows: list[Row], caption: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_csv(rows: list[Row]) -> str:
+def to_csv(rows: Rows) -> str:
     """Return CSV with one line per setting and every metric at full precision; missing values are empty.
 
     Each option of a sampler has a column, and `sampler_options` has all of them as text.
     """
-    rows = [
-        row | {"sampler_options": ",".join(f"{name}={value}" for name, value in sampler_of(row).options.items())}
-        for row in rows
+    lines = [
+        {
+            **setting.describe(),
+            **row,
+            "sampler_options": ",".join(f"{k}={v}" for k, v in setting.sampler.options.items()),
+        }
+        for setting, row in rows.items()
     ]
-    names = _distinct(name for row in rows for name, value in row.items() if not isinstance(value, dict))
+    names = _distinct(name for line in lines for name, value in line.items() if not isinstance(value, dict))
     sink = io.StringIO()
     writer = csv.DictWriter(sink, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(lines)
     return sink.getvalue()
 
 
@@ -161,4 +156,4 @@ def _in_latex(label: str) -> str:
         return rf"\quad {label.strip()}"
     for text, symbol in {"σ̂": r"\hat{\sigma}", "η": r"\eta", "λ": r"\lambda"}.items():
         label = label.replace(text, f"${symbol}$")
-    return label
+    return label.replace("_", r"\_")  # as in the name of an option

@@ -1,17 +1,19 @@
 """Time against network calls (figure 4 of the DDIM paper): a line through the origin, and how far points are off."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.reporting.labels import Row, line_labels, sampler_of
-from pipeline.reporting.standings import duration
+from pipeline.reporting.columns import duration
+from pipeline.sweep.grid import Rows
+from pipeline.sweep.method import Method
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """The line of one sampler and spacing."""
+    """The line of a method."""
 
-    label: str
+    method: Method
     seconds_a_call: float
     """Its slope: seconds of one worker for one network call and image."""
     deviation: float
@@ -19,25 +21,24 @@ class Proportion:
     points: int
 
 
-def proportions(rows: list[Row]) -> list[Proportion]:
-    """Return the line through the origin of each sampler and spacing, by least squares of relative deviations.
+def proportions(rows: Rows) -> list[Proportion]:
+    """Return the line through the origin of each method, by least squares of relative deviations.
 
     Rows are weighted by 1 / seconds², since a time's error grows with it; the slope is then
-    Σ (calls / seconds) / Σ (calls / seconds)². A sampler with one S has no line.
+    Σ (calls / seconds) / Σ (calls / seconds)². A method with one S has no line.
     """
     found = []
-    for (sampler, spacing), label in line_labels(rows).items():
-        here = [row for row in rows if (sampler_of(row), row["spacing"]) == (sampler, spacing)]
-        rates = [row["nfe"] * row["images_per_second"] for row in here]
+    for method in dict.fromkeys(setting.method for setting in rows):
+        rates = [s.nfe * row["images_per_second"] for s, row in rows.items() if s.method == method]
         if len(rates) > 1 and all(math.isfinite(rate) and rate > 0 for rate in rates):
             slope = sum(rates) / sum(rate * rate for rate in rates)
             off = max(abs(1 / (rate * slope) - 1) for rate in rates)
-            found.append(Proportion(label, slope, off, len(rates)))
+            found.append(Proportion(method, slope, off, len(rates)))
     return found
 
 
-def to_line(found: list[Proportion]) -> list[str]:
-    """Return a line on how well time follows calls; none if no sampler has several S."""
+def to_line(found: list[Proportion], names: Mapping[Method, str]) -> list[str]:
+    """Return a line on how well time follows calls; none if no method has several S. `names` are labels."""
     if not found:
         return []
     least, most = (duration(pick(one.seconds_a_call for one in found)) for pick in (min, max))
@@ -45,5 +46,5 @@ def to_line(found: list[Proportion]) -> list[str]:
     calls = least if least == most else f"{least} to {most}"
     return [
         f"Time follows calls: {calls} a network call and image of one worker; measured times are within "
-        f"{worst.deviation:.0%} of a line through the origin ({worst.label})."
+        f"{worst.deviation:.0%} of a line through the origin ({names[worst.method]})."
     ]

@@ -1,6 +1,7 @@
 """The verdict of a sweep: which settings are within noise of the best FID, and the cheapest of them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,9 @@ import torch
 
 from pipeline.evaluation.difference import holm, paired
 from pipeline.evaluation.uncertainty import Measured
-from pipeline.reporting.labels import Row, sampler_of
 from pipeline.reporting.standings import frontier
+from pipeline.sweep.grid import Row, Rows, Setting
+from pipeline.sweep.method import Method
 
 ALPHA = 0.05
 """The chance that a setting as good as the best counts as worse, over all settings together."""
@@ -20,11 +22,7 @@ _PERCENT = f"{1 - ALPHA:.0%}".replace("%", " %")
 class Standing:
     """A setting beside the best one."""
 
-    label: str
-    """The sampler's label, with the spacing if the sampler has several."""
-    steps: int
-    nfe: int
-    """Network calls an image."""
+    setting: Setting
     seconds: float
     """Measured seconds of one worker an image."""
     fid: float
@@ -42,14 +40,14 @@ class Standing:
         return self.low <= 0
 
     @property
+    def nfe(self) -> int:
+        """Network calls an image."""
+        return self.setting.nfe
+
+    @property
     def at_most(self) -> float:
         """How much worse than the best it is at most, in FID."""
         return max(0.0, self.high)
-
-    @property
-    def name(self) -> str:
-        """The label and the network calls, for a sentence."""
-        return f"{self.label} at {self.nfe} calls"
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,14 @@ class Verdict:
         return frontier(self.standings, lambda one: (one.nfe, one.fid))
 
     @property
-    def first_within(self) -> dict[str, Standing | None]:
-        """Label → the setting of the fewest calls at which it is within noise of the best; None if it never is."""
+    def first_within(self) -> dict[Method, Standing | None]:
+        """Method → its setting of the fewest calls that is within noise of the best; None if none is."""
         within = self.within
-        labels = dict.fromkeys(one.label for one in self.standings)
-        return {label: next((one for one in within if one.label == label), None) for label in labels}
+        methods = dict.fromkeys(one.setting.method for one in self.standings)
+        return {method: next((one for one in within if one.setting.method == method), None) for method in methods}
 
 
-def verdict(rows: list[Row]) -> Verdict:
+def verdict(rows: Rows) -> Verdict:
     """Return the verdict on the rows of metrics.json: settings of one run, whose images have the same seeds.
 
     FID with each of K groups of seeds left out gives the error of the paired difference to the best and its bias; the
@@ -119,30 +117,33 @@ def verdict(rows: list[Row]) -> Verdict:
     """
     if len(rows) < 2:
         return Verdict("it takes two settings")
-    measured = [_measured(row) for row in rows]
-    known = [one for one in measured if one is not None]
+    known = {setting: found for setting, row in rows.items() if (found := _measured(row)) is not None}
     if len(known) < len(rows):
         text = f"{len(rows) - len(known)} of {len(rows)} settings have no FID without groups of their images"
         return Verdict(f"{text} (fewer than 10 images, or measured by an earlier release)")
-    best = min(range(len(rows)), key=lambda i: (rows[i]["fid"], rows[i]["nfe"]))
-    differences = [paired(one, known[best]) for one in known]
-    others = [i for i in range(len(rows)) if i != best]
-    _, levels = holm([differences[i].p_value for i in others], ALPHA)
+    best = min(rows, key=lambda setting: (rows[setting]["fid"], setting.nfe))
+    differences = {setting: paired(one, known[best]) for setting, one in known.items()}
+    others = [setting for setting in rows if setting != best]
+    _, levels = holm([differences[setting].p_value for setting in others], ALPHA)
     level_of = dict(zip(others, levels, strict=True)) | {best: ALPHA}
     standings = []
-    for i, (row, label) in enumerate(zip(rows, _labels(rows), strict=True)):
-        low, high = differences[i].interval(level_of[i]) or (-math.inf, math.inf)
-        cost = row["steps"], row["nfe"], 1 / row["images_per_second"]
-        standings.append(Standing(label, *cost, row["fid"], row["fid_se"], differences[i].value, low, high))
-    return Verdict("", tuple(standings), len({row.get("device") for row in rows}) == 1)
+    for setting, row in rows.items():
+        low, high = differences[setting].interval(level_of[setting]) or (-math.inf, math.inf)
+        numbers = 1 / row["images_per_second"], row["fid"], row["fid_se"], differences[setting].value
+        standings.append(Standing(setting, *numbers, low, high))
+    return Verdict("", tuple(standings), len({row.get("device") for row in rows.values()}) == 1)
 
 
-def to_lines(found: Verdict) -> list[str]:
-    """Return the verdict as sentences, the answer first."""
+def to_lines(found: Verdict, names: Mapping[Method, str]) -> list[str]:
+    """Return the verdict as sentences, the answer first; `names` are labels."""
+
+    def name(one: Standing) -> str:
+        return f"{names[one.setting.method]} at {one.nfe} calls"
+
     if found.reason:
         return [f"No verdict on the best setting: {found.reason}."]
     best, cheapest, fastest = found.best, found.cheapest, found.fastest
-    of_best = f"{best.name}: {_fid(best.fid)} ± {best.fid_se:.1g}"
+    of_best = f"{name(best)}: {_fid(best.fid)} ± {best.fid_se:.1g}"
     if cheapest == best:
         fewest = best.nfe == min(one.nfe for one in found.standings)
         rest = "is of the fewest calls too" if fewest else "is beyond noise better than all of fewer calls"
@@ -150,23 +151,24 @@ def to_lines(found: Verdict) -> list[str]:
     else:
         few = f"{found.fewer_calls:.1f}× fewer calls"
         if found.longest.nfe > best.nfe:
-            few += f", {found.fewer_than_longest:.1f}× fewer than {found.longest.name}"
-        answer = f"{cheapest.name} ({_fid(cheapest.fid)}) is within noise of the best ({of_best})"
+            few += f", {found.fewer_than_longest:.1f}× fewer than {name(found.longest)}"
+        answer = f"{name(cheapest)} ({_fid(cheapest.fid)}) is within noise of the best ({of_best})"
         lines = [f"{answer}: {few}, {_at_most(cheapest)}."]
         if cheapest.at_most > best.fid:
             lines.append("That bound is wider than the best FID itself: more images would tell them apart.")
     if fastest is not None and fastest != best:
         bound = "" if fastest == cheapest else f", {_at_most(fastest)}"
         lines.append(
-            f"The fastest within noise of the best as measured is {fastest.name}: {1 / fastest.seconds:,.0f} images/s, "
-            f"{best.seconds / fastest.seconds:.1f} times the best's{bound}."
+            f"The fastest within noise of the best as measured is {name(fastest)}: "
+            f"{1 / fastest.seconds:,.0f} images/s, {best.seconds / fastest.seconds:.1f} times the best's{bound}."
         )
-    frontier = (f"{one.name} ({_fid(one.fid)})" for one in found.frontier)
-    lines.append(f"No setting beats these in both calls and FID: {', '.join(frontier)}.")
-    reached = sorted((one.nfe, label) for label, one in found.first_within.items() if one is not None)
-    never = [label for label, one in found.first_within.items() if one is None]
-    fewest_calls = ", ".join(f"{label} {nfe}" for nfe, label in reached)
-    rest = f"; never: {', '.join(never)}" if never else ""
+    between = "; " if any(", " in label for label in names.values()) else ", "
+    frontier = between.join(f"{name(one)} ({_fid(one.fid)})" for one in found.frontier)
+    lines.append(f"No setting beats these in both calls and FID: {frontier}.")
+    reached = sorted((one.nfe, names[method]) for method, one in found.first_within.items() if one is not None)
+    never = [names[method] for method, one in found.first_within.items() if one is None]
+    fewest_calls = between.join(f"{label} {nfe}" for nfe, label in reached)
+    rest = f"; never: {between.join(never)}" if never else ""
     lines.append(f"Fewest calls within noise of the best: {fewest_calls}{rest}.")
     lines.append(
         f"Differences are over pairs of the same seed; {_PERCENT} is for all {len(found.standings)} settings together."
@@ -180,14 +182,6 @@ def _measured(row: Row) -> Measured | None:
     if not left_out:
         return None
     return Measured(row["fid"], None, torch.tensor(left_out, dtype=torch.float64))
-
-
-def _labels(rows: list[Row]) -> list[str]:
-    pairs = [(sampler_of(row).label, row["spacing"]) for row in rows]
-    spacings: dict[str, set[str]] = {}
-    for label, spacing in pairs:
-        spacings.setdefault(label, set()).add(spacing)
-    return [f"{label} ({spacing})" if len(spacings[label]) > 1 else label for label, spacing in pairs]
 
 
 def _at_most(one: Standing) -> str:

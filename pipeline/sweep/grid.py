@@ -1,6 +1,5 @@
 """Setting: everything that changes pixels for a given model and noise; and the grid of all settings."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,41 +10,49 @@ from pipeline.diffusion import samplers
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
 from pipeline.diffusion.schedule import Grid, Schedule
 from pipeline.diffusion.spacing import REPEATING, parse_spacing
+from pipeline.evaluation.metrics import ROW_KEYS
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.method import Method
+
+Row = dict[str, Any]
+"""A setting's row of metrics.json."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """One cell of the table."""
 
-    sampler: Sampler
+    method: Method
     steps: int
     """S, a budget of network calls. For DDIM it is the paper's S, see `make_tau`."""
-    spacing: str
-    clip: bool
     nfe: int = field(compare=False)
     """Network calls per image. The number follows from the other fields and the model's T."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """The method's sampler."""
+        return self.method.sampler
+
+    @property
+    def spacing(self) -> str:
+        """The method's spacing."""
+        return self.method.spacing
+
+    @property
+    def clip(self) -> bool:
+        """Whether the method clips pred_x0."""
+        return self.method.clip
 
     @cached_property
     def slug(self) -> str:
         """The name of the setting in folders and messages."""
-        spacing = self.spacing
-        if parse_spacing(spacing) is not None:
-            spacing = "tau" + hashlib.sha256(spacing.encode()).hexdigest()[:8]
-        parts = [self.sampler.name, f"S{self.steps}", self.sampler.slug, spacing, "clip" if self.clip else ""]
-        return "-".join(filter(None, parts))
+        return self.method.slug(self.steps)
 
     def describe(self) -> dict[str, Any]:
         """Return the setting as plain values, for metadata and metrics."""
-        return {
-            "sampler": self.sampler.name,
-            "steps": self.steps,
-            **self.sampler.options,
-            "spacing": self.spacing,
-            "clip": self.clip,
-            "nfe": self.nfe,
-        }
+        drawn_by = {"sampler": self.sampler.name, "steps": self.steps, **self.sampler.options}
+        return {**drawn_by, **self.method.beside_sampler, "nfe": self.nfe}
 
     def grid(self, schedule: Schedule) -> Grid:
         """Return the nodes that the sampler visits."""
@@ -63,6 +70,10 @@ class Setting:
         if self.spacing in REPEATING and self.sampler.name != "ddim":
             more["nfe"] = str(self.nfe)
         return fingerprint(identity | more)
+
+
+Rows = Mapping[Setting, Row]
+"""Rows by setting, in the order of the table."""
 
 
 def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
@@ -98,7 +109,7 @@ def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[
             budgets = (_calls(sampler, spacing, schedule),) if listed else config.steps
             for steps in budgets:
                 try:
-                    setting = _setting(sampler, steps, spacing, clip, schedule)
+                    setting = _setting(Method(sampler, spacing, clip), steps, schedule)
                     grid[setting.slug] = setting
                 except TooFewCallsError as error:
                     small[steps] = error
@@ -115,13 +126,30 @@ def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[
 def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
     """Return the setting that `Setting.describe` of this or an earlier release turned into these values.
 
+    Values that are no part of a setting are passed over: earlier releases wrote τ too.
+
     Raises:
         ValueError: this release does not know its sampler, an option or its grid.
         KeyError: the values are not those of a setting.
 
     """
-    sampler = samplers.make(values.get("sampler", "ddim"), dict(values))
-    return _setting(sampler, values["steps"], values["spacing"], values["clip"], schedule)
+    return _setting(Method.read(values)[0], values["steps"], schedule)
+
+
+def read_row(row: Row) -> tuple[Setting, Row]:
+    """Return the setting of a saved row of this or an earlier release, and its numbers.
+
+    Raises:
+        ValueError: this release does not know the sampler, a value of an option, or a key. An option that it does not
+            know is one too: without it the row would be another setting's.
+
+    """
+    method, others = Method.read(row)
+    setting = Setting(method, others.pop("steps"), others.pop("nfe"))
+    if unknown := [key for key in others if key not in ROW_KEYS]:
+        name = method.sampler.name
+        raise ValueError(f"it has {unknown[0]!r}, which neither its sampler {name} nor a metric of this release knows")
+    return setting, others
 
 
 def assert_versions(out: str, versions: dict[str, int]) -> None:
@@ -136,8 +164,9 @@ def assert_versions(out: str, versions: dict[str, int]) -> None:
             raise UserError(f"{text}: use the release that drew them, or give another --out{now}")
 
 
-def _setting(sampler: Sampler, steps: int, spacing: str, clip: bool, schedule: Schedule) -> Setting:
-    return Setting(sampler, steps, spacing, clip, network_calls(sampler, sampler.grid(schedule, spacing, steps)))
+def _setting(method: Method, steps: int, schedule: Schedule) -> Setting:
+    sampler = method.sampler
+    return Setting(method, steps, network_calls(sampler, sampler.grid(schedule, method.spacing, steps)))
 
 
 def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:

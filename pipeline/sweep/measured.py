@@ -14,6 +14,7 @@ from pipeline.evaluation.reference_images import plan_reference
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import Paths
+from pipeline.sweep.method import Method
 from pipeline.sweep.shards import Shard
 
 
@@ -93,13 +94,11 @@ def images_per_second(parts: Sequence[Features]) -> float:
 
 
 def largest_of(settings: Sequence[Setting]) -> dict[Setting, Setting]:
-    """Return setting → that of the same sampler, spacing and clipping with the largest S, where it is another one."""
-    largest: dict[Any, Setting] = {}
-    for setting in settings:
-        line = setting.sampler, setting.spacing, setting.clip
-        largest[line] = max(setting, largest.get(line, setting), key=lambda one: one.steps)
-    found = {setting: largest[setting.sampler, setting.spacing, setting.clip] for setting in settings}
-    return {setting: other for setting, other in found.items() if other is not setting}
+    """Return setting → that of the same method with the largest S, where it is another one."""
+    largest: dict[Method, Setting] = {}
+    for setting in sorted(settings, key=lambda one: one.steps):
+        largest[setting.method] = setting
+    return {setting: largest[setting.method] for setting in settings if setting != largest[setting.method]}
 
 
 def read_consistency(storage: Storage, paths: Paths, settings: Sequence[Setting]) -> dict[Setting, dict[str, Any]]:

@@ -14,7 +14,7 @@ from pipeline.evaluation.metrics import without_false_is
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting, assert_versions, notes, settings
+from pipeline.sweep.grid import Row, Setting, assert_versions, notes, read_row, settings
 from pipeline.sweep.images import read_footer
 from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
@@ -62,16 +62,26 @@ class Run(Opened):
         """Return all planned shards."""
         return plan_all(self.settings, self.config.num_images, self.config.shard_size)
 
-    def metrics(self) -> dict[Setting, dict[str, Any]]:
+    def metrics(self) -> dict[Setting, Row]:
         """Return setting → row of metrics.json, for the settings of the grid that are measured.
 
         An IS that an earlier release wrote for an extractor without logits is None.
+
+        Raises:
+            UserError: a row has what this release does not know, or is another setting's.
+
         """
         rows = {}
         for setting in self.settings:
+            path = self.paths.row(setting.slug)
             # a damaged row is measured again
             with contextlib.suppress(DamagedFileError):
-                row = self.storage.read_json(self.paths.row(setting.slug))
+                row = self.storage.read_json(path)
+                try:
+                    if (of := read_row(row)[0]) != setting:
+                        raise ValueError(f"it has the row of {of.slug}")
+                except ValueError as error:
+                    raise UserError(f"{self.storage.url}/{path}: {error}") from error
                 rows[setting] = without_false_is(row, self.measurement.extractor.name)
         return rows
 

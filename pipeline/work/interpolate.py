@@ -15,10 +15,9 @@ from pipeline.evaluation.features import extract
 from pipeline.evaluation.smoothness import feature_steps, lerp
 from pipeline.images.pixels import to_uint8
 from pipeline.reporting import interpolation
-from pipeline.reporting.labels import Row
 from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import read_drawn, write_drawn
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Row, Setting
 from pipeline.sweep.layout import folder
 from pipeline.work.between import CORNERS, InterpolateConfig
 from pipeline.work.draw import DrawArguments, DrawWorker

@@ -1,4 +1,4 @@
-"""Match: how far each setting's images are from those of the same seeds at its sampler's largest S."""
+"""Match: how far each setting's images are from those of the same seeds at its method's largest S."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from pipeline.sweep.shards import plan
 from pipeline.work.kind import File, Output, RunWork, sealed_json
 
 Pair = tuple[Setting, Setting]
-"""A setting, and that of the same sampler with the largest S."""
+"""A setting, and that of the same method with the largest S."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ConsistencyWorker:
 
 
 class Consistency(RunWork[ConsistencyArguments, Pair, None]):
-    """Compares every setting of a run with its sampler's largest S, where there are several."""
+    """Compares every setting of a run with its method's largest S, where there are several."""
 
     name = "consistency"
     on_gpu = False
@@ -63,7 +63,7 @@ class Consistency(RunWork[ConsistencyArguments, Pair, None]):
         return ConsistencyArguments(Output.of(self.run), self.run.measurement, config.num_images, config.shard_size)
 
     def tasks(self) -> list[Task[Pair]]:
-        """Return one task per setting that was not yet compared with what is now its sampler's largest S."""
+        """Return one task per setting that was not yet compared with what is now its method's largest S."""
         run, images = self.run, self.run.config.num_images
         found = read_consistency(run.storage, run.paths, run.settings)
         return [

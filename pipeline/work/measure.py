@@ -13,9 +13,8 @@ from pipeline.cluster.task import Task
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.metrics import compute_metrics, without_false_is
 from pipeline.evaluation.reference import Reference
-from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
-from pipeline.sweep.grid import Setting, described
+from pipeline.sweep.grid import Row, Setting, read_row
 from pipeline.sweep.layout import Paths, folder, manifest
 from pipeline.sweep.measured import images_per_second, measured_reference, read_setting, reference_files
 from pipeline.sweep.run import Run
@@ -146,7 +145,7 @@ def _check_metrics(run: Run, measured: Sequence[str], storage: Storage) -> Claim
     grid, extractor = [setting.slug for setting in run.settings], run.measurement.extractor.name
 
     def parse(data: bytes) -> Claims:
-        rows = {described(row, run.schedule).slug: row for row in json.loads(data)}
+        rows = {read_row(row)[0].slug: row for row in json.loads(data)}
         expected = grid if not run.measurement.path and set(grid) <= set(measured) else [*rows]
         if [*rows] != expected or not rows.keys() <= set(measured):
             raise ValueError("it does not hold the rows that were measured")

@@ -16,9 +16,8 @@ from pipeline.images.base import Images
 from pipeline.images.pictures import all_faults, changes_text, refuse, shape_text
 from pipeline.images.registry import open_images
 from pipeline.reporting import reconstruction
-from pipeline.reporting.labels import Row
 from pipeline.storage.store import DamagedFileError, Storage
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Row, Setting
 from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed, write_reconstructed
 from pipeline.sweep.shards import Shard, Shards, plan, plan_all
 from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, saved_identity, saved_study
@@ -207,7 +206,7 @@ class Reconstruct(StudyWork[ReconstructArguments, Shard, int]):
 
     def publish(self) -> str:
         """Write metrics.json and report/, and return the table."""
-        return reconstruction.publish(self.study, self.rows())
+        return reconstruction.publish(self.study, dict(zip(self.study.settings, self.rows(), strict=True)))
 
 
 def _check(shard: Shard, fingerprint: str, storage: Storage) -> Claims:

@@ -6,7 +6,8 @@ A report that takes another column, another setting, another error or S in place
 from schedules import SCHEDULE
 
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import settings
+from pipeline.sweep.grid import Setting, settings
+from pipeline.sweep.method import Method
 
 _PRIME = 61
 
@@ -52,6 +53,13 @@ def consistency(i):
 def published(i):
     """Numbers of others, unlike ours and each other; the second setting has no second-hand one."""
     return {"fid_paper": 4.11 + 0.31 * i, "fid_published": None if i == 1 else 5.23 + 0.17 * i}
+
+
+def by_setting(rows):
+    """Setting → row, of rows with the keys of `Setting.describe`; none may be another's setting."""
+    found = {Setting(Method.read(row)[0], row["steps"], row["nfe"]): row for row in rows}
+    assert len(found) == len(rows)
+    return found
 
 
 GRID = settings(

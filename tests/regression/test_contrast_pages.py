@@ -16,13 +16,12 @@ DEGREES = 19
 def contrast(i, slugs):
     """The i-th contrast; FID's interval at another level than the others'."""
     return Contrast(
-        slugs,
+        tuple(SimpleNamespace(slug=slug, nfe=nfe) for slug, nfe in zip(slugs, (31, 8 + i), strict=True)),
         False,
         Compared(1.21 + i, 1.53 + 0.5 * i, Difference(0.27 - 0.6 * i, 0.04 + 0.01 * i, DEGREES), 0.0125),
         Compared(6.11 + i, 5.82 + i, Difference(-0.31 - 0.02 * i, 0.05, DEGREES)),
         None if i == 2 else Compared(0.071, 0.083, Difference(0.014 + 0.01 * i, 0.003, DEGREES)),
         (1234.0 + i, 617.0 + 100 * i),
-        (31, 8 + i),
         ("a GPU", "another GPU"),
         ("2.8", "2.9"),
     )
@@ -80,7 +79,8 @@ def test_the_json_has_the_same_in_full(besides):
     (output,) = json.loads(json.dumps(to_json(besides)))["outputs"]
     assert output["differing"] == {"torch": ["2.8", "2.9"], "device": ["a GPU", "another GPU"]}
     for one, row in zip(CONTRASTS, output["settings"], strict=True):
-        assert (row["images_per_second"], row["nfe"]) == ([*one.images_per_second], [*one.nfe])
+        assert row["settings"] == [setting.slug for setting in one.settings]
+        assert (row["images_per_second"], row["nfe"]) == ([*one.images_per_second], [s.nfe for s in one.settings])
         assert (row["devices"], row["torch"]) == (["a GPU", "another GPU"], ["2.8", "2.9"])
         for name, metric in (("fid", one.fid), ("is", one.inception_score), ("kid", one.kid)):
             if metric is None:

@@ -1,6 +1,7 @@
 """What of two outputs differs, when their images are pairs, and which settings are compared."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,9 @@ from pipeline.regression.sides import Side, common_reference, differing, pairs, 
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
+
+ALIKE = (SimpleNamespace(slug="a", nfe=5),) * 2
+"""A setting beside itself."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,7 @@ def test_images_of_another_shape_are_no_pairs(side):
 def test_devices_and_releases_are_those_of_the_files(side, devices, releases, shown):
     metric = Compared(1.0, 1.0, Difference(0.0, 0.0, 19))
     contrasts = [
-        Contrast(("a", "a"), False, metric, metric, None, (1.0, 1.0), (5, 5), *names)
+        Contrast(ALIKE, False, metric, metric, None, (1.0, 1.0), *names)
         for names in zip(devices, releases, strict=True)
     ]
     assert Beside(side, side, True, contrasts).differing == shown
@@ -94,7 +98,7 @@ def test_settings_that_all_have_in_the_baselines_order(side):
 )
 def test_a_lower_fid_is_better(value, se, same, quality):
     metric = Compared(1.0, 1.0 + value, Difference(value, se, 19))
-    assert Contrast(("a", "a"), same, metric, metric, None, (1, 1), (5, 5), ("", ""), ("", "")).quality == quality
+    assert Contrast(ALIKE, same, metric, metric, None, (1, 1), ("", ""), ("", "")).quality == quality
 
 
 def test_folders_that_were_known_by_sizes_and_by_content_are_one_reference_by_their_pixels(side):
@@ -142,7 +146,7 @@ def test_an_extractor_without_logits_has_no_is(side):
     fid, score, kid = compared(measured, measured, in_pairs=True)
     assert score is None
     assert (fid.difference.value, kid.difference.value) == (0, 0)
-    contrast = Contrast(("a", "a"), True, fid, score, kid, (1.0, 1.0), (5, 5), ("A", "A"), ("2", "2"))
+    contrast = Contrast(ALIKE, True, fid, score, kid, (1.0, 1.0), ("A", "A"), ("2", "2"))
     besides = [Beside(side, side, True, [contrast])]
     assert to_json(besides)["outputs"][0]["settings"][0]["is"] is None
     row = next(line for line in to_markdown(besides).splitlines() if line.startswith("| a |"))

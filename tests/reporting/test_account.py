@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from measured_rows import GRID
 from pages import Page, output
 
 from pipeline.evaluation.extractors import ExtractorInfo
@@ -20,7 +21,7 @@ def run(tmp_path_factory):
 
 
 def part(run, **config):
-    return Part(replace(run, config=run.config.model_copy(update=config)) if config else run, [], [], {})
+    return Part(replace(run, config=run.config.model_copy(update=config)) if config else run, {}, [], {})
 
 
 HOURS = [
@@ -43,9 +44,9 @@ def test_the_price_is_that_of_the_hours_that_were_used(run, gpu, cpu, price):
 
 
 def test_devices_and_dtype_stand_beside_the_cost_and_without_a_result_hours_are_unknown(run):
-    rows = [{"device": "b"}, {"device": "a"}, {"device": None}]
+    rows = dict(zip(GRID, [{"device": "b"}, {"device": "a"}, {"device": None}], strict=False))
     half = part(run, dtype="bfloat16")
-    assert account.cost(replace(half, rows=rows), 3.0) == [
+    assert account.cost(replace(half, measured=rows), 3.0) == [
         *(("device", "a, b"), ("dtype of the network", "bfloat16"), ("hours", "unknown: there is no result.json"))
     ]
     assert account.cost(half, None)[0] == ("device", "unknown")
@@ -55,7 +56,7 @@ def test_the_protocol_is_that_of_model_extractor_and_reference(run):
     model = replace(run.model, digest="m" * 64, num_train_timesteps=1234, beta_start=3e-4, beta_end=0.05, ema=False)
     extractor = ExtractorInfo("an-extractor", None, "e" * 64, 7)
     measured = Measurement(extractor, ReferenceInfo("s3://me:pw@b/r.npz?k=1", "statistics", "r" * 64, None), {})
-    rows = [{"reference": {"num_images": 5678}}]
+    rows = {run.settings[0]: {"reference": {"num_images": 5678}}}
     other = Part(replace(part(run, clip="always").run, model=model, measurement=measured), rows, [], {})
     assert dict(account.protocol(other)) == {
         "images a setting": "40, seed 3",
@@ -81,7 +82,7 @@ def test_commands_name_what_they_need_and_no_secret(run):
     reference = ReferenceInfo(SECRET.format("reference.npz"), "statistics", "r" * 64, None)
     measured = Measurement(extractor, reference, {}, "evaluations/vgg16")
     other = replace(part(run, out="s3://user:secret@bucket/a run/").run, measurement=measured)
-    assert account.commands(Part(other, [], [], {})) == [
+    assert account.commands(Part(other, {}, [], {})) == [
         "python jobs/sweep.py --config 's3://bucket/a run/sweep.json' --out runs/again",
         "python jobs/evaluate.py --out runs/again --extractor vgg16 --reference https://host/reference.npz "
         "--extractor-weights https://host/weights.pth",
@@ -103,7 +104,7 @@ def stored(run, out, names=("sweep.json", "metrics.json", "report/table.md", "re
         SimpleNamespace(
             config=config, storage=SimpleNamespace(ls=ls), paths=replace(run, measurement=measurement).paths
         ),
-        *([], [], {}),
+        *({}, [], {}),
     )
 
 
@@ -138,7 +139,7 @@ def test_links_of_a_measurement_besides_the_sweeps_are_in_its_folder_and_only_to
 
 
 def test_the_page_shows_them(run):
-    sections = Page(to_html([Part(run, [], [], {})], verdict=[], price_per_hour=3.0).decode()).sections
+    sections = Page(to_html([Part(run, {}, [], {})], verdict=[], price_per_hour=3.0).decode()).sections
     assert "hoursunknown: there is no result.json" in sections["cost"]
     assert "noise schedule" in sections["protocol"]
     assert "python jobs/sweep.py --config" in sections["again"]

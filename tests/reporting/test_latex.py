@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+from measured_rows import by_setting
 from pylatexenc.latexwalker import (
     LatexCharsNode,
     LatexEnvironmentNode,
@@ -16,7 +17,14 @@ from pylatexenc.latexwalker import (
 from pipeline.diffusion import samplers
 from pipeline.reporting import table
 
-GIVEN = ["ddim:eta=0.25", "ddim:eta=hat", *samplers.SAMPLERS, "unipc:order=3,end=zero", "heun:end=first"]
+GIVEN = [
+    "ddim:eta=0.25",
+    "ddim:eta=hat",
+    *samplers.SAMPLERS,
+    "unipc:order=3,end=zero",
+    "heun:end=first",
+    "dpmpp_2m:lower_order_final=always",
+]
 
 
 def row(text, steps, **more):
@@ -45,7 +53,7 @@ CAPTION = "50 images, 100 % of them; what_was_measured & how, η = 0, #1 and $."
 @pytest.fixture(scope="module", params=["one sampler", "all samplers"])
 def tex(request):
     rows = ROWS if request.param == "all samplers" else [r for r in ROWS if r["sampler"] == "ddim"]
-    return table.to_latex(rows, CAPTION)
+    return table.to_latex(by_setting(rows), CAPTION)
 
 
 def test_it_parses_as_tables_with_a_cell_in_each_column(tex):

@@ -97,8 +97,9 @@ def test_the_best_are_marked_by_the_rule_that_the_page_names(published):
 
 def test_the_best_are_marked_by_pairs_where_there_are_any(published):
     """Groups that vary together: 0.80 is then worse than 0.45; groups that vary by themselves hide 1.20."""
-    rows = [row | {"jackknife": {"fid": groups(row["fid"])}} for row in published.metrics().values()]
-    rows[3]["jackknife"] = {"fid": groups(rows[3]["fid"], own=0.2)}
+    rows = {s: row | {"jackknife": {"fid": groups(row["fid"])}} for s, row in published.metrics().items()}
+    fourth = rows[published.settings[3]]
+    fourth["jackknife"] = {"fid": groups(fourth["fid"], own=0.2)}
     page = Page(to_html([Part(published, rows, [], {})], verdict=[]).decode())
     assert marked(page) == [("UniPC-2", 30), ("UniPC-2", 7)]
     assert "by pairs of images with the same seed, as the verdict says" in page.sections["numbers"]
@@ -157,7 +158,8 @@ def test_the_frontier_is_what_nothing_beats(published):
     points = [charts.Point(x, y, 0, "") for x, y in [(1, 9), (2, 5), (2, 4), (3, 4), (4, 6), (5, 1)]]
     assert [(p.x, p.y) for p in frontier(points, lambda p: (p.x, p.y))] == [(1, 9), (2, 4), (5, 1)]
     assert "The 3 settings that nothing beats in both" in read(published).sections["time"]
-    page = Page(to_html([Part(published, [*published.metrics().values()][5:6], [], {})], verdict=[]).decode())
+    one = dict([*published.metrics().items()][5:6])
+    page = Page(to_html([Part(published, one, [], {})], verdict=[]).decode())
     assert "The 1 settings" not in page.sections["time"]
     assert "The one setting that nothing beats in both" in page.sections["time"]
 
@@ -191,7 +193,7 @@ def test_links_lead_to_files(published):
 def test_hostile_text_stays_text(published):
     hostile = "<script>alert(1)</script>\" onload='x' <b>bold</b>"
     run = replace(published, config=published.config.model_copy(update={"model": hostile}))
-    rows = [row | {"device": hostile} for row in published.metrics().values()]
+    rows = {setting: row | {"device": hostile} for setting, row in published.metrics().items()}
     page = Page(to_html([Part(run, rows, [hostile], {})], verdict=[hostile]).decode())
     assert (len(page.all("script")), page.all("b")) == (1, [])
     assert not any("onload" in attributes for _, attributes in page.elements)
@@ -204,15 +206,14 @@ def test_secrets_stay_out(published):
     url = "https://user:secret@host/m.ckpt?token=secret"
     config = published.config.model_copy(update={"model": url, "out": published.config.out, "reference": url})
     run = replace(published, config=config, storage_options={"key": "secret"})
-    html = to_html(
-        [Part(run, [*published.metrics().values()], [f"Other than the preset: model {url}."], {})], []
-    ).decode()
+    html = to_html([Part(run, published.metrics(), [f"Other than the preset: model {url}."], {})], []).decode()
     assert "https://host/m.ckpt" in html
     assert "secret" not in html
 
 
 def test_published_numbers_stand_in_the_chart(published):
-    rows = [row | {"fid_paper": 13.36, "fid_published": None} for row in published.metrics().values()]
+    more = {"fid_paper": 13.36, "fid_published": None}
+    rows = {setting: row | more for setting, row in published.metrics().items()}
     page = Page(to_html([Part(published, rows, [], {})], verdict=[]).decode())
     says = [a["data-name"] for a in page.all("g") if "paper FID 13.36" in a.get("data-name", "")]
     assert len(says) == 2 * 9
@@ -222,7 +223,7 @@ def test_published_numbers_stand_in_the_chart(published):
 
 def test_sixty_settings_have_sixty_rows(tmp_path):
     run = output(tmp_path / "out", steps=tuple(range(5, 25)), measured=0)
-    rows = [setting.describe() | numbers(i) for i, setting in enumerate(run.settings)]
+    rows = {setting: setting.describe() | numbers(i) for i, setting in enumerate(run.settings)}
     part = Part(run, rows, [], {setting: np.zeros((4, 8, 8, 1), np.uint8) for setting in run.settings})
     text = to_html([part], verdict=[]).decode()
     assert len(rows) == 60

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from measured_rows import consistency, lines, numbers, published, unbeaten
+from measured_rows import by_setting, consistency, lines, numbers, published, unbeaten
 from page_charts import PIXELS, charts
 from pages import output
 
@@ -13,11 +13,11 @@ from pipeline.reporting.part import Part
 TIME, CALLS = "FID against seconds an image", "FID against network calls an image"
 QUALITY, PACE = "Precision against recall", "Seconds an image against network calls"
 DISTANCE = "Distance from the image at the largest S against network calls"
-NAMES = {"ddim": "DDIM η = 0.0", "unipc": "UniPC-2", "heun": "Heun"}
+NAMES = {"ddim": "DDIM η = 0.0, linear", "unipc": "UniPC-2, time-quadratic", "heun": "Heun, karras"}
 
 
 def page(run, rows):
-    return to_html([Part(run, rows, [], {})], verdict=[]).decode()
+    return to_html([Part(run, by_setting(rows), [], {})], verdict=[]).decode()
 
 
 @pytest.fixture(scope="module")

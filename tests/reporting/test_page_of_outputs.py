@@ -87,7 +87,7 @@ def test_outputs_that_are_measured_differently_share_no_table(tmp_path, change):
     ]
     runs[1] = differing(runs[1], change)
     parts = [
-        Part(run, [one.describe() | numbers(2 * k + i) for i, one in enumerate(run.settings)], [], {})
+        Part(run, {one: one.describe() | numbers(2 * k + i) for i, one in enumerate(run.settings)}, [], {})
         for k, run in enumerate(runs)
     ]
     html = to_html(parts, verdict=[]).decode()
@@ -115,7 +115,7 @@ def differing(run, change):
 def test_outputs_that_are_measured_alike_share_charts_and_their_lines_are_told_apart(tmp_path):
     runs = [output(tmp_path / name, measured=0, sampler=("ddim",), seed=i) for i, name in enumerate(("one", "two"))]
     parts = [
-        Part(run, [one.describe() | numbers(3 * k + i) for i, one in enumerate(run.settings)], [], {})
+        Part(run, {one: one.describe() | numbers(3 * k + i) for i, one in enumerate(run.settings)}, [], {})
         for k, run in enumerate(runs)
     ]
     html = to_html(parts, verdict=[]).decode()
@@ -123,7 +123,7 @@ def test_outputs_that_are_measured_alike_share_charts_and_their_lines_are_told_a
     assert chart.legend == {"η = 0.0, one": "0", "η = 0.0, two": "1"}
     chart.x.log = chart.y.log = True
     for part, name in zip(parts, ("one", "two"), strict=True):
-        for row in part.rows:
+        for row in part.measured.values():
             (mark,) = [m for says, m in chart.marks.items() if says.startswith(f"η = 0.0, {name}, S = {row['steps']}:")]
             assert (mark.x, mark.y) == pytest.approx(chart.place(row["nfe"], row["fid"]), abs=PIXELS)
             assert mark.series == chart.legend[f"η = 0.0, {name}"]
@@ -131,7 +131,7 @@ def test_outputs_that_are_measured_alike_share_charts_and_their_lines_are_told_a
     fids = {
         f"{row['fid']:.{3 if row['fid'] < 1 else 2}f}": name
         for p, name in zip(parts, ("one", "two"), strict=True)
-        for row in p.rows
+        for row in p.measured.values()
     }
     shown = {row[5].split("best ")[-1].partition(" ")[0]: row[1] for row in Page(html).settings()}
     assert shown == fids
@@ -164,9 +164,9 @@ def test_a_distance_stands_beside_its_own_setting(tmp_path):
         "Distance from the image at the largest S against network calls"
     ]
     assert {says.partition(", 1 is")[0] for says in chart.marks} == {
-        "DDIM η = 0.0, S = 7: distance 0.200 ± 0.010",
-        "DDIM η = 0.0, S = 10: distance 0.300 ± 0.013",
-        "UniPC-2, S = 7: distance 0.500 ± 0.019",
+        "DDIM η = 0.0, linear, S = 7: distance 0.200 ± 0.010",
+        "DDIM η = 0.0, linear, S = 10: distance 0.300 ± 0.013",
+        "UniPC-2, time-quadratic, S = 7: distance 0.500 ± 0.019",
     }
 
 

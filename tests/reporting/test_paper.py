@@ -50,7 +50,7 @@ def run():
 def rows(run, num_images=50_000):
     numbers = {"fid": 1.0, "is_mean": 9.0, "is_std": 0.1, "kid_mean": 0.0, "images_per_second": 1.0}
     reference = {"reference": {"num_images": num_images, "source": "cifar10-train"}}
-    return [setting.describe() | numbers | reference for setting in settings(run.config, SCHEDULE)]
+    return {setting: setting.describe() | numbers | reference for setting in settings(run.config, SCHEDULE)}
 
 
 def test_every_number_is_the_papers():
@@ -67,7 +67,7 @@ def test_the_presets_are_the_papers_grids():
     for preset, experiment in EXPERIMENTS.items():
         needed = {name: "x" for name in ("model", "reference")}
         config = make_config(preset, None, needed)
-        cells = {(s.sampler.eta, s.steps): paper_fid(experiment, s.describe()) for s in settings(config, SCHEDULE)}
+        cells = {(s.sampler.eta, s.steps): paper_fid(experiment, s) for s in settings(config, SCHEDULE)}
         assert cells == PRINTED[preset], preset
         assert (config.num_images, config.extractor, config.overridden()) == (
             50_000,
@@ -93,7 +93,7 @@ def test_the_papers_pattern_holds_in_its_own_numbers():
 def test_all_cells_stand_where_all_agrees(run):
     assert differences(run, rows(run)) == []
     assert caption(run, rows(run))[-1].startswith("paper: Song, Meng, Ermon, ICLR 2021, table 1, CIFAR10")
-    beside = [row | {"fid_paper": paper_fid(EXPERIMENTS["cifar10"], row)} for row in rows(run)]
+    beside = {s: row | {"fid_paper": paper_fid(EXPERIMENTS["cifar10"], s)} for s, row in rows(run).items()}
     text = table.to_text(beside).splitlines()
     first = next(i for i, line in enumerate(text) if line.startswith("η = 0.0"))
     assert text[first + 1].split() == ["paper", "13.36", "6.84", "4.67", "4.16", "4.04"]
@@ -145,7 +145,7 @@ def test_one_condition_that_differs_keeps_them_apart_and_is_named(run, change, s
     ],
 )
 def test_another_reference_keeps_them_apart(run, reference, says):
-    reasons = differences(run, [row | {"reference": reference} for row in rows(run)])
+    reasons = differences(run, {s: row | {"reference": reference} for s, row in rows(run).items()})
     assert len(reasons) == len(says)
     assert all(text in reason for text, reason in zip(says, reasons, strict=True))
 
@@ -159,7 +159,7 @@ def published(run, out):
     shard = plan(setting, 50_000, 4)[0]
     info = ImageFile(setting.fingerprint(run.identity), 4, pixel_digest(pixels), 1.0, "cpu", "2")
     write_images(run.storage, shard, pixels, info, [0])
-    run.storage.write_json(run.paths.row(setting.slug), rows(run)[0])
+    run.storage.write_json(run.paths.row(setting.slug), rows(run)[setting])
     texts = [publish(run), *(run.storage.read(f"report/table.{kind}").decode() for kind in ("md", "tex", "csv"))]
     assert all("10" in text for text in texts)
     lines = [line.replace(str(out), "") for text in texts for line in text.splitlines()]
@@ -184,7 +184,7 @@ def test_a_report_has_no_papers_column_where_a_condition_differs(run, tmp_path, 
 def test_another_spacing_or_clipping_has_no_cell(run):
     for change in ({"spacing": ("linear",)}, {"clip": "always"}, {"steps": (30,)}, {"eta": (0.3,)}):
         config = run.config.model_copy(update=change)
-        cells = [paper_fid(EXPERIMENTS["cifar10"], s.describe()) for s in settings(config, SCHEDULE)]
+        cells = [paper_fid(EXPERIMENTS["cifar10"], s) for s in settings(config, SCHEDULE)]
         if change == {"clip": "always"}:
             assert [bool(cell) for cell in cells] == [False] * 20 + [True] * 5
         else:
@@ -209,5 +209,5 @@ def test_an_evaluation_in_other_features_is_what_the_caption_speaks_of(run):
 
 
 def test_slow_cells_are_not_nothing(run):
-    slow = [row | {"images_per_second": 0.1412} for row in rows(run)]
+    slow = {s: row | {"images_per_second": 0.1412} for s, row in rows(run).items()}
     assert "0.141" in table.to_text(slow)

@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.reporting.part import public
 from pipeline.reporting.report import write_page
 
-NAMES = {"ddim": "DDIM η = 0.0", "unipc": "UniPC-2", "heun": "Heun"}
+NAMES = {"ddim": "DDIM η = 0.0, linear", "unipc": "UniPC-2, time-quadratic", "heun": "Heun, karras"}
 
 
 def test_pictures_are_those_of_the_seeds(tmp_path):
@@ -23,7 +23,7 @@ def test_pictures_are_those_of_the_seeds(tmp_path):
     cells = [row for row in page.rows if row[0] in NAMES.values() and len(row) == 4]
     rows = [*run.metrics().values()]
     assert len(pictures) == len(about) == len(rows) == 9
-    assert [row[0] for row in cells] == ["DDIM η = 0.0", "UniPC-2", "Heun"]
+    assert [row[0] for row in cells] == [*NAMES.values()]
     assert [row for row in page.rows if "S = 7" in row] == [["", "S = 7", "S = 10", "S = 30"]]
     for i, (found, says, row) in enumerate(zip(pictures, about, rows, strict=True)):
         assert found["alt"] == f"{NAMES[row['sampler']]}, S = {row['steps']}: images of seeds 0 to 3"

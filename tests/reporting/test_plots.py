@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from measured_rows import by_setting
 
 from pipeline.reporting import plots
 
@@ -20,7 +21,7 @@ def row(eta, steps, nfe, fid, rate, spacing="linear"):
 
 
 # linear takes 31 calls for S = 30 and 8 for S = 7; the rows of a line are not in its order
-ROWS = [row(0.0, 30, 31, 2.0, 50.0), row(0.0, 7, 8, 9.0, 250.0), row("hat", 30, 31, 5.0, 40.0)]
+ROWS = by_setting([row(0.0, 30, 31, 2.0, 50.0), row(0.0, 7, 8, 9.0, 250.0), row("hat", 30, 31, 5.0, 40.0)])
 
 
 @pytest.fixture
@@ -56,11 +57,11 @@ def test_twelve_lines_can_be_told_apart_and_the_legend_hides_none(monkeypatch):
     names = [("ipndm", {"order": order}) for order in (1, 2, 3, 4)] + [("unipc", {"order": o}) for o in (1, 2, 3)]
     names += [("deis", {"ab_order": order}) for order in (0, 1, 2)] + [("heun", {}), ("pndm", {})]
     rows = [
-        row(0.0, 10, 10, i + s, 50.0) | {"sampler": name} | options
+        row(0.0, s, 10, i + s, 50.0) | {"sampler": name} | options
         for i, (name, options) in enumerate(names)
         for s in (1, 2)
     ]
-    plots.fid_vs_calls(rows)
+    plots.fid_vs_calls(by_setting(rows))
     (axes,) = figures[0].axes
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
     assert len(looks) == len(axes.lines) == 12

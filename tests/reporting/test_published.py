@@ -27,16 +27,16 @@ PUBLISHED = [
 @pytest.mark.parametrize(("text", "spacing", "steps", "fids"), PUBLISHED)
 def test_second_hand_numbers_stand_by_their_sampler_spacing_and_calls(text, spacing, steps, fids):
     config = SweepConfig(sampler=(text,), steps=steps, eta=None, spacing=(spacing,))
-    assert [published_fid(setting.describe()) for setting in settings(config, SCHEDULE)] == fids
+    assert [published_fid(setting) for setting in settings(config, SCHEDULE)] == fids
     clipped = config.model_copy(update={"clip": "always"})
-    assert not any(published_fid(setting.describe()) for setting in settings(clipped, SCHEDULE))
+    assert not any(published_fid(setting) for setting in settings(clipped, SCHEDULE))
 
 
 def test_second_hand_numbers_are_marked_in_the_table():
     config = SweepConfig(sampler=("dpm_solver",), steps=(12, 20))
     numbers = {"fid": 1.0, "is_mean": 9.0, "is_std": 0.1, "images_per_second": 1.0}
-    rows = [setting.describe() | numbers for setting in settings(config, SCHEDULE)]
-    text = table.to_text([row | {"fid_published": published_fid(row)} for row in rows]).splitlines()
+    rows = {s: s.describe() | numbers | {"fid_published": published_fid(s)} for s in settings(config, SCHEDULE)}
+    text = table.to_text(rows).splitlines()
     first = next(i for i, line in enumerate(text) if line.startswith("DPM-Solver-3"))
     assert text[first + 1].split() == ["published,", "second-hand", "8.20", "3.81"]
 

@@ -10,6 +10,7 @@ from pipeline.images.pixels import pixel_digest
 from pipeline.reporting.report import publish
 from pipeline.reporting.verdict import to_lines, verdict
 from pipeline.sweep.images import ImageFile, write_images
+from pipeline.sweep.method import labels
 from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.shards import plan
 from pipeline.work.claim import claim
@@ -61,7 +62,8 @@ def test_every_file_is_written(small):
 @pytest.mark.parametrize("groups", [False, True])
 def test_the_verdict_is_under_the_tables(small, groups):
     text, storage = publish_random(small, groups, num_images=1797)
-    lines = to_lines(verdict([*saved_run(small.out).metrics().values()]))
+    rows = saved_run(small.out).metrics()
+    lines = to_lines(verdict(rows), labels(setting.method for setting in rows))
     assert lines[0].startswith("The best FID (DDIM η = 0.0 at 5 calls: 2 ± 0.1)" if groups else "No verdict")
     assert "\n".join(["", *lines, ""]) in text
     page = storage.read("report/table.md").decode()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from figures import at, bars, curves, image_of, plain, ticks
-from measured_rows import ROWS, lines
+from measured_rows import ROWS, by_setting, lines
 
 from pipeline.reporting import plots
 from pipeline.reporting.report import _ends
@@ -42,7 +42,7 @@ FIGURES = [
 
 @pytest.mark.parametrize(("figure", "x", "y", "se", "x_label", "y_label", "scale"), FIGURES)
 def test_lines_and_bars_are_the_rows_numbers(kept, figure, x, y, se, x_label, y_label, scale):
-    figure([*reversed(ROWS)])
+    figure(by_setting([*reversed(ROWS)]))
     of_x, of_y = (key if callable(key) else (lambda row, key=key: row[key]) for key in (x, y))
     axes = kept.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == (x_label, y_label)
@@ -58,12 +58,12 @@ def test_lines_and_bars_are_the_rows_numbers(kept, figure, x, y, se, x_label, y_
 
 @pytest.mark.parametrize("figure", [plots.fid_vs_calls, plots.seconds_vs_calls, plots.consistency])
 def test_ticks_stand_at_the_budgets(kept, figure):
-    figure(ROWS)
+    figure(by_setting(ROWS))
     assert ticks(kept.axes.xaxis) == [(7, "7"), (10, "10"), (30, "30")]
 
 
 def test_the_distance_of_another_seeds_image_is_marked_at_1(kept):
-    plots.consistency(ROWS)
+    plots.consistency(by_setting(ROWS))
     axes = kept.axes
     (level,) = [line for line in axes.lines if line.get_label().startswith("_")]
     assert ({*level.get_ydata()}, [text.get_text() for text in axes.texts]) == ({1.0}, ["another seed's image"])
@@ -73,14 +73,15 @@ def test_the_distance_of_another_seeds_image_is_marked_at_1(kept):
 
 
 def test_rows_without_a_consistency_are_in_no_figure_of_it(kept):
-    plots.consistency([{k: v for k, v in row.items() if "consistency" not in k} for row in ROWS[:3]] + ROWS[3:])
+    without = [{k: v for k, v in row.items() if "consistency" not in k} for row in ROWS[:3]]
+    plots.consistency(by_setting(without + ROWS[3:]))
     assert [*curves(kept.axes)] == [LABELS[key] for key in LABELS][1:]
 
 
 def test_lines_of_proportion_go_through_the_origin_and_the_points(kept):
     """Where every point is on its line, the line is drawn over them, in the unit of the axis."""
     exact = [row | {"images_per_second": 1 / (row["nfe"] * (1 + i // 3) * 1e-4)} for i, row in enumerate(ROWS)]
-    plots.seconds_vs_calls(exact)
+    plots.seconds_vs_calls(by_setting(exact))
     gray = [line for line in kept.axes.lines if line.get_label().startswith("_")]
     assert [line.get_xydata().ravel().tolist() for line in gray] == [
         pytest.approx([7, 7 * 0.1 * k, 31, 31 * 0.1 * k]) for k in (1, 2, 3, 4)

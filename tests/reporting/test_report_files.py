@@ -48,8 +48,8 @@ def test_figures_are_under_their_names(published):
     rows = json.loads(run.storage.read("metrics.json"))
     for name in FIGURES:
         (shown,) = given[name]
-        assert [{k: v for k, v in row.items() if "consistency" not in k} for row in shown] == rows
-        assert [row.get("consistency") for row in shown] == [
+        assert [{k: v for k, v in row.items() if "consistency" not in k} for row in shown.values()] == rows
+        assert [row.get("consistency") for row in shown.values()] == [
             None if row["steps"] == 30 else pytest.approx(0.2 + 0.1 * i) for i, row in enumerate(rows)
         ]
 
@@ -87,12 +87,12 @@ def test_the_text_ends_in_where_the_files_are(published):
 def test_the_caption_names_images_weights_precision_features_and_reference(published, ema, weights):
     run, _, _ = published
     config = run.config.model_copy(update={"dtype": "bfloat16"})
-    first, *_ = caption(replace(run, config=config, model=replace(run.model, ema=ema)), [*run.metrics().values()])
+    first, *_ = caption(replace(run, config=config, model=replace(run.model, ema=ema)), run.metrics())
     assert first == (
         f"40 images a setting, {weights}, bfloat16; features of digits-classifier, reference digits (1,797 images). "
         "FID falls with the number of images: compare only at the same number."
     )
-    rows = [{"reference": {}, "kid_mean": None}]
+    rows = {run.settings[0]: {"reference": {}, "kid_mean": None}}
     first, second, *_ = caption(run, rows)
     assert "reference digits (statistics alone)." in first
     assert second == "KID, precision and recall need features of the reference; it has statistics alone."

@@ -35,7 +35,7 @@ def test_the_page_has_them_with_their_names(tmp_path):
     made(tmp_path / "study")
     run = output(tmp_path / "out", measured=0, sampler=("ddim",), steps=(7,))
     shown = read_study(str(tmp_path / "study"), None)
-    page = Page(to_html([Part(run, [], [], {})], [], studies=[shown]).decode())
+    page = Page(to_html([Part(run, {}, [], {})], [], studies=[shown]).decode())
     assert {
         a["alt"]: base64.b64decode(a["src"].partition(",")[2]) for a in page.all("img", **{"class": "figure-of-study"})
     } == {

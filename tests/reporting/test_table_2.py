@@ -26,13 +26,13 @@ def study_of(model=None, identity=None, **config):
 def rows(study):
     """The numbers of its settings, from two images of which one is at twice the other's error."""
     part = Reconstructed(torch.zeros(2, 3, 32, 32), torch.tensor([0.01, 0.02], dtype=torch.float64))
-    return [row(study, setting, [part]) for setting in study.settings]
+    return {setting: row(study, setting, [part]) for setting in study.settings}
 
 
 def test_the_papers_errors_stand_beside_ours_where_all_agrees():
     study = study_of()
     assert differences(study) == []
-    assert [one["mse_paper"] for one in rows(study)] == [0.014, 0.0001]
+    assert [one["mse_paper"] for one in rows(study).values()] == [0.014, 0.0001]
     assert to_text(rows(study)).splitlines()[0].split()[-1] == "paper"
     assert [line.split()[-1] for line in to_text(rows(study)).splitlines()[2:]] == ["0.014", "0.0001"]
     assert caption(study, rows(study), [])[-1] == "paper: Song, Meng, Ermon, ICLR 2021, table 2."
@@ -56,5 +56,5 @@ def test_one_condition_that_differs_keeps_them_apart_and_is_named(change, says):
     study = study_of(**change)
     (reason,) = differences(study)
     assert reason.startswith(says)
-    assert all("mse_paper" not in one for one in rows(study))
+    assert all("mse_paper" not in one for one in rows(study).values())
     assert reason in caption(study, rows(study), [reason])[-1]

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from measured_rows import ROWS, lines, published
+from measured_rows import GRID, ROWS, by_setting, lines, published
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
 from pipeline.reporting import table
@@ -17,7 +17,7 @@ LABELS = {
     ("unipc", None, "time-quadratic"): "UniPC-2, time-quadratic",
     ("heun", None, "karras"): "Heun, karras",
 }
-BESIDE = [row | published(i) for i, row in enumerate(ROWS)]
+BESIDE = {setting: row | published(i) for i, (setting, row) in enumerate(zip(GRID, ROWS, strict=True))}
 
 
 def plus_minus(value, se, decimals):
@@ -39,7 +39,7 @@ def metrics(row):
 def expected(title):
     """[label, cells] of a table."""
     found = []
-    for key, line in lines(BESIDE).items():
+    for key, line in lines(BESIDE.values()).items():
         # columns have 7 or 8, 9 or 10, and 29, 30 or 31 calls: one that is not S stands behind its number
         cells = [metrics(row)[title] + (f" ({row['nfe']})" if row["nfe"] != row["steps"] else "") for row in line]
         found.append([LABELS[key], *cells])
@@ -101,8 +101,8 @@ def test_every_cell_of_the_latex():
 
 
 def test_csv_has_all_that_the_rows_have_but_what_is_nested():
-    rows = [row | {"clip": i % 2 == 0} for i, row in enumerate(BESIDE)]
-    written = [*csv.DictReader(io.StringIO(table.to_csv(rows)))]
+    rows = [row | {"clip": i % 2 == 0} for i, row in enumerate(BESIDE.values())]
+    written = [*csv.DictReader(io.StringIO(table.to_csv(by_setting(rows))))]
     assert {*written[0]} == {key for row in rows for key in row} - {"reference", "options"} | {"sampler_options"}
     for line, row in zip(written, rows, strict=True):
         flat = {key: value for key, value in row.items() if not isinstance(value, dict)}
@@ -114,6 +114,6 @@ def test_csv_has_all_that_the_rows_have_but_what_is_nested():
 @pytest.mark.parametrize("change", ["fid_paper", "fid_published"])
 def test_one_kind_of_published_numbers_has_its_own_label(change):
     rows = [row | {change: 3.25 if row["steps"] == 10 else None} for row in ROWS]
-    block = table.blocks(rows)[0]
+    block = table.blocks(by_setting(rows))[0]
     label = {"fid_paper": "  paper", "fid_published": "  published, second-hand"}[change]
     assert block.rows[1::2] == [(label, ["", "3.25", ""])] * 4

@@ -1,8 +1,10 @@
 """Time against calls: exact lines have no deviation, and a start-up cost is seen."""
 
 import pytest
+from measured_rows import by_setting
 
-from pipeline.reporting.timing import proportions, to_line
+from pipeline.reporting import timing
+from pipeline.sweep.method import labels
 
 
 def row(nfe, seconds, eta=0.0):
@@ -11,6 +13,18 @@ def row(nfe, seconds, eta=0.0):
         **{"sampler": "ddim", "eta": eta, "steps": nfe - 1, "nfe": nfe, "spacing": "linear"},
         "images_per_second": 1 / seconds,
     }
+
+
+def proportions(rows):
+    return timing.proportions(by_setting(rows))
+
+
+def names_of(found):
+    return labels((one.method for one in found), short=True)
+
+
+def to_line(found):
+    return timing.to_line(found, names_of(found))
 
 
 def test_a_line_through_the_origin_has_no_deviation():
@@ -36,7 +50,8 @@ def test_a_cost_that_does_not_grow_with_calls_is_a_deviation():
 
 def test_each_sampler_has_its_line_and_one_budget_has_none():
     rows = [row(5, 0.01), row(10, 0.02), row(5, 0.03, eta=1.0), row(10, 0.06, eta=1.0), row(5, 1.0, eta=0.5)]
-    assert [(one.label, round(one.seconds_a_call, 6)) for one in proportions(rows)] == [
+    found = proportions(rows)
+    assert [(names_of(found)[one.method], round(one.seconds_a_call, 6)) for one in found] == [
         ("η = 0.0", 0.002),
         ("η = 1.0", 0.006),
     ]

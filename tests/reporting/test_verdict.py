@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 from bootstrap import fid_statistic, paired_bootstrap
+from measured_rows import by_setting
 from scipy import stats
 
 from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.reference import Reference
-from pipeline.reporting.verdict import to_lines, verdict
+from pipeline.reporting import verdict as module
+from pipeline.sweep.method import labels
 
 K = 20
 
@@ -38,9 +40,21 @@ def made(value, nfe, own=0.0, seed=0, **rest):
     return row(value, nfe, value + common - common.mean() + own * math.sqrt(K) / (K - 1) * spread, **rest)
 
 
+def verdict(rows):
+    return module.verdict(by_setting(rows))
+
+
+def names_of(found):
+    return labels(one.setting.method for one in found.standings)
+
+
+def to_lines(found):
+    return module.to_lines(found, names_of(found))
+
+
 def standings(rows):
     found = verdict(rows)
-    return found, {(one.label, one.nfe): one for one in found.standings}
+    return found, {(names_of(found)[one.setting.method], one.nfe): one for one in found.standings}
 
 
 ROWS = [
@@ -115,29 +129,28 @@ def test_intervals_are_the_paired_bootstraps():
 
 
 def test_the_frontier_and_the_first_calls_within_noise():
-    found, _ = standings(ROWS)
-    assert [(one.label, one.nfe) for one in found.frontier] == [
+    found, by = standings(ROWS)
+    assert [next(key for key, other in by.items() if other == one) for one in found.frontier] == [
         *(("DDIM η = 0.0", 5), ("DPM-Solver++ 2M", 10), ("DPM-Solver++ 2M", 20), ("UniPC-2", 50)),
     ]
-    calls = {label: one and one.nfe for label, one in found.first_within.items()}
+    calls = {names_of(found)[method]: one and one.nfe for method, one in found.first_within.items()}
     assert calls == {"DDIM η = 0.0": 50, "DPM-Solver++ 2M": 10, "UniPC-2": 50}
     never = verdict([made(5.0, 5, 0.02, 1), made(0.29, 50, sampler="unipc")])
-    assert never.first_within["DDIM η = 0.0"] is None
+    assert [one and one.nfe for one in never.first_within.values()] == [None, 50]
     assert "UniPC-2 50; never: DDIM η = 0.0." in to_lines(never)[-2]
 
 
-def test_a_sampler_of_several_spacings_has_them_in_its_label():
+def test_where_there_are_several_spacings_labels_have_them():
     rows = [made(0.3, 10, spacing="linear"), made(0.4, 10, 0.01, 1, spacing="quadratic"), made(0.5, 9, sampler="heun")]
-    assert [one.label for one in verdict(rows).standings] == [
-        "DDIM η = 0.0 (linear)",
-        "DDIM η = 0.0 (quadratic)",
-        "Heun",
-    ]
+    first, second, _ = to_lines(verdict(rows))[-3:]
+    assert "DDIM η = 0.0, linear at 10 calls (0.3)" in first
+    assert second.startswith("Fewest calls within noise of the best: DDIM η = 0.0, linear 10; never: ")
+    assert second.endswith(": DDIM η = 0.0, quadratic; Heun, linear.")
 
 
 def test_a_standing_has_the_numbers_of_its_row():
     for one, row_of_it in zip(verdict(ROWS).standings, ROWS, strict=True):
-        assert (one.steps, one.nfe, one.fid) == (row_of_it["steps"], row_of_it["nfe"], row_of_it["fid"])
+        assert (one.setting.steps, one.nfe, one.fid) == (row_of_it["steps"], row_of_it["nfe"], row_of_it["fid"])
         assert (one.fid_se, one.seconds) == (row_of_it["fid_se"], 1 / row_of_it["images_per_second"])
 
 

@@ -165,14 +165,33 @@ def test_a_model_of_another_release_is_read_or_refused_in_one_line(run):
 
 def test_rows_are_those_of_the_grid_that_are_whole(run):
     first, second = run.settings
-    for setting in run.settings:
-        run.storage.write_json(run.paths.row(setting.slug), {"fid": setting.nfe})
-    assert run.metrics() == {first: {"fid": 5}, second: {"fid": 5}}
+    rows = {setting: setting.describe() | {"fid": setting.nfe} for setting in run.settings}
+    for setting, row in rows.items():
+        run.storage.write_json(run.paths.row(setting.slug), row)
+    assert run.metrics() == rows
     run.storage.write(run.paths.row(first.slug), b"{")  # is measured again
     run.storage.write_json(run.paths.row("ddim-S7-eta0-linear"), {"fid": 1})  # of an earlier grid
-    assert run.metrics() == {second: {"fid": 5}}
+    assert run.metrics() == {second: rows[second]}
     elsewhere = replace(run, measurement=replace(run.measurement, path="evaluations/x"))
     assert (elsewhere.metrics(), elsewhere.paths.metrics) == ({}, "evaluations/x/metrics.json")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"order": 2}, "it has 'order', which neither its sampler ddim nor a metric of this release knows"),
+        ({"fid_next": 1.0}, "it has 'fid_next', which neither its sampler ddim nor a metric of this release knows"),
+        ({"steps": 7}, "it has the row of ddim-S7-eta0-linear"),
+        ({"eta": 7}, "ddim:eta: must be a number from 0 to 1, or hat"),
+        ({"sampler": "flow"}, "unknown sampler 'flow'"),
+    ],
+)
+def test_a_row_that_this_release_does_not_know_is_one_line(run, more, says):
+    first, _ = run.settings
+    run.storage.write_json(run.paths.row(first.slug), first.describe() | {"fid": 1.0} | more)
+    with pytest.raises(UserError, match=f"/{run.paths.row(first.slug)}: {says}") as refused:
+        run.metrics()
+    assert "\n" not in str(refused.value)
 
 
 def test_in_between_nobody_waits_for_a_lost_store(run, monkeypatch):

@@ -103,7 +103,7 @@ def test_a_second_run_and_verify_know_it(swept):
 
 def test_it_is_refused_the_papers_numbers():
     config = SweepConfig(sampler=("ddim", "toy"), steps=(10, 20), eta=(0.0,), spacing=("quadratic",))
-    cells = {s.slug: paper_fid(EXPERIMENTS["cifar10"], s.describe()) for s in settings(config, SCHEDULE)}
+    cells = {s.slug: paper_fid(EXPERIMENTS["cifar10"], s) for s in settings(config, SCHEDULE)}
     assert cells == {
         "ddim-S10-eta0-quadratic": 13.36,
         "ddim-S20-eta0-quadratic": 6.84,
