@@ -80,7 +80,7 @@ def test_every_setting_has_its_strip(done):
     text = done.publish()
     slugs = [setting.slug for setting in done.study.settings]
     assert set(done.study.storage.ls("report")) == {f"{slug}.{kind}" for slug in slugs for kind in ("png", "pdf")}
-    assert "DDIM η = 0.0, S = 10: after 1, 4, 7, 10 calls" in text
+    assert "DDIM η = 0.0, linear, S = 10: after 1, 4, 7, 10 calls" in text
 
 
 @pytest.mark.parametrize(
