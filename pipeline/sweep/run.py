@@ -19,7 +19,7 @@ from pipeline.sweep.images import read_footer
 from pipeline.sweep.layout import SWEEP, TOP, Paths
 from pipeline.sweep.measured import read_planned
 from pipeline.sweep.model import read_model
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Opened
 from pipeline.sweep.shards import Shards, pending, plan_all
 
 FORMAT = 2

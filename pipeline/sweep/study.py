@@ -15,7 +15,7 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting, assert_versions, described, settings
 from pipeline.sweep.layout import METRICS, REPORT, RESULT, SET_ASIDE, STUDY
 from pipeline.sweep.model import read_model
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Opened
 from pipeline.sweep.run import open_folder
 
 FORMAT = 1

@@ -16,7 +16,7 @@ from pipeline.storage.store import DamagedFileError, StorageError
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import IMAGES_CARD
 from pipeline.sweep.layout import CARD, RESULT, SWEEP
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Opened
 from pipeline.sweep.run import Run
 from pipeline.work.kind import File, Output, RunWork, sealed_json
 

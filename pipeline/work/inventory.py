@@ -25,7 +25,7 @@ from pipeline.sweep.layout import (
     STUDY,
     manifest,
 )
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Opened
 from pipeline.sweep.run import Run, open_folder, saved_run
 from pipeline.sweep.study import Study, saved_study
 from pipeline.work.kind import Claims, File, StudyWork, sealed_json

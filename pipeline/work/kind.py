@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.cluster.task import Arguments, Item, Outcome, Task, Work
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Opened
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 from pipeline.sweep.study import Study, StudyConfig
