@@ -12,8 +12,9 @@ from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.cluster.resources import Request
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.layout import SWEEP
-from pipeline.sweep.run import saved_run
-from pipeline.work.complete import measure_again
+from pipeline.sweep.run import open_evaluation, saved_run
+from pipeline.work.complete import complete
+from pipeline.work.conduct import OfRun
 
 MEASUREMENT = ("extractor", "extractor_weights", "reference")
 
@@ -27,8 +28,8 @@ def main() -> int:
     args = parser.parse_args()
     request = Request(**parser.given(args, Request), out=args.out, first_file=SWEEP)
     run = saved_run(args.out, storage_options(args.storage_options))
-    extractor, weights, reference = (vars(args).get(name) for name in MEASUREMENT)
-    measure_again(run, request, extractor, weights, reference)
+    chosen = open_evaluation(run, *(vars(args).get(name) for name in MEASUREMENT))
+    complete(OfRun(chosen), request)
     return 0
 
 

@@ -23,13 +23,16 @@ MANIFEST = "_manifest.json"
 """The name of a setting's manifest, the list of its image files."""
 SET_ASIDE = "_set-aside"
 """The folder to which `verify --repair` moves files."""
-TOP = {SWEEP, RESULT, METRICS, CARD, REPORT, EVALUATIONS, SET_ASIDE, "images", "features"}
-"""The names at the top of an output."""
 
 
 def folder(kind: str, slug: str) -> str:
     """Return the folder of one setting's files, named as in Hive; `kind` is "images" or "features"."""
     return f"{kind}/setting={slug}"
+
+
+def slug_of(path: str) -> str:
+    """Return the slug of the setting that a file is of: its folder is named by it, or the file itself."""
+    return path.partition("/")[2].partition("/")[0].removeprefix("setting=").removesuffix(".parquet")
 
 
 def manifest(slug: str) -> str:

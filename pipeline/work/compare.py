@@ -19,14 +19,14 @@ from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import measured_reference, read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
-from pipeline.work.kind import Output
+from pipeline.work.kind import Place
 
 
 @dataclass(frozen=True)
 class CompareArguments:
     """The arguments of a `CompareWorker`."""
 
-    output: Output
+    output: Place
     measurement: Measurement
     baseline: str
     """URL of the baseline."""
@@ -93,7 +93,7 @@ class Compare(Work[CompareArguments, Setting, Comparison]):
         """The arguments for the run and the baseline."""
         run, config = self.run, self.run.config
         shape = config.num_images, config.shard_size
-        return CompareArguments(Output.of(run), run.measurement, self.baseline.storage.url, *shape, run.identity)
+        return CompareArguments(Place.of(run), run.measurement, self.baseline.storage.url, *shape, run.identity)
 
     def tasks(self) -> list[Task[Setting]]:
         """Return one task per setting."""

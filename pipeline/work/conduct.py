@@ -1,63 +1,144 @@
-"""Conduct a study: its work does what is missing, then its report is written."""
+"""Conductors: of a sweep or another measurement of it, and of a study."""
 
-import sys
+from collections.abc import Callable
 from typing import Any
 
-from pipeline import UserError
+from pipeline.cluster.executor import Cluster
 from pipeline.cluster.resources import Request
-from pipeline.storage.store import DamagedFileError
+from pipeline.images.pixels import Pixels
+from pipeline.reporting.report import publish
+from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.layout import REPORT, SUMMARY
-from pipeline.sweep.study import Study
-from pipeline.work.claim import claim, claimed, publish_as_planned
+from pipeline.sweep.run import Run
+from pipeline.sweep.shards import pending
+from pipeline.sweep.study import Config, Study, make_study_config
+from pipeline.work.complete import Conductor, complete
+from pipeline.work.draw import Draw
+from pipeline.work.flow import flow
+from pipeline.work.growing import growing_page
 from pipeline.work.kind import StudyWork
+from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
+from pipeline.work.settle import settle
 
 
-def conduct(work: StudyWork[Any, Any, Any], request: Request) -> None:
-    """Do what is missing from a study, write its report and print its table. If nothing is missing, Ray is not started.
+class OfRun(Conductor[Run]):
+    """Draws and measures what is missing from a sweep or an evaluation; its page grows meanwhile."""
 
-    Raises:
-        UserError: the output has lost its study.json, and its files are another study's.
-        IncompleteError: all attempts at a task failed; all other tasks are done.
+    def __init__(self, run: Run) -> None:
+        self.output = run
+        self.seen: dict[str, Pixels] = {}
+        """Slug of a setting → its first images, which are not read again."""
 
-    """
-    study = work.study
-    for note in study.notes:
-        print(note, file=sys.stderr)
-    tasks = work.planned()
-    if study.first_file not in study.storage.names():
-        _assert_files_are_of(work)
-    planned = len({task.group for task in tasks}), sum(task.images for task in tasks)
-    if not work.tasks():
-        claim(study)
-        print("nothing to do: every file is there", file=sys.stderr)
-        with study.result.recorded(*planned):
-            _report(work)
-        return
-    with claimed(study, request) as joined, study.result.recorded(*planned):
-        perform(work, joined, study.result)
-        _report(work)
+    def planned(self) -> tuple[int, int]:
+        """Return the number of settings, and of images in all of them."""
+        number = len(self.output.settings)
+        return number, number * self.output.config.num_images
+
+    def finished(self) -> bool:
+        """Return whether all is drawn, measured, and compared with the largest S."""
+        run = self.output
+        return run.settled and not Draw(run).tasks() and self.publishable(run) and not Consistency(run).tasks()
+
+    def settle(self, joined: Cluster) -> None:
+        """Choose batch size and form where they are auto."""
+        self.output = settle(self.output, joined)
+
+    def perform(self, joined: Cluster) -> None:
+        """Draw, extract, measure and compare what is missing. Raises IncompleteError."""
+        with growing_page(self.output, self.seen) as write:
+            flow(self.output, joined, self.output.result, on_minute=write)
+            perform(Consistency(self.output), joined, self.output.result)
+
+    def publishable(self, output: Run) -> bool:
+        """Return whether every setting is measured."""
+        return len(output.metrics()) == len(output.settings)
+
+    def publish(self, output: Run) -> str:
+        """Write metrics.json and report/, and return the tables."""
+        return publish(output, self.seen)
 
 
-def _assert_files_are_of(work: StudyWork[Any, Any, Any]) -> None:
-    found = work.study.storage.find()
-    there = [file for task in work.planned() if found.get((file := work.file(task.item)).path)]
-    try:
-        for file in there[:1]:
-            file.read(work.study.storage)
-    except DamagedFileError as error:
-        raise UserError(
-            f"--out {error}: without {work.study.first_file} nothing says more, give another --out"
-        ) from error
+class OfStudy(Conductor[Study]):
+    """Does the tasks of a study whose file is missing."""
 
+    def __init__(self, work: StudyWork[Any, Any, Any]) -> None:
+        self.work, self.output = work, work.study
 
-def _report(work: StudyWork[Any, Any, Any]) -> None:
-    make = type(work)
+    def planned(self) -> tuple[int, int]:
+        """Return the number of settings, and of images in all of them."""
+        tasks = self.work.planned()
+        return len({task.group for task in tasks}), sum(task.images for task in tasks)
 
-    def publish(study: Study) -> str:
-        text = (work if study.config == work.study.config else make(study)).publish()
-        text = "\n".join([text, *(f"{note}." for note in study.notes)])
-        study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
+    def finished(self) -> bool:
+        """Return whether every file is there."""
+        return self.publishable(self.output)
+
+    def perform(self, joined: Cluster) -> None:
+        """Do the missing tasks. Raises IncompleteError."""
+        perform(self.work, joined, self.output.result)
+
+    def publishable(self, output: Study) -> bool:
+        """Return whether every file is there."""
+        return not self._of(output).tasks()
+
+    def publish(self, output: Study) -> str:
+        """Write the numbers and the report, with what is to be known of the model, and return its text."""
+        text = "\n".join([self._of(output).publish(), *(f"{note}." for note in output.notes)])
+        output.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
         return text
 
-    print(publish_as_planned(work.study, publish, lambda study: not make(study).tasks()))
+    def _of(self, output: Study) -> StudyWork[Any, Any, Any]:
+        return self.work if output.config == self.work.study.config else type(self.work)(output)
+
+
+def print_plan(run: Run) -> None:
+    """Print the settings of a sweep and how many of its shards are missing."""
+    shards = run.shards()
+    missing = pending(run.storage, "images", shards)
+    lacking = dict.fromkeys(run.settings, 0)
+    for shard in missing:
+        lacking[shard.setting] += 1
+    width = max(len(setting.slug) for setting in run.settings)
+    a_setting = len(shards) // len(run.settings)
+    for note in run.notes:
+        print(note)
+    for setting, count in lacking.items():
+        print(
+            f"{setting.slug:<{width}} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found"
+        )
+    known = fingerprint(run.identity) if run.settled else "known when it is chosen what is auto"
+    print(
+        f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
+        f"fingerprint {known}\n"
+        f"{len(shards) - len(missing)} shards found, {len(missing)} missing: "
+        f"{sum(shard.cost for shard in missing):,} network calls × images to do"
+    )
+
+
+def conduct(
+    kind: type[Config],
+    open_study: Callable[[Config, dict[str, Any] | None], Study],
+    make: Callable[[Study], StudyWork[Any, Any, Any]],
+    given: dict[str, Any],
+    request: dict[str, Any],
+    storage_options: dict[str, Any] | None,
+) -> int:
+    """Do what is missing from a study and publish it; return the exit status of its job.
+
+    Args:
+        kind: the class of the study's config.
+        open_study: opens the study of a config; writes nothing.
+        make: makes its work.
+        given: option → value, as the user gave them.
+        request: values of a `Request`.
+        storage_options: fsspec's options for the output.
+
+    Raises:
+        UserError, IncompleteError, PoolBrokenError: see `open_study` and `complete`.
+
+    """
+    config = make_study_config(kind, given)
+    resources = Request(**request, out=config.out, first_file=Study.first_file)
+    complete(OfStudy(make(open_study(config, storage_options))), resources)
+    return 0

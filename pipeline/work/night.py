@@ -26,7 +26,8 @@ from pipeline.storage.local import local_path
 from pipeline.storage.store import Storage, StorageError
 from pipeline.sweep.config import make_config
 from pipeline.sweep.layout import SWEEP
-from pipeline.sweep.run import Run, open_folder, open_run, saved_run
+from pipeline.sweep.output import open_folder
+from pipeline.sweep.run import Run, open_run, saved_run
 from pipeline.work.claim import claimed
 from pipeline.work.compare import Compare
 from pipeline.work.flow import flow

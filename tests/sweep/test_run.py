@@ -11,8 +11,8 @@ from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.samplers.dpmpp import DPMpp2M
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
-from pipeline.sweep import run as module
-from pipeline.sweep.run import open_folder, open_run, saved_run
+from pipeline.sweep.output import open_folder
+from pipeline.sweep.run import open_run, saved_run
 
 
 @pytest.fixture
@@ -204,6 +204,6 @@ def test_a_store_that_cannot_be_listed_is_one_line(monkeypatch):
     def lost(storage):
         raise StorageError("cannot list s3://bucket: gone")
 
-    monkeypatch.setattr(module.Storage, "names", lost)
+    monkeypatch.setattr(Storage, "names", lost)
     with pytest.raises(UserError, match="^--baseline s3://bucket: cannot list s3://bucket: gone$"):
         open_folder("--baseline", "s3://bucket", None)

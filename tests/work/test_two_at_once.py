@@ -20,9 +20,9 @@ from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.study import saved_study
 from pipeline.work.claim import claim, publish_as_planned
 from pipeline.work.complete import complete
-from pipeline.work.conduct import conduct
+from pipeline.work.conduct import OfRun, OfStudy
 from pipeline.work.flow import flow
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.measure import Measure, MeasureWorker
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
 
@@ -111,7 +111,7 @@ def test_plan_and_numbers_agree_however_two_ends_are_interleaved(drawn, turns):
         order = ["A" if i in first else "B" for i in range(2 * STEPS_OF_AN_END)]
         turns(drawn, order)
         there = saved_run(drawn["A"].out)
-        SweepInventory(there).files[METRICS].read(there.storage)
+        Inventory(there).files[METRICS].read(there.storage)
         rows = json.loads(there.storage.read(METRICS))
         assert tuple(row["steps"] for row in rows) == there.config.steps, order
     assert found(Place(there.out)) == []  # the other's settings are no surplus
@@ -131,7 +131,7 @@ def test_the_last_to_end_has_plan_numbers_and_report_though_it_began_first(drawn
 
 def test_a_sweep_that_was_killed_after_its_claim_leaves_the_other_numbers_right(tmp_path, monkeypatch):
     without_ray(monkeypatch)
-    complete(opened(tmp_path, "A"), Request())
+    complete(OfRun(opened(tmp_path, "A")), Request())
     claim(opened(tmp_path, "B"))
     problems = found(Place(str(tmp_path)))
     assert {kind for kind, _ in problems} == {"missing"}
@@ -172,6 +172,6 @@ def test_two_studies_in_one_output(tmp_path):
     for work in works:
         do(work)
     for work in (*works, works[0]):
-        conduct(work, Request())
+        complete(OfStudy(work), Request())
         assert saved_study({config.kind: ReconstructConfig}, str(tmp_path), None).settings == work.study.settings
         assert problems(work) == []

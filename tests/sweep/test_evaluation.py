@@ -1,4 +1,4 @@
-"""What a sweep has to do, and another measurement of it: its extractor, weights, reference and folder."""
+"""Another measurement of a sweep: its extractor, weights, reference and folder."""
 
 from dataclasses import replace
 
@@ -7,28 +7,14 @@ import pytest
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import ReferenceInfo
-from pipeline.storage.sealed import fingerprint
-from pipeline.sweep.run import open_run
-from pipeline.work import complete
-
-
-def test_a_plan_says_what_is_there_and_what_is_to_do(small, capsys):
-    """Of four shards a setting, the last of 15 images, the first setting has two files."""
-    run = open_run(small)
-    for shard in (run.shards()[0], run.shards()[3]):
-        run.storage.write(shard.path("images"), b"x")
-    complete.print_plan(run)
-    assert capsys.readouterr().out.splitlines() == [
-        "ddim-S5-eta0-linear            5 calls an image, 2 of 4 shards found",
-        "ddim-S5-etahat-linear-clip     5 calls an image, 0 of 4 shards found",
-        f"2 settings × 90 images in {small.out}, fingerprint {fingerprint(run.identity)}",
-        "2 shards found, 6 missing: 700 network calls × images to do",
-    ]
+from pipeline.sweep import run as module
+from pipeline.sweep.run import open_evaluation, open_run
 
 
 @pytest.fixture
-def run(small):
-    """A sweep measured with weights and a reference of the user's own."""
+def run(small, monkeypatch):
+    """A sweep measured with weights and a reference of the user's own, whose images are drawn."""
+    monkeypatch.setattr(module, "pending", lambda *_: [])
     measurement = Measurement(
         ExtractorInfo("vgg16", "own.pth", "0" * 64, 4096),
         ReferenceInfo("own.parquet", "features", "1" * 64, (1, 8, 8)),
@@ -58,12 +44,12 @@ def test_what_is_not_asked_for_is_the_sweeps_but_weights_go_with_their_extractor
         assert known == ("1" * 64 if reference == "own.parquet" else None)  # another reference has another identity
         return replace(run.measurement, identity={"extractor": "another"})
 
-    monkeypatch.setattr(complete, "open_measurement", opened)
-    chosen = complete._chosen(run, *asked)
+    monkeypatch.setattr(module, "open_measurement", opened)
+    chosen = open_evaluation(run, *asked)
     assert given == [measured]
-    assert chosen.path.startswith(f"evaluations/{measured[0]}-")
+    assert chosen.measurement.path.startswith(f"evaluations/{measured[0]}-")
 
 
 def test_the_sweeps_own_measurement_is_its_own_again(run, monkeypatch):
-    monkeypatch.setattr(complete, "open_measurement", lambda *_: replace(run.measurement, path=""))
-    assert complete._chosen(run, "vgg16", None, None) == run.measurement
+    monkeypatch.setattr(module, "open_measurement", lambda *_: replace(run.measurement, path=""))
+    assert open_evaluation(run, "vgg16", None, None) == run
