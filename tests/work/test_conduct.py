@@ -1,4 +1,4 @@
-"""A study's output over its life: another grid, a first file that is lost or damaged, and numbers that are changed."""
+"""A study whose grid changes, and the plan of a sweep that is printed."""
 
 import json
 
@@ -6,9 +6,11 @@ import pytest
 from here import run_here
 from studies import problems
 
-from pipeline.diffusion.samplers.ddim import DDIM
+from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import Storage
+from pipeline.sweep.run import open_run
 from pipeline.sweep.study import saved_study
+from pipeline.work.conduct import print_plan
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, encoded, saved_encodings
 
 KINDS = {ReconstructConfig.kind: ReconstructConfig}
@@ -52,47 +54,6 @@ def test_settings_of_an_earlier_grid_stay_in_the_plan_and_their_encodings_in_use
     assert problems(saved(out)) == []
 
 
-def test_a_damaged_first_file_is_found_and_the_command_goes_on_without_it(out):
-    file = out / "study.json"
-    file.write_bytes(file.read_bytes().replace(b'"seed": 0', b'"seed": 1', 1))
-    status, _, err = run_here("verify", "--out", out)
-    assert (status, "study.json: the content does not match its digest" in err) == (1, True), err
-    status, _, err = reconstruct(out, "--steps", "2", "5")
-    assert (status, len(err.splitlines())) == (2, 1), err
-    assert "move study.json away, and the same command goes on from the files" in err
-    file.unlink()
-    status, _, err = reconstruct(out, "--steps", "2", "5")
-    assert (status, "nothing to do" in err) == (0, True), err
-    assert problems(saved(out)) == []
-
-
-def test_files_of_another_study_without_its_first_file_are_refused(out):
-    (out / "study.json").unlink()
-    status, _, err = reconstruct(out, "--steps", "2", "5", "--batch-size", "2")
-    assert (status, len(err.splitlines())) == (2, 1), err
-    assert "without study.json nothing says more, give another --out" in err
-    assert not (out / "study.json").exists()
-
-
-def test_another_version_of_the_sampler_is_refused(out, monkeypatch):
-    monkeypatch.setattr(DDIM, "version", 2)
-    for job in ("reconstruct", "verify"):
-        status, _, err = run_here(job, "--out", out)
-        assert (status, "has images of version 1 of ddim, and this release has version 2" in err) == (2, True), err
-
-
-def test_a_changed_number_is_found_and_written_again(out):
-    storage = Storage(str(out))
-    whole = storage.read("metrics.json")
-    storage.write("metrics.json", whole.replace(b'"mse": 0.', b'"mse": 1.', 1))
-    assert problems(saved(out)) == [("metrics.json", "bad")]
-    status, said, _ = run_here("verify", "--out", out, "--repair")
-    assert (status, "set aside metrics.json" in said) == (1, True)
-    assert reconstruct(out, "--steps", "2", "5")[0] == 0
-    assert storage.read("metrics.json") == whole
-    assert problems(saved(out)) == []
-
-
 def test_an_interpolation_at_another_s_is_drawn_beside_the_first(tmp_path):
     given = ["--seeds", *"0123", "--count", "3", "--out", tmp_path / "out"]
     assert run_here("interpolate", "--steps", "2", *given)[0] == 0
@@ -103,3 +64,17 @@ def test_an_interpolation_at_another_s_is_drawn_beside_the_first(tmp_path):
     assert len([*(tmp_path / "out" / "interpolations").iterdir()]) == 2
     status, said, _ = run_here("verify", "--out", tmp_path / "out")
     assert (status, "0 problems" in said) == (0, True), said
+
+
+def test_a_plan_says_what_is_there_and_what_is_to_do(small, capsys):
+    """Of four shards a setting, the last of 15 images, the first setting has two files."""
+    run = open_run(small)
+    for shard in (run.shards()[0], run.shards()[3]):
+        run.storage.write(shard.path("images"), b"x")
+    print_plan(run)
+    assert capsys.readouterr().out.splitlines() == [
+        "ddim-S5-eta0-linear            5 calls an image, 2 of 4 shards found",
+        "ddim-S5-etahat-linear-clip     5 calls an image, 0 of 4 shards found",
+        f"2 settings × 90 images in {small.out}, fingerprint {fingerprint(run.identity)}",
+        "2 shards found, 6 missing: 700 network calls × images to do",
+    ]
