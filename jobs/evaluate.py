@@ -14,7 +14,6 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.layout import SWEEP
 from pipeline.sweep.run import open_evaluation, saved_run
 from pipeline.work.complete import complete
-from pipeline.work.conduct import OfRun
 
 MEASUREMENT = ("extractor", "extractor_weights", "reference")
 
@@ -28,8 +27,7 @@ def main() -> int:
     args = parser.parse_args()
     request = Request(**parser.given(args, Request), out=args.out, first_file=SWEEP)
     run = saved_run(args.out, storage_options(args.storage_options))
-    chosen = open_evaluation(run, *(vars(args).get(name) for name in MEASUREMENT))
-    complete(OfRun(chosen), request)
+    complete(open_evaluation(run, *(vars(args).get(name) for name in MEASUREMENT)), request)
     return 0
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from pipeline.cluster.resources import Request
 from pipeline.work.between import InterpolateConfig, open_interpolation
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import conduct
 from pipeline.work.interpolate import Interpolate
 
 

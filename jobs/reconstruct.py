@@ -12,7 +12,7 @@ done, 1 shards failed or no worker came, 2 bad input, 130 interrupted.
 from pipeline.cli import Parser, exit_with, storage_options
 
 from pipeline.cluster.resources import Request
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import conduct
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
 
 

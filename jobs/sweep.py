@@ -38,8 +38,7 @@ def main() -> int:
     import torch  # slow imports, for which neither --help nor a wrong option waits
 
     from pipeline.sweep.run import open_run
-    from pipeline.work.complete import complete
-    from pipeline.work.conduct import OfRun, print_plan
+    from pipeline.work.complete import complete, print_plan
 
     request = Request(**parser.given(args, Request), out=config.out, first_file=SWEEP)
     run = open_run(config, storage_options(args.storage_options))
@@ -51,7 +50,7 @@ def main() -> int:
     if 0 < run.config.batch_size < config.batch_size:
         print(f"batches of {run.config.batch_size} images: a shard has no more", file=sys.stderr)
     try:
-        complete(OfRun(run), request)
+        complete(run, request)
     except RunFailedError:
         print("the sweep is not complete; the next run tries only what is missing", file=sys.stderr)
         raise

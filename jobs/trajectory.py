@@ -11,7 +11,7 @@ or no worker came, 2 bad input, 130 interrupted.
 from pipeline.cli import Parser, exit_with, storage_options
 
 from pipeline.cluster.resources import Request
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import conduct
 from pipeline.work.trace import Trace, TraceConfig, open_trace
 
 

@@ -1,7 +1,7 @@
 """Output: claimed by its first file, resumed and refused in one way, whatever its kind: sweep, evaluation or study."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -12,8 +12,8 @@ from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.schedule import Schedule
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage, StorageError
-from pipeline.sweep.grid import Setting, assert_versions
-from pipeline.sweep.layout import METRICS, REPORT, RESULT, SET_ASIDE, slug_of
+from pipeline.sweep.grid import assert_versions
+from pipeline.sweep.layout import TOP, slug_of
 from pipeline.sweep.result import Result
 
 T = TypeVar("T")
@@ -36,11 +36,6 @@ class Output(ABC):
     storage_options: dict[str, Any] | None
     patience: float | None = None
     """Seconds for which a failing request is retried; None for the storage's own."""
-
-    @property
-    @abstractmethod
-    def noun(self) -> str:
-        """What it is, in messages."""
 
     @property
     @abstractmethod
@@ -87,20 +82,6 @@ class Output(ABC):
         """The identity of everything in it: that of the images, and in some kinds what they are measured by."""
         return self.identity
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing in the config is left to be chosen on a worker."""
-        return True
-
-    @property
-    def names(self) -> set[str]:
-        """The names of what may lie at the top of `url`."""
-        return {self.first_file, RESULT, METRICS, REPORT, SET_ASIDE, *self.folders}
-
-    def elsewhere(self, differing: set[str]) -> str:
-        """Return what to do, as the place is another's, whose identity differs under these names."""
-        return "give another --out"
-
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return the content of the first file."""
@@ -112,11 +93,6 @@ class Output(ABC):
     def beside(self, saved: Self) -> Self:
         """Return this with what `saved`, of the same output, says of files of other grids."""
         return self
-
-
-def fingerprints(settings: Sequence[Setting], identity: dict[str, Any]) -> dict[str, str]:
-    """Return slug → the fingerprint that files of the setting have for an identity."""
-    return {setting.slug: setting.fingerprint(identity) for setting in settings}
 
 
 def load(kind: type[T], saved: Any) -> T:
@@ -200,18 +176,15 @@ def resumed(output: AnOutput, names: list[str], saved: AnOutput | None) -> AnOut
     if saved is not None:
         _assert_same(output, saved)
         return output.beside(saved)
-    if foreign := [name for name in names if name not in output.names and not _is_temporary(name)]:
+    ours = {*TOP, *output.folders}
+    # a writer that was killed leaves .NAME.….tmp; claiming removes it
+    if foreign := [name for name in names if name not in ours and (name[0], name[-4:]) != (".", ".tmp")]:
         raise UserError(
             f"--out {output.url} holds {foreign[0]!r} and no {output.first_file}: give an empty or a new folder"
         )
-    if names and output.settled:
+    if names:
         _assert_files_are_of(output)
     return output
-
-
-def _is_temporary(name: str) -> bool:
-    """Return whether a writer that was killed left the name; claiming removes such files."""
-    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _assert_same(output: Output, saved: Output) -> None:
@@ -219,11 +192,12 @@ def _assert_same(output: Output, saved: Output) -> None:
     differing = [name for name in {**asked, **known} if known.get(name) != asked.get(name)]
     if not differing:
         return
-    names = list(output.identity) if set(differing) & set(output.identity) else list(asked)
+    names, advice = list(output.identity), "give another --out"
+    if not set(differing) & set(names):
+        names, advice = list(asked), f"measure it by jobs/evaluate.py, or {advice}"
     of_saved, of_asked = (fingerprint({name: identity.get(name) for name in names}) for identity in (known, asked))
     texts = "; ".join(f"{name} {known.get(name)} there, {asked.get(name)} here" for name in differing)
-    advice = output.elsewhere(set(differing))
-    raise UserError(f"--out {output.url} has fingerprint {of_saved}, this {output.noun} {of_asked} ({texts}): {advice}")
+    raise UserError(f"--out {output.url} has fingerprint {of_saved}, this run {of_asked} ({texts}): {advice}")
 
 
 def _assert_files_are_of(output: Output) -> None:
@@ -238,7 +212,7 @@ def _assert_files_are_of(output: Output) -> None:
             carried = output.home.read_table(path, lambda table, metadata: metadata["fingerprint"])
             if carried != own:
                 where = f"{output.url}/{path}"
-                raise DamagedFileError(f"{where}: it has fingerprint {carried}, this {output.noun} has {own}")
+                raise DamagedFileError(f"{where}: it has fingerprint {carried}, this run has {own}")
         except DamagedFileError as error:
             text = f"--out {error}: without {output.first_file} nothing says more, give another --out"
             raise UserError(text) from error

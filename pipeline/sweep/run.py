@@ -14,9 +14,9 @@ from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Row, Setting, notes, read_row, settings
-from pipeline.sweep.layout import CARD, EVALUATION, EVALUATIONS, SWEEP, Paths
+from pipeline.sweep.layout import EVALUATION, EVALUATIONS, SWEEP, Paths
 from pipeline.sweep.model import read_model
-from pipeline.sweep.output import Output, find_saved, fingerprints, load, open_folder, read_first, resumed
+from pipeline.sweep.output import Output, find_saved, load, open_folder, read_first, resumed
 from pipeline.sweep.shards import Shards, pending, plan_all
 
 
@@ -24,7 +24,6 @@ from pipeline.sweep.shards import Shards, pending, plan_all
 class Run(Output):
     """A sweep: its images, and its own measurement of them."""
 
-    noun = "sweep"
     first_file = SWEEP
     format = 2
     """Format 1 had only DDIM, in its version 1."""
@@ -60,25 +59,11 @@ class Run(Output):
         return self.measurement.identity
 
     @property
-    def settled(self) -> bool:
-        """Whether batch size and form are chosen."""
-        return self.config.settled
-
-    @property
     def folders(self) -> dict[str, dict[str, str]]:
-        """The images and their features."""
-        of_images = fingerprints(self.settings, self.identity)
-        return {"images": of_images, "features": fingerprints(self.settings, self.measurement.identity)}
-
-    @property
-    def names(self) -> set[str]:
-        """The names of what may lie at the top of a sweep's output."""
-        return super().names | {CARD, EVALUATIONS}
-
-    def elsewhere(self, differing: set[str]) -> str:
-        """Return what to do; images that are the same may be measured otherwise beside."""
-        advice = super().elsewhere(differing)
-        return advice if differing & set(self.identity) else f"measure it by jobs/evaluate.py, or {advice}"
+        """The images and their features. What is auto is in their fingerprints, and not known before it is chosen."""
+        known = self.settings if self.config.settled else []
+        identities = {"images": self.identity, "features": self.measurement.identity}
+        return {name: {s.slug: s.fingerprint(identity) for s in known} for name, identity in identities.items()}
 
     def shards(self) -> Shards:
         """Return all planned shards."""
@@ -132,7 +117,6 @@ class Run(Output):
 class Evaluation(Run):
     """The images of a sweep, measured by another extractor or with another reference, in a folder of their own."""
 
-    noun = "evaluation"
     first_file = EVALUATION
     format = 1
 
@@ -144,11 +128,7 @@ class Evaluation(Run):
     @property
     def folders(self) -> dict[str, dict[str, str]]:
         """The features."""
-        return {"features": fingerprints(self.settings, self.measurement.identity)}
-
-    def elsewhere(self, differing: set[str]) -> str:
-        """Return what to do; the name of the place follows from what is asked for."""
-        return f"move {self.url} away"
+        return {"features": super().folders["features"]}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of evaluation.json."""

@@ -16,7 +16,7 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Setting, described, settings
 from pipeline.sweep.layout import STUDY
 from pipeline.sweep.model import read_model
-from pipeline.sweep.output import Output, find_saved, fingerprints, load, open_folder, read_first, resumed
+from pipeline.sweep.output import Output, find_saved, load, open_folder, read_first, resumed
 
 
 def same_as_sweep(name: str) -> str:
@@ -84,14 +84,9 @@ class Study(Output):
     """Other settings, of earlier grids of the same study."""
 
     @property
-    def noun(self) -> str:
-        """The kind of the study."""
-        return self.config.kind
-
-    @property
     def folders(self) -> dict[str, dict[str, str]]:
         """The one folder of its files."""
-        return {self.config.folder: fingerprints(self.settings, self.identity)}
+        return {self.config.folder: {setting.slug: setting.fingerprint(self.identity) for setting in self.settings}}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of study.json."""

@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from pipeline import UserError
-from pipeline.cluster.executor import Cluster, cluster
+from pipeline.cluster.executor import Cluster
 from pipeline.cluster.monitor import Patience
-from pipeline.cluster.resources import Request, joins_a_cluster
+from pipeline.cluster.resources import joins_a_cluster
 from pipeline.cluster.task import Task, Work
 from pipeline.storage.store import DamagedFileError, StorageError
 from pipeline.sweep.images import IMAGES_CARD
@@ -101,19 +101,6 @@ def publish_as_planned(
         publish(latest)
         output = latest
     return text
-
-
-@contextlib.contextmanager
-def claimed(output: Output, request: Request) -> Iterator[Cluster]:
-    """Start or join a cluster, then claim the output.
-
-    Raises:
-        UserError, PoolBrokenError: see `cluster` and `claim`.
-
-    """
-    with cluster(request) as joined:
-        claim(output, joined)
-        yield joined
 
 
 def _saved(output: AnOutput) -> AnOutput | None:

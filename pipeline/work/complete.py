@@ -1,71 +1,164 @@
 """Complete an output, whatever its kind: what is missing is done, then its report is written and its tables printed."""
 
 import sys
-from abc import ABC, abstractmethod
-from typing import Any, Generic
+from collections.abc import Callable
+from typing import Any
 
 from pipeline.cluster.executor import Cluster, cluster
 from pipeline.cluster.resources import Request
-from pipeline.sweep.output import AnOutput
+from pipeline.images.pixels import Pixels
+from pipeline.reporting.report import publish
+from pipeline.storage.sealed import fingerprint
+from pipeline.sweep.layout import REPORT, SUMMARY
+from pipeline.sweep.run import Run
+from pipeline.sweep.shards import pending
+from pipeline.sweep.study import Config, Study, make_study_config
 from pipeline.work.claim import claim, publish_as_planned
+from pipeline.work.draw import Draw
+from pipeline.work.flow import flow
+from pipeline.work.growing import growing_page
+from pipeline.work.kind import StudyWork
+from pipeline.work.match import Consistency
+from pipeline.work.perform import perform
+from pipeline.work.settle import settle
 
 
-class Conductor(ABC, Generic[AnOutput]):
-    """What `complete` asks of a kind of output."""
+def complete(run: Run, request: Request) -> None:
+    """Draw and measure what is missing from a sweep or an evaluation, write its report and print the tables.
 
-    output: AnOutput
-
-    @abstractmethod
-    def planned(self) -> tuple[int, int]:
-        """Return the number of settings, and of images in all of them."""
-
-    @abstractmethod
-    def finished(self) -> bool:
-        """Return whether every file is there, reports excepted."""
-
-    @abstractmethod
-    def perform(self, joined: Cluster) -> None:
-        """Do what is missing. Raises IncompleteError."""
-
-    @abstractmethod
-    def publishable(self, output: AnOutput) -> bool:
-        """Return whether all that `publish` needs of an output exists."""
-
-    @abstractmethod
-    def publish(self, output: AnOutput) -> str:
-        """Write numbers and report of this output, or of another plan of it; return the text for the terminal."""
-
-    def settle(self, joined: Cluster) -> None:
-        """Choose what the config leaves open, before the output is claimed."""
-        return
-
-
-def complete(conductor: Conductor[Any], request: Request) -> None:
-    """Do what is missing from an output, write its report and print its tables. If nothing is, Ray is not started.
-
-    Meanwhile result.json has the state of the run.
+    If nothing is missing, Ray is not started. Meanwhile result.json has the state of the run, and the page in report/
+    what is measured.
 
     Raises:
         UserError, PoolBrokenError: see `cluster` and `claim`.
         IncompleteError: all attempts at a task failed; all tasks that do not need it are done.
 
     """
-    for note in conductor.output.notes:
+    _complete(_OfRun(run), request)
+
+
+def conduct(
+    kind: type[Config],
+    open_study: Callable[[Config, dict[str, Any] | None], Study],
+    make: Callable[[Study], StudyWork[Any, Any, Any]],
+    given: dict[str, Any],
+    request: dict[str, Any],
+    storage_options: dict[str, Any] | None,
+) -> int:
+    """Do what is missing from a study, write its report and print its table; return the exit status of its job.
+
+    It is of the config that the user has `given`; `open_study` opens it, writing nothing, and `make` makes its work.
+    `request` has values of a `Request`, and `storage_options` are fsspec's. For its errors see these and `complete`.
+    """
+    config = make_study_config(kind, given)
+    resources = Request(**request, out=config.out, first_file=Study.first_file)
+    complete_study(make(open_study(config, storage_options)), resources)
+    return 0
+
+
+def complete_study(work: StudyWork[Any, Any, Any], request: Request) -> None:
+    """Do what is missing from a study, write its report and print its table. For its errors see `complete`."""
+    _complete(_OfStudy(work), request)
+
+
+def print_plan(run: Run) -> None:
+    """Print the settings of a sweep and how many of its shards are missing."""
+    shards = run.shards()
+    missing = pending(run.storage, "images", shards)
+    lacking = dict.fromkeys(run.settings, 0)
+    for shard in missing:
+        lacking[shard.setting] += 1
+    width = max(len(setting.slug) for setting in run.settings)
+    a_setting = len(shards) // len(run.settings)
+    for note in run.notes:
+        print(note)
+    for setting, count in lacking.items():
+        print(
+            f"{setting.slug:<{width}} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found"
+        )
+    known = fingerprint(run.identity) if run.config.settled else "known when it is chosen what is auto"
+    print(
+        f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
+        f"fingerprint {known}\n"
+        f"{len(shards) - len(missing)} shards found, {len(missing)} missing: "
+        f"{sum(shard.cost for shard in missing):,} network calls × images to do"
+    )
+
+
+class _OfRun:
+    """What `_complete` asks of a kind of output: here of sweeps and evaluations."""
+
+    def __init__(self, run: Run) -> None:
+        self.output = run
+        self.seen: dict[str, Pixels] = {}
+
+    def planned(self) -> tuple[int, int]:
+        number = len(self.output.settings)
+        return number, number * self.output.config.num_images
+
+    def finished(self) -> bool:
+        run = self.output
+        return run.config.settled and not Draw(run).tasks() and self.publishable(run) and not Consistency(run).tasks()
+
+    def settle(self, joined: Cluster) -> None:
+        self.output = settle(self.output, joined)
+
+    def perform(self, joined: Cluster) -> None:
+        with growing_page(self.output, self.seen) as write:
+            flow(self.output, joined, self.output.result, on_minute=write)
+            perform(Consistency(self.output), joined, self.output.result)
+
+    def publishable(self, run: Run) -> bool:
+        return len(run.metrics()) == len(run.settings)
+
+    def publish(self, run: Run) -> str:
+        return publish(run, self.seen)
+
+
+class _OfStudy:
+    def __init__(self, work: StudyWork[Any, Any, Any]) -> None:
+        self.work, self.output = work, work.study
+
+    def planned(self) -> tuple[int, int]:
+        tasks = self.work.planned()
+        return len({task.group for task in tasks}), sum(task.images for task in tasks)
+
+    def finished(self) -> bool:
+        return not self.work.tasks()
+
+    def settle(self, joined: Cluster) -> None:
+        pass  # a study leaves nothing open
+
+    def perform(self, joined: Cluster) -> None:
+        perform(self.work, joined, self.output.result)
+
+    def publishable(self, study: Study) -> bool:
+        return not self._work_of(study).tasks()
+
+    def publish(self, study: Study) -> str:
+        text = "\n".join([self._work_of(study).publish(), *(f"{note}." for note in study.notes)])
+        study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
+        return text
+
+    def _work_of(self, study: Study) -> StudyWork[Any, Any, Any]:
+        return self.work if study.config == self.work.study.config else type(self.work)(study)
+
+
+def _complete(kind: "_OfRun | _OfStudy", request: Request) -> None:
+    for note in kind.output.notes:
         print(note, file=sys.stderr)
-    if conductor.finished():
-        claim(conductor.output)
+    if kind.finished():
+        claim(kind.output)
         print("nothing to do: every file is there", file=sys.stderr)
-        _record(conductor)
+        _record(kind, lambda: None)
         return
     with cluster(request) as joined:
-        conductor.settle(joined)
-        claim(conductor.output, joined)
-        _record(conductor, joined)
+        kind.settle(joined)
+        claim(kind.output, joined)
+        _record(kind, lambda: kind.perform(joined))
 
 
-def _record(conductor: Conductor[Any], joined: Cluster | None = None) -> None:
-    output = conductor.output
-    with output.result.recorded(*conductor.planned()):
-        if joined is not None:
-            conductor.perform(joined)
-        print(publish_as_planned(output, conductor.publish, conductor.publishable))
+def _record(kind: Any, perform: Callable[[], None]) -> None:
+    with kind.output.result.recorded(*kind.planned()):
+        perform()
+        print(publish_as_planned(kind.output, kind.publish, kind.publishable))

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -39,15 +39,9 @@ class Problem:
     text: str
 
 
-@dataclass(frozen=True)
-class Owned:
-    """What is planned in an output."""
-
-    settings: Sequence[Setting]
-    files: Iterable[File]
-    """All files that the works own, and those that describe the output."""
-    unread: tuple[str, ...]
-    """What the paths begin with of which nobody can or need say whether they are right: reports are written again."""
+Owned = tuple[list[Setting], Iterable[File], tuple[str, ...]]
+"""The settings that are planned, all files that the works own or that describe the output, and what the paths begin
+with of which nobody needs to say or can say whether they are right: reports are written again."""
 
 
 class Inventory:
@@ -67,8 +61,8 @@ class Inventory:
         """Path → size of every file, but those that are set aside."""
         assert isinstance(output, Run | Study)
         owned = _of_run(output, self.listed) if isinstance(output, Run) else _of_study(output)
-        self.settings, self.unread = owned.settings, owned.unread
-        self.files = {file.path: file for file in owned.files}
+        self.settings, files, self.unread = owned
+        self.files = {file.path: file for file in files}
         """Path → file of all files that the works own."""
 
     def unread_problems(self) -> list[Problem]:
@@ -130,7 +124,7 @@ def _of_run(run: Run, listed: Mapping[str, int]) -> Owned:
         *itertools.chain.from_iterable(kind(one).files(planned, listed) for one in runs for kind in WORKS.values()),
     ]
     unknown = (f"{place}/" for place in places if place not in whole)
-    return Owned(planned, files, (CARD, *(one.paths.report() for one in runs), *unknown))
+    return planned, files, (CARD, *(one.paths.report() for one in runs), *unknown)
 
 
 def _closed_settings(run: Run, listed: Mapping[str, int]) -> list[Setting]:
@@ -165,7 +159,7 @@ def _of_study(study: Study) -> Owned:
     if work.has_numbers:
         check = partial(_check_numbers, work)
         files.append(File(METRICS, check, tuple(file.path for file in own), needed=False))
-    return Owned([*study.settings, *study.earlier], [*files, *own], (f"{REPORT}/",))
+    return [*study.settings, *study.earlier], [*files, *own], (f"{REPORT}/",)
 
 
 def _describing(first_file: str, prefix: str = "") -> list[File]:

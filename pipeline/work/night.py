@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline import RunFailedError, UserError
+from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
 from pipeline.regression import history, summary, trend
 from pipeline.regression.baseline import (
@@ -28,7 +29,7 @@ from pipeline.sweep.config import make_config
 from pipeline.sweep.layout import SWEEP
 from pipeline.sweep.output import open_folder
 from pipeline.sweep.run import Run, open_run, saved_run
-from pipeline.work.claim import claimed
+from pipeline.work.claim import claim
 from pipeline.work.compare import Compare
 from pipeline.work.flow import flow
 from pipeline.work.perform import perform
@@ -167,7 +168,8 @@ def _draw_and_compare(night: Night, request: Request) -> list[Comparison]:
     """Draw and measure tonight's run and return its comparisons, in the order of the grid."""
     run = night.run
     found: dict[Any, Comparison] = {}
-    with claimed(run, request) as joined:
+    with cluster(request) as joined:
+        claim(run, joined)
         flow(run, joined)
         perform(Compare(run, night.baseline), joined, on_done=found.__setitem__)
     return [found[setting] for setting in run.settings]

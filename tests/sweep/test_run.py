@@ -110,11 +110,11 @@ def test_another_run_is_refused_with_both_fingerprints_and_advice(run, tmp_path,
     for i in (0, 1):
         Image.new("L", (8, 8), i).save(tmp_path / "pictures" / f"{i}.png")
     change = {name: str(tmp_path / "pictures") if value == "{}" else value for name, value in change.items()}
-    with pytest.raises(UserError, match=f"--out {run.out} has fingerprint .{{16}}, this sweep .{{16}} {says}") as error:
+    with pytest.raises(UserError, match=f"--out {run.out} has fingerprint .{{16}}, this run .{{16}} {says}") as error:
         open_run(changed(run, **change))
     if change.keys() != {"reference"}:
         other = open_run(changed(run, out=str(tmp_path / "new"), **change))
-        assert f"has fingerprint {fingerprint(run.identity)}, this sweep {fingerprint(other.identity)} " in str(
+        assert f"has fingerprint {fingerprint(run.identity)}, this run {fingerprint(other.identity)} " in str(
             error.value
         )
 

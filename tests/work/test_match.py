@@ -11,7 +11,7 @@ from pipeline.reporting.report import publish
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.measured import largest_of, read_consistency
 from pipeline.sweep.run import open_run
-from pipeline.work import complete, conduct
+from pipeline.work import complete
 from pipeline.work.claim import claim
 from pipeline.work.flow import flow
 from pipeline.work.inventory import Inventory
@@ -74,9 +74,9 @@ def test_a_finished_sweep_of_a_release_that_compared_nothing_is_compared(tmp_pat
     path = run.paths.consistency(run.settings[0].slug)
     whole = run.storage.read(path)
     Path(run.config.out, path).unlink()
-    monkeypatch.setattr(conduct, "publish", lambda run, seen=None: f"{len(found_in(run))} compared")
+    monkeypatch.setattr(complete, "publish", lambda run, seen=None: f"{len(found_in(run))} compared")
     monkeypatch.setattr(complete, "cluster", cluster)
-    complete.complete(conduct.OfRun(run), Request())
+    complete.complete(run, Request())
     assert capsys.readouterr().out == "1 compared\n"
     assert run.storage.read(path) == whole
 

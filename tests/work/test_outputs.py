@@ -19,10 +19,9 @@ from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.layout import METRICS
 from pipeline.sweep.run import open_evaluation, open_run, saved_run
-from pipeline.work import conduct
+from pipeline.work import complete as module
 from pipeline.work.between import InterpolateConfig, open_interpolation
-from pipeline.work.complete import complete
-from pipeline.work.conduct import OfRun, OfStudy
+from pipeline.work.complete import complete, complete_study
 from pipeline.work.interpolate import Interpolate
 from pipeline.work.inventory import take_inventory
 from pipeline.work.line import LineWorker
@@ -48,19 +47,25 @@ class Life:
         self.kind, self.out = kind, Path(out)
 
     def open(self, **changes):
-        """Return the conductor; `changes` are of the options. The evaluation's is in a finished sweep."""
+        """Return a study's work, or a run; `changes` are of the options. An evaluation is in a finished sweep."""
         if self.kind in STUDIES:
             make, config, open_study, given = STUDIES[self.kind]
-            return OfStudy(make(open_study(config(out=str(self.out), **SMALL | given | changes), None)))
+            return make(open_study(config(out=str(self.out), **SMALL | given | changes), None))
         if self.kind == "evaluation":
-            return OfRun(open_evaluation(saved_run(str(self.out)), None, None, str(self.out.parent / "other")))
+            return open_evaluation(saved_run(str(self.out)), None, None, str(self.out.parent / "other"))
         config = {"eta": (0.0,), "num_images": 4, "shard_size": 2, "reference": str(self.out.parent / "few")}
-        return OfRun(open_run(SweepConfig(out=str(self.out), **SMALL | config | changes)))
+        return open_run(SweepConfig(out=str(self.out), **SMALL | config | changes))
 
     def complete(self, **changes):
-        conductor = self.open(**changes)
-        complete(conductor, Request())
-        return conductor
+        self.end(self.open(**changes))
+
+    def end(self, opened):
+        (complete_study if self.kind in STUDIES else complete)(opened, Request())
+
+    def place(self):
+        """The folder of an output that is opened now."""
+        opened = self.open()
+        return Path((opened.study if self.kind in STUDIES else opened).url)
 
     @property
     def worker(self):
@@ -106,8 +111,8 @@ def quick(monkeypatch):
     without_ray(monkeypatch)
     for method in ("savefig", "draw_without_rendering"):
         monkeypatch.setattr(Figure, method, lambda *_, **__: None)
-    monkeypatch.setattr(conduct, "publish", publish)
-    monkeypatch.setattr(conduct, "growing_page", lambda run, seen: contextlib.nullcontext(lambda: None))
+    monkeypatch.setattr(module, "publish", publish)
+    monkeypatch.setattr(module, "growing_page", lambda run, seen: contextlib.nullcontext(lambda: None))
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +230,9 @@ def test_killed_after_the_first_file_or_some_it_goes_on_to_the_same_content(
 def test_two_that_were_opened_before_either_wrote_make_one_output(fresh, expected, monkeypatch):
     one, other = fresh.open(), fresh.open()
     with killed(monkeypatch, fresh, 1):
-        complete(one, Request())
-    complete(other, Request())
-    complete(one, Request())
+        fresh.end(one)
+    fresh.end(other)
+    fresh.end(one)
     fresh.assert_well(expected)
 
 
@@ -245,7 +250,7 @@ def test_anothers_files_without_their_first_file_are_refused(finished):
     if finished.kind == "evaluation":  # whose place follows from what it is made of
         own = finished.home
         (finished.out.parent / "other" / "0.png").unlink()
-        own.rename(finished.open().output.url)
+        own.rename(finished.place())
     refused(finished, rf"it has fingerprint .* without {finished.name} nothing says more", seed=1)
 
 
@@ -269,7 +274,7 @@ def test_a_damaged_first_file_is_named_and_without_it_the_files_go_on(finished, 
 
 
 def test_a_place_that_holds_something_else_is_refused(fresh):
-    place = Path(fresh.open().output.url)
+    place = fresh.place()
     place.mkdir(parents=True)
     (place / "mine.txt").write_text("")
     refused(fresh, f"holds 'mine.txt' and no {fresh.name}: give an empty or a new folder")

@@ -159,7 +159,7 @@ def test_the_output_of_another_study_or_of_a_sweep_is_refused(done, tmp_path):
     status, _, err = run_here("reconstruct", "--out", done.study.out, "--num-images", 30)
     identity = done.study.identity | {"batch_size": 30, "num_images": 30, "shard_size": 125}
     differ = "batch_size 20 there, 30 here; num_images 45 there, 30 here; shard_size 20 there, 125 here"
-    says = f"this reconstruction {fingerprint(identity)} ({differ}): give another --out"
+    says = f"this run {fingerprint(identity)} ({differ}): give another --out"
     assert (status, len(err.splitlines()), says in err) == (2, 1, True), err
     status, _, err = run_here("trajectory", "--out", done.study.out)
     assert (status, "is the output of another study (reconstruction, not trajectory)" in err) == (2, True), err

@@ -19,8 +19,7 @@ from pipeline.sweep.layout import METRICS, SWEEP
 from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.study import saved_study
 from pipeline.work.claim import claim, publish_as_planned
-from pipeline.work.complete import complete
-from pipeline.work.conduct import OfRun, OfStudy
+from pipeline.work.complete import complete, complete_study
 from pipeline.work.flow import flow
 from pipeline.work.inventory import Inventory
 from pipeline.work.measure import Measure, MeasureWorker
@@ -131,7 +130,7 @@ def test_the_last_to_end_has_plan_numbers_and_report_though_it_began_first(drawn
 
 def test_a_sweep_that_was_killed_after_its_claim_leaves_the_other_numbers_right(tmp_path, monkeypatch):
     without_ray(monkeypatch)
-    complete(OfRun(opened(tmp_path, "A")), Request())
+    complete(opened(tmp_path, "A"), Request())
     claim(opened(tmp_path, "B"))
     problems = found(Place(str(tmp_path)))
     assert {kind for kind, _ in problems} == {"missing"}
@@ -172,6 +171,6 @@ def test_two_studies_in_one_output(tmp_path):
     for work in works:
         do(work)
     for work in (*works, works[0]):
-        complete(OfStudy(work), Request())
+        complete_study(work, Request())
         assert saved_study({config.kind: ReconstructConfig}, str(tmp_path), None).settings == work.study.settings
         assert problems(work) == []

@@ -10,7 +10,7 @@ from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import Storage
 from pipeline.sweep.run import open_run
 from pipeline.sweep.study import saved_study
-from pipeline.work.conduct import print_plan
+from pipeline.work.complete import print_plan
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, encoded, saved_encodings
 
 KINDS = {ReconstructConfig.kind: ReconstructConfig}
