@@ -63,17 +63,17 @@ class CompareWorker:
             if part.metadata["digest"] != digest:
                 pixels, _ = read_images(self.storage, shard, setting.fingerprint(arguments.identity))
                 pairs = zip(image_digests(pixels), images[shard.first : shard.end], strict=True)
-                differing += [seed for seed, (here, there) in enumerate(pairs, shard.first) if here != there]
+                differing += [seed for seed, (own, its) in enumerate(pairs, shard.first) if own != its]
         equal = equal_features(ours, theirs)
-        there = measure(theirs.features, theirs.logits, self.reference)
-        here = there if equal else measure(ours.features, ours.logits, self.reference)
+        of_baseline = measure(theirs.features, theirs.logits, self.reference)
+        of_run = of_baseline if equal else measure(ours.features, ours.logits, self.reference)
         return Comparison(
             setting,
             self.storage.read_json(self.paths.row(setting.slug)),
             entry.row,
             differing,
             equal,
-            *compared(here, there, in_pairs=True),
+            *compared(of_run, of_baseline, in_pairs=True),
             (entry.speed, speed(parts)),
         )
 
