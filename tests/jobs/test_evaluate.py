@@ -18,7 +18,7 @@ from pipeline.images.digits import digits_images
 from pipeline.reporting.standings import COLUMNS
 from pipeline.storage.store import Storage
 from pipeline.sweep.layout import folder
-from pipeline.sweep.run import saved_run
+from pipeline.sweep.run import evaluations, saved_run
 from pipeline.work.inventory import Inventory
 from pipeline.work.verify import verify
 
@@ -156,7 +156,9 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
         status, _, err = run_here("evaluate", "--out", drawn, "--reference", tmp_path / name)
         assert status == 0, err
     opened = saved_run(str(drawn))
-    by_kind = {run.measurement.reference.kind: run.metrics() for run in Inventory(opened).runs[1:]}
+    by_kind = {
+        run.measurement.reference.kind: run.metrics() for run in evaluations(opened, opened.storage.find()).values()
+    }
     for setting, row in own.items():
         assert by_kind["statistics"][setting]["fid"] == row["fid"]
         assert by_kind["statistics"][setting]["kid_mean"] is None
