@@ -26,8 +26,8 @@ def main() -> int:
     inventory = take_inventory(args.out, storage_options(args.storage_options))
     with cluster(Request(out=args.out, first_file=inventory.output.first_file)) as joined:
         problems = verify(inventory, joined)
-    for problem in problems:
-        print(f"{problem.kind:<8} {problem.text}")
+    if problems:
+        print(text_table([[problem.kind, problem.text] for problem in problems], left=(0, 1), least=(8,), gap=" "))
     print(f"{len(inventory.listed):,} files, {len(inventory.settings):,} settings, {len(problems):,} problems")
     if args.repair:
         for path in set_aside(inventory, problems):

@@ -13,6 +13,7 @@ from pipeline.sweep.layout import REPORT, SUMMARY
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
 from pipeline.sweep.study import Config, Study, make_study_config
+from pipeline.text_table import text_table
 from pipeline.work.claim import claim, publish_as_planned
 from pipeline.work.draw import Draw
 from pipeline.work.flow import flow
@@ -68,14 +69,14 @@ def print_plan(run: Run) -> None:
     lacking = dict.fromkeys(run.settings, 0)
     for shard in missing:
         lacking[shard.setting] += 1
-    width = max(len(setting.slug) for setting in run.settings)
     a_setting = len(shards) // len(run.settings)
     for note in run.notes:
         print(note)
-    for setting, count in lacking.items():
-        print(
-            f"{setting.slug:<{width}} {setting.nfe:>5} calls an image, {a_setting - count} of {a_setting} shards found"
-        )
+    lines = [
+        [setting.slug, f"{setting.nfe}", f"calls an image, {a_setting - count} of {a_setting} shards found"]
+        for setting, count in lacking.items()
+    ]
+    print(text_table(lines, left=(0, 2), least=(0, 5), gap=" "))
     known = fingerprint(run.identity) if run.config.settled else "known when it is chosen what is auto"
     print(
         f"{len(run.settings)} settings × {run.config.num_images:,} images in {run.config.out}, "
