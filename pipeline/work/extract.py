@@ -137,7 +137,7 @@ class Extract(RunWork[ExtractArguments, Source, int]):
         A measurement other than the sweep's own may lack settings that were added later, so these are not needed.
         """
         run, prefix = self.run, self.run.measurement.prefix
-        for path, part in reference_files(run.measurement, found).items():
+        for path, part in reference_files(run.measurement, listed).items():
             yield File(path, partial(_check_reference, path, part, run.measurement.reference.identity))
         for shard in plan_all(settings, run.config.num_images, run.config.shard_size):
             path = prefix + shard.path("features")

@@ -110,7 +110,7 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
         """Return the rows, metrics.json and, for the sweep's own measurement, the manifests of the images."""
         run, prefix = self.run, self.run.measurement.prefix
         shape = run.config.num_images, run.config.shard_size
-        reference = reference_files(run.measurement, found)
+        reference = reference_files(run.measurement, listed)
         for setting in settings:
             shards = plan(setting, *shape)
             images = tuple(shard.path("images") for shard in shards)
