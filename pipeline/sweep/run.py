@@ -250,7 +250,7 @@ def _run_of(content: dict[str, Any], out: str, storage_options: dict[str, Any] |
     """Return the run of a sweep.json."""
     return Run(
         load(SweepConfig, content["config"] | {"out": out}),
-        load(ModelInfo, content["model"]),
+        ModelInfo.load(content["model"]),
         content["identity"],
         load(Measurement, content["evaluation"]),
         storage_options,

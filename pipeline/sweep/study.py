@@ -175,7 +175,7 @@ def _study_of(
     if (kind := content["kind"]) not in kinds:
         raise UserError(f"--out {out} is the output of another study ({kind}, not {' or '.join(kinds)})")
     config = load(kinds[kind], content["config"] | {"out": out})
-    model = load(ModelInfo, content["model"])
+    model = ModelInfo.load(content["model"])
     grid = settings(config.grid, model.schedule())
     every = [described(values, model.schedule()) for values in content["settings"]]
     others = [setting for setting in every if setting not in grid]

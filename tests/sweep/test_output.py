@@ -7,7 +7,6 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline import UserError
-from pipeline.diffusion.checkpoint import ModelInfo
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.reference import ReferenceInfo
@@ -15,16 +14,16 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.layout import slug_of
 from pipeline.sweep.output import load, refuse_newer
 
-MODEL = ModelInfo((1, 8, 8), 1000, 1e-4, 0.02, "0" * 64, None, ("assumed",))
+EXTRACTOR = ExtractorInfo("vgg16", None, "1" * 64, 4096)
 MEASUREMENT = Measurement(
-    ExtractorInfo("vgg16", None, "1" * 64, 4096),
+    EXTRACTOR,
     ReferenceInfo("digits", "images", "digits", (1, 8, 8), "a note"),
     {"seed": 0, "reference": "digits"},
     "evaluations/vgg16",
 )
 
 
-@pytest.mark.parametrize("saved", [MODEL, MEASUREMENT])
+@pytest.mark.parametrize("saved", [EXTRACTOR, MEASUREMENT])
 def test_what_json_gives_back_is_what_was_saved(saved):
     assert load(type(saved), json.loads(json.dumps(asdict(saved)))) == saved
 
@@ -40,11 +39,11 @@ def test_a_field_more_is_passed_over_at_any_depth_and_one_less_has_its_default()
 
 
 def test_a_field_without_a_default_must_be_there_and_values_must_be_possible():
-    content = asdict(MODEL)
-    del content["beta_end"]
-    for wrong in (content, asdict(MODEL) | {"beta_end": "steep"}, 1):
+    content = asdict(EXTRACTOR)
+    del content["width"]
+    for wrong in (content, asdict(EXTRACTOR) | {"width": "wide"}, 1):
         with pytest.raises(ValidationError):
-            load(ModelInfo, wrong)
+            load(ExtractorInfo, wrong)
 
 
 def test_a_later_format_is_refused_by_its_number():
