@@ -4,7 +4,8 @@
     python jobs/evaluate.py --out runs/cifar10 --reference cifar10_train.npz --extractor-weights inception.pth
 
 Prints the tables. metrics.json, features and report are in OUT/evaluations/<extractor>-<digest>/, or in OUT itself if
-extractor and reference are the sweep's own. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+extractor and reference are the sweep's own. Run it again after an interruption: it does what is missing. Exit status: 0
+done, 1 failed, 2 bad input, 130 interrupted.
 """
 
 from pipeline.cli import Parser, exit_with, storage_options
@@ -12,8 +13,8 @@ from pipeline.cli import Parser, exit_with, storage_options
 from pipeline.cluster.resources import Request
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.layout import SWEEP
-from pipeline.sweep.run import saved_run
-from pipeline.work.complete import measure_again
+from pipeline.sweep.run import open_evaluation, saved_run
+from pipeline.work.complete import complete
 
 MEASUREMENT = ("extractor", "extractor_weights", "reference")
 
@@ -27,8 +28,7 @@ def main() -> int:
     args = parser.parse_args()
     request = Request(**parser.given(args, Request), out=args.out, first_file=SWEEP)
     run = saved_run(args.out, storage_options(args.storage_options))
-    extractor, weights, reference = (vars(args).get(name) for name in MEASUREMENT)
-    measure_again(run, request, extractor, weights, reference)
+    complete(open_evaluation(run, *(vars(args).get(name) for name in MEASUREMENT)), request)
     return 0
 
 

@@ -11,11 +11,11 @@ Exit status: 0 done, 1 failed or no worker came, 2 bad input, 130 interrupted.
 
 from pipeline.cli import Parser, exit_with, storage_options
 
+from functools import partial
+
 from pipeline.cluster.resources import Request
-from pipeline.sweep.layout import STUDY
-from pipeline.sweep.study import make_study_config
 from pipeline.work.between import InterpolateConfig, open_interpolation
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import conduct
 from pipeline.work.interpolate import Interpolate
 
 
@@ -23,16 +23,10 @@ def main() -> int:
     """Interpolate and return the exit status."""
     parser = Parser(__doc__)
     parser.add_argument("--animate", action="store_true", help="write report/lines.gif too")
-    parser.add_storage_options()
-    parser.add_options(Request, "num_workers", "gpus_per_worker", "start_timeout")
-    parser.add_options(InterpolateConfig, group="the study")
+    parser.add_study(Request, InterpolateConfig)
     args = parser.parse_args()
-    config = make_study_config(InterpolateConfig, parser.given(args, InterpolateConfig))
-    request = Request(**parser.given(args, Request), out=config.out, first_file=STUDY)
-    work = Interpolate(open_interpolation(config, storage_options(args.storage_options)))
-    work.animated = args.animate
-    conduct(work, request)
-    return 0
+    given = parser.given(args, InterpolateConfig), parser.given(args, Request), storage_options(args.storage_options)
+    return conduct(InterpolateConfig, open_interpolation, partial(Interpolate, animated=args.animate), *given)
 
 
 if __name__ == "__main__":

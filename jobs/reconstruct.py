@@ -12,23 +12,17 @@ done, 1 shards failed or no worker came, 2 bad input, 130 interrupted.
 from pipeline.cli import Parser, exit_with, storage_options
 
 from pipeline.cluster.resources import Request
-from pipeline.sweep.layout import STUDY
-from pipeline.sweep.study import make_study_config
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import conduct
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
 
 
 def main() -> int:
     """Reconstruct and return the exit status."""
     parser = Parser(__doc__)
-    parser.add_storage_options()
-    parser.add_options(Request, "num_workers", "gpus_per_worker", "start_timeout")
-    parser.add_options(ReconstructConfig, group="the study")
+    parser.add_study(Request, ReconstructConfig)
     args = parser.parse_args()
-    config = make_study_config(ReconstructConfig, parser.given(args, ReconstructConfig))
-    request = Request(**parser.given(args, Request), out=config.out, first_file=STUDY)
-    conduct(Reconstruct(open_reconstruction(config, storage_options(args.storage_options))), request)
-    return 0
+    given = parser.given(args, ReconstructConfig), parser.given(args, Request), storage_options(args.storage_options)
+    return conduct(ReconstructConfig, open_reconstruction, Reconstruct, *given)
 
 
 if __name__ == "__main__":

@@ -11,23 +11,17 @@ or no worker came, 2 bad input, 130 interrupted.
 from pipeline.cli import Parser, exit_with, storage_options
 
 from pipeline.cluster.resources import Request
-from pipeline.sweep.layout import STUDY
-from pipeline.sweep.study import make_study_config
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import conduct
 from pipeline.work.trace import Trace, TraceConfig, open_trace
 
 
 def main() -> int:
     """Draw the walks and return the exit status."""
     parser = Parser(__doc__)
-    parser.add_storage_options()
-    parser.add_options(Request, "num_workers", "gpus_per_worker", "start_timeout")
-    parser.add_options(TraceConfig, group="the study")
+    parser.add_study(Request, TraceConfig)
     args = parser.parse_args()
-    config = make_study_config(TraceConfig, parser.given(args, TraceConfig))
-    request = Request(**parser.given(args, Request), out=config.out, first_file=STUDY)
-    conduct(Trace(open_trace(config, storage_options(args.storage_options))), request)
-    return 0
+    given = parser.given(args, TraceConfig), parser.given(args, Request), storage_options(args.storage_options)
+    return conduct(TraceConfig, open_trace, Trace, *given)
 
 
 if __name__ == "__main__":

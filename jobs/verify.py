@@ -24,11 +24,11 @@ def main() -> int:
     parser.add_argument("--repair", action="store_true", help=f"move bad and surplus files under {SET_ASIDE}/")
     args = parser.parse_args()
     inventory = take_inventory(args.out, storage_options(args.storage_options))
-    with cluster(Request(out=args.out, first_file=inventory.opened.first_file)) as joined:
+    with cluster(Request(out=args.out, first_file=inventory.output.first_file)) as joined:
         problems = verify(inventory, joined)
     if problems:
         print(text_table([[problem.kind, problem.text] for problem in problems], left=(0, 1), least=(8,), gap=" "))
-    print(f"{len(inventory.found):,} files, {len(inventory.settings):,} settings, {len(problems):,} problems")
+    print(f"{len(inventory.listed):,} files, {len(inventory.settings):,} settings, {len(problems):,} problems")
     if args.repair:
         for path in set_aside(inventory, problems):
             print(f"set aside {path}")

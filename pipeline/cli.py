@@ -92,6 +92,12 @@ class Parser(argparse.ArgumentParser):
                 option = "--" + name.replace("_", "-")
                 target.add_argument(option, default=argparse.SUPPRESS, help=field.description, **options)
 
+    def add_study(self, request: "type[BaseModel]", config: "type[BaseModel]") -> None:
+        """Add the options of a study's job: those of its config, and of what it requests of a cluster."""
+        self.add_storage_options()
+        self.add_options(request, "num_workers", "gpus_per_worker", "start_timeout")
+        self.add_options(config, group="the study")
+
     @staticmethod
     def given(args: argparse.Namespace, config: "type[BaseModel]") -> dict[str, Any]:
         """Return name → text of the config fields that the user gave."""

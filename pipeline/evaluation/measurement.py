@@ -27,13 +27,6 @@ class Measurement:
         """The prefix of the results' paths below the output."""
         return f"{self.path}/" if self.path else ""
 
-    @classmethod
-    def load(cls, saved: dict[str, Any]) -> "Measurement":
-        """Return the measurement that `dataclasses.asdict` turned into `saved`."""
-        shape = saved["reference"]["image_shape"]
-        described = ReferenceInfo(**saved["reference"] | {"image_shape": tuple(shape) if shape else None})
-        return cls(ExtractorInfo(**saved["extractor"]), described, saved["identity"], saved["path"])
-
 
 def open_measurement(
     extractor: str,

@@ -22,11 +22,14 @@ from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Row, Setting, read_row
 from pipeline.sweep.images import read_images
 from pipeline.sweep.measured import images_per_second, read_setting
-from pipeline.sweep.run import Run, open_folder
+from pipeline.sweep.output import load, open_folder, refuse_newer
+from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 
 EMBEDDED = "digits"
 PATH = "baseline.json"
+FORMAT = 1
+"""The format of a baseline; one without a number has format 1."""
 MAY_DIFFER = ("model",)
 """The parts of a run's identity in which it may differ from the baseline: the check compares their results."""
 
@@ -119,6 +122,7 @@ def write_baseline(storage: Storage, run: Run) -> int:
         size += storage.ls("features")[path.removeprefix("features/")]
         entries[setting.slug] = Entry(path, row, [part.metadata["digest"] for part in parts], **asdict(speed(parts)))
     content_of_json = {
+        "format": FORMAT,
         "config": config.model_dump(exclude={"out"}),
         "identity": measurement.identity,
         "versions": versions(run.settings),
@@ -143,15 +147,13 @@ def open_baseline(url: str, options: dict[str, Any] | None = None) -> Baseline:
         raise UserError(f"--baseline {url} holds no {PATH}: write one with --update-baseline from a finished run")
     try:
         saved = storage.read_json(PATH)
-        config = SweepConfig.model_validate(saved["config"])
-        entries = {slug: Entry(**entry) for slug, entry in saved["entries"].items()}
+        refuse_newer("it", saved, FORMAT)
+        config, entries = load(SweepConfig, saved["config"]), load(dict[str, Entry], saved["entries"])
         for entry in entries.values():
             read_row(entry.row)
         return Baseline(storage, config, saved["identity"], saved["versions"], saved["written"], entries)
     except ValidationError as error:
-        raise UserError(
-            f"--baseline {url}: its config is not one of this release: {error.errors()[0]['msg']}"
-        ) from None
+        raise UserError(f"--baseline {url}: it is not one of this release: {error.errors()[0]['msg']}") from None
     except (OSError, KeyError, TypeError, ValueError, StorageError, DamagedFileError) as error:
         raise UserError(f"--baseline {url}: {error}") from error
 

@@ -8,7 +8,8 @@ from pipeline import UserError
 from pipeline.reporting.part import public
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.layout import REPORT, STUDY, SUMMARY
-from pipeline.sweep.run import open_folder
+from pipeline.sweep.output import open_folder, read_first
+from pipeline.sweep.study import Study
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ def read_study(out: str, storage_options: dict[str, Any] | None) -> Shown | None
     if STUDY not in names:
         return None
     try:
-        kind = storage.read_json(STUDY)["kind"]
+        kind = read_first(Study, storage, lambda content: str(content["kind"]))
         files = storage.ls(REPORT)
         text = storage.read(f"{REPORT}/{SUMMARY}").decode()
     except FileNotFoundError:
         raise UserError(f"--out {out}: the study has no report yet, run it to its end first") from None
-    except (DamagedFileError, KeyError) as error:
+    except DamagedFileError as error:
         raise UserError(f"--out {out}: {error}") from error
     pictures = [name for name in sorted(files) if name.endswith(".png")]
     shown = [(name, base64.b64encode(storage.read(f"{REPORT}/{name}")).decode()) for name in pictures]

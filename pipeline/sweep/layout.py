@@ -23,13 +23,18 @@ MANIFEST = "_manifest.json"
 """The name of a setting's manifest, the list of its image files."""
 SET_ASIDE = "_set-aside"
 """The folder to which `verify --repair` moves files."""
-TOP = {SWEEP, RESULT, METRICS, CARD, REPORT, EVALUATIONS, SET_ASIDE, "images", "features"}
-"""The names at the top of an output."""
+TOP = {RESULT, METRICS, CARD, REPORT, EVALUATIONS, SET_ASIDE}
+"""The names at the top of an output besides its first file and the folders of its works."""
 
 
 def folder(kind: str, slug: str) -> str:
     """Return the folder of one setting's files, named as in Hive; `kind` is "images" or "features"."""
     return f"{kind}/setting={slug}"
+
+
+def slug_of(path: str) -> str:
+    """Return the slug of the setting that a file is of: its folder is named by it, or the file itself."""
+    return path.partition("/")[2].partition("/")[0].removeprefix("setting=").removesuffix(".parquet")
 
 
 def manifest(slug: str) -> str:
@@ -57,11 +62,6 @@ class Paths:
     def reference_shard(self, first: int, end: int) -> str:
         """Return the path of the features of the reference's images first ≤ i < end, one of several files."""
         return f"{self.prefix}{REFERENCE.removesuffix('.parquet')}/images-{first:09d}-{end:09d}.parquet"
-
-    @property
-    def evaluation(self) -> str:
-        """The path of the measurement's description, if it is not the sweep's own."""
-        return self.prefix + EVALUATION
 
     def row(self, slug: str) -> str:
         """Return the path of a setting's row of metrics.json."""

@@ -1,4 +1,4 @@
-"""result.json: whether a sweep is running, finished, failed or stopped, and what it has cost so far."""
+"""result.json: whether an output's run is running, finished, failed or stopped, and what it has cost so far."""
 
 import contextlib
 import sys
@@ -13,7 +13,7 @@ RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
 
 
 class Result:
-    """The result of one run of a sweep, written to its output."""
+    """The result of one run, written to its output."""
 
     def __init__(self, storage: Storage, hurried: Storage) -> None:
         """Take two storages of the output: `storage` retries, for start and end; `hurried` does not, for in between."""
@@ -50,7 +50,7 @@ class Result:
         except BaseException as error:
             stopped = _is_interrupt(error)
             if not stopped:
-                whole = {"the sweep": f"{type(error).__name__}: {error}"}
+                whole = {"the run": f"{type(error).__name__}: {error}"}
                 self.content["failures"] = getattr(error, "failures", whole)
             # If the store is what failed, it was already retried, so nothing more is written.
             if not isinstance(error, StorageError):

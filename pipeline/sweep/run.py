@@ -1,10 +1,9 @@
-"""Run: a config with everything that follows from it, opened for work or read from its output."""
+"""Run: a config of a sweep with everything that follows from it, and its images measured otherwise, an Evaluation."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any
 
 from pipeline import UserError
@@ -12,30 +11,26 @@ from pipeline.diffusion.model import ModelInfo
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.evaluation.metrics import without_false_is
 from pipeline.storage.sealed import fingerprint
-from pipeline.storage.store import DamagedFileError, Storage, StorageError
+from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Row, Setting, assert_versions, notes, read_row, settings
-from pipeline.sweep.images import read_footer
-from pipeline.sweep.layout import SWEEP, TOP, Paths
-from pipeline.sweep.measured import read_planned
+from pipeline.sweep.grid import Row, Setting, notes, read_row, settings
+from pipeline.sweep.layout import EVALUATION, EVALUATIONS, SWEEP, Paths
 from pipeline.sweep.model import read_model
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Output, find_saved, load, open_folder, read_first, resumed
 from pipeline.sweep.shards import Shards, pending, plan_all
-
-FORMAT = 2
-"""The format of an output. Format 1 had only DDIM, in its version 1."""
 
 
 @dataclass(frozen=True)
-class Run(Opened):
-    """A config with everything that follows from it."""
+class Run(Output):
+    """A sweep: its images, and its own measurement of them."""
 
     first_file = SWEEP
+    format = 2
+    """Format 1 had only DDIM, in its version 1."""
 
     config: SweepConfig
     model: ModelInfo
     identity: dict[str, Any]
-    """The identity of the images."""
     measurement: Measurement
     storage_options: dict[str, Any] | None = field(repr=False)
     earlier_samplers: dict[str, int] = field(default_factory=dict)
@@ -57,6 +52,18 @@ class Run(Opened):
         """Lines for the user, on the model, the grid, and what of the reference is not read."""
         of_grid, of_reference = notes(self.config, self.schedule), self.measurement.reference.note
         return [*self.model.notes, *of_grid, *([of_reference] if of_reference else [])]
+
+    @property
+    def whole_identity(self) -> dict[str, Any]:
+        """The identity of the images, and what they are measured by."""
+        return self.measurement.identity
+
+    @property
+    def folders(self) -> dict[str, dict[str, str]]:
+        """The images and their features. What is auto is in their fingerprints, and not known before it is chosen."""
+        known = self.settings if self.config.settled else []
+        identities = {"images": self.identity, "features": self.measurement.identity}
+        return {name: {s.slug: s.fingerprint(identity) for s in known} for name, identity in identities.items()}
 
     def shards(self) -> Shards:
         """Return all planned shards."""
@@ -89,7 +96,7 @@ class Run(Opened):
         """Return the content of sweep.json."""
         samplers = {setting.sampler.name: setting.sampler.version for setting in self.settings}
         return {
-            "format": FORMAT,
+            "format": self.format,
             "config": self.config.model_dump(),
             "fingerprint": fingerprint(self.identity),
             "identity": self.identity,
@@ -99,12 +106,41 @@ class Run(Opened):
         }
 
     def saved(self) -> "Run":
-        """Return the run that the output has in it now. For its errors see `saved_run`."""
-        return _run_in(self.storage, self.out, self.storage_options)
+        """Return the run that the output has in it now. For its errors see `read_first`."""
+        return read_first(Run, self.home, lambda content: _run_of(content, self.out, self.storage_options))
 
     def beside(self, saved: "Run") -> "Run":
         """Return this with the samplers of `saved`."""
         return replace(self, earlier_samplers=self.earlier_samplers | saved.earlier_samplers)
+
+
+class Evaluation(Run):
+    """The images of a sweep, measured by another extractor or with another reference, in a folder of their own."""
+
+    first_file = EVALUATION
+    format = 1
+
+    @property
+    def url(self) -> str:
+        """The folder in the sweep's output."""
+        return f"{self.out.rstrip('/')}/{self.measurement.path}"
+
+    @property
+    def folders(self) -> dict[str, dict[str, str]]:
+        """The features."""
+        return {"features": super().folders["features"]}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of evaluation.json."""
+        return {"format": self.format, **asdict(self.measurement)}
+
+    def saved(self) -> "Evaluation":
+        """Return the evaluation that the place has in it now. For its errors see `read_first`."""
+        return read_first(Evaluation, self.home, self.with_measurement)
+
+    def with_measurement(self, content: dict[str, Any]) -> "Evaluation":
+        """Return this with the measurement of an evaluation.json; its place stays, as a folder may be renamed."""
+        return replace(self, measurement=load(Measurement, content | {"path": self.measurement.path}))
 
 
 def open_run(
@@ -128,33 +164,19 @@ def open_run(
     """
     model = read_model(config.model).info
     settings(config, model.schedule())
-    storage, names = open_folder("--out", config.out, storage_options)
-    saved: dict[str, Any] = {}
-    if SWEEP in names:
-        try:
-            with _of_this_release(config.out):
-                saved = _read_saved(storage)
-                there = saved["evaluation"]["identity"]
-                if saved["evaluation"]["reference"]["spec"] == config.reference:
-                    known_reference = there["reference"]
-                config = config.settle(there["batch_size"], saved["config"].get("speed", "plain"))
-        except DamagedFileError as error:
-            text = f"--out {error}: move sweep.json away, and the same command goes on from the files"
-            raise UserError(text) from error
-    if cap_batch and not (saved and there.get("batch_size") == config.batch_size):
+    out = config.out
+    names, saved = find_saved(Run, out, storage_options, lambda content: _run_of(content, out, storage_options))
+    if saved is not None:
+        if saved.measurement.reference.spec == config.reference:
+            known_reference = saved.measurement.reference.identity
+        config = config.settle(saved.config.batch_size, saved.config.form)
+    if cap_batch and not (saved is not None and saved.config.batch_size == config.batch_size):
         capped = min(config.batch_size, config.shard_size, config.num_images)
         config = config.model_copy(update={"batch_size": capped})
     identity = config.identity(model.identity)
     names_of = config.extractor, config.extractor_weights, config.reference
     measurement = open_measurement(*names_of, model.image_shape, identity, known_reference)
-    run = Run(config, model, identity, measurement, storage_options, saved.get("samplers", {}))
-    if saved:
-        _assert_same(run, there)
-    elif foreign := [name for name in names if name not in TOP]:
-        raise UserError(f"--out {config.out} holds {foreign[0]!r} and no sweep.json: give an empty or a new folder")
-    elif config.settled:
-        _assert_files_are_of(run)
-    return run
+    return resumed(Run(config, model, identity, measurement, storage_options), names, saved)
 
 
 def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
@@ -168,84 +190,69 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     storage, names = open_folder("--out", out, storage_options)
     if SWEEP not in names:
         raise UserError(f"--out {out} holds no sweep.json: it is not the output of a sweep")
-    return _run_in(storage, out, storage_options)
+    return read_first(Run, storage, lambda content: _run_of(content, out, storage_options))
 
 
-def _run_in(storage: Storage, out: str, storage_options: dict[str, Any] | None) -> Run:
-    with _of_this_release(out):
-        saved = _read_saved(storage)
-        config = SweepConfig.model_validate(saved["config"] | {"out": out})
-        model = ModelInfo.load(saved["model"])
-        measurement = Measurement.load(saved["evaluation"])
-        return Run(config, model, saved["identity"], measurement, storage_options, saved["samplers"])
+def open_evaluation(run: Run, extractor: str | None, weights: str | None, reference: str | None) -> Run:
+    """Return another measurement of a finished sweep; the sweep itself if it is its own. Writes nothing.
 
-
-def open_folder(option: str, url: str, storage_options: dict[str, Any] | None) -> tuple[Storage, list[str]]:
-    """Return the folder that a job's option names, and the names at its top; no names if it does not exist yet.
+    Args:
+        run: the sweep.
+        extractor: name of the extractor; None for the sweep's own.
+        weights: the extractor's weights; None for the sweep's if the extractor is the sweep's, else its default.
+        reference: the reference; None for the sweep's own.
 
     Raises:
-        UserError: the folder cannot be opened or listed.
+        UserError: images are missing, the extractor or reference cannot be used, or the place is another evaluation's.
 
     """
-    try:
-        storage = Storage(url, storage_options)
-        return storage, storage.names()
-    except (OSError, ValueError, TypeError, ImportError, StorageError) as error:  # bucket, protocol, package, option
-        raise UserError(f"{option} {url}: {error}") from error
+    if missing := pending(run.storage, "images", run.shards()):
+        raise UserError(f"--out {run.out} lacks {len(missing)} image files: finish the sweep first")
+    own = run.measurement
+    extractor = extractor or own.extractor.name
+    # weights belong to their extractor
+    weights = weights or (own.extractor.weights if extractor == own.extractor.name else None)
+    spec = reference or own.reference.spec
+    known = own.reference.identity if spec == own.reference.spec else None
+    chosen = open_measurement(extractor, weights, spec, run.model.image_shape, run.identity, known)
+    if chosen.identity == own.identity:
+        return run
+    evaluation = _at(run, f"{EVALUATIONS}/{extractor}-{fingerprint(chosen.identity)[:8]}", chosen)
+    return resumed(
+        evaluation,
+        *find_saved(Evaluation, evaluation.url, run.storage_options, evaluation.with_measurement),
+    )
 
 
-def _read_saved(storage: Storage) -> dict[str, Any]:
-    """Return the content of sweep.json, with the samplers, which format 1 left out.
+def evaluations(run: Run, paths: Iterable[str]) -> dict[str, Evaluation]:
+    """Return place in the output → evaluation, of those whose first file is among the paths and is whole.
 
     Raises:
-        UserError: it has a later format, or a version of a sampler that this release does not have.
+        UserError: this release cannot read one.
 
     """
-    saved = storage.read_json(SWEEP)
-    if (there := saved.get("format", 1)) > FORMAT:
-        raise UserError(
-            f"--out {storage.url} has format {there}, and this release reads up to {FORMAT}: use a later one"
-        )
-    saved.setdefault("samplers", {"ddim": 1})
-    assert_versions(storage.url, saved["samplers"])
-    return saved
+    listed = [path.removesuffix(f"/{EVALUATION}") for path in paths if path.endswith(f"/{EVALUATION}")]
+    whole = {}
+    for path in (path for path in listed if path.startswith(f"{EVALUATIONS}/")):
+        with contextlib.suppress(DamagedFileError):
+            whole[path] = _at(run, path, run.measurement).saved()
+    return whole
 
 
-def _assert_files_are_of(run: Run) -> None:
-    """Check by the first file of each kind that an output without sweep.json is this run's. Raises UserError."""
-    for kind in ("images", "features"):
-        shards = run.shards()
-        missing = pending(run.storage, kind, shards)
-        if len(missing) == len(shards):
-            continue
-        shard = next(planned for planned, lacking in zip_longest(shards, missing) if planned != lacking)
-        try:
-            if kind == "images":
-                read_footer(run.storage, shard, shard.setting.fingerprint(run.identity))
-            else:
-                read_planned(run.storage, shard.path(kind), shard, shard.setting.fingerprint(run.measurement.identity))
-        except DamagedFileError as error:
-            raise UserError(f"--out {error}: without sweep.json nothing says more, give another --out") from error
+def _at(run: Run, path: str, measurement: Measurement) -> Evaluation:
+    measurement = replace(measurement, path=path)
+    return Evaluation(
+        run.config, run.model, run.identity, measurement, run.storage_options, run.earlier_samplers, run.patience
+    )
 
 
-@contextlib.contextmanager
-def _of_this_release(out: str) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:  # ValidationError is a ValueError
-        raise UserError.because(f"--out {out}: its sweep.json is not one of this release", error) from error
-
-
-def _assert_same(run: Run, there: dict[str, Any]) -> None:
-    here = run.measurement.identity
-    differ = [name for name in here if there.get(name) != here[name]]
-    if not differ:
-        return
-    names, advice = list(run.identity), "give another --out"
-    if not set(differ) & set(names):
-        names, advice = list(here), "measure it by jobs/evaluate.py, or give another --out"
-    of_there, of_here = (fingerprint({name: identity.get(name) for name in names}) for identity in (there, here))
-    texts = "; ".join(f"{name} {there.get(name)} there, {here[name]} here" for name in differ)
-    raise UserError(f"--out {run.config.out} has fingerprint {of_there}, this sweep {of_here} ({texts}): {advice}")
+def _run_of(content: dict[str, Any], out: str, storage_options: dict[str, Any] | None) -> Run:
+    """Return the run of a sweep.json."""
+    return Run(
+        load(SweepConfig, content["config"] | {"out": out}),
+        ModelInfo.load(content["model"]),
+        content["identity"],
+        load(Measurement, content["evaluation"]),
+        storage_options,
+        content.get("samplers", {"ddim": 1}),
+    )

@@ -1,6 +1,7 @@
-"""A study: an output that is no sweep, as a reconstruction; claimed, resumed and refused like one."""
+"""A study: an output that is no sweep, as a reconstruction."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -10,16 +11,12 @@ from pipeline import UserError
 from pipeline.device import Precision
 from pipeline.diffusion.model import ModelInfo
 from pipeline.diffusion.noise import NOISE_VERSION
-from pipeline.storage.store import DamagedFileError, Storage
+from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import Setting, assert_versions, described, settings
-from pipeline.sweep.layout import METRICS, REPORT, RESULT, SET_ASIDE, STUDY
+from pipeline.sweep.grid import Setting, described, settings
+from pipeline.sweep.layout import STUDY
 from pipeline.sweep.model import read_model
-from pipeline.sweep.opened import Opened
-from pipeline.sweep.run import open_folder
-
-FORMAT = 1
-"""The format of a study's output."""
+from pipeline.sweep.output import Output, find_saved, load, open_folder, read_first, resumed
 
 
 def same_as_sweep(name: str) -> str:
@@ -71,36 +68,43 @@ def make_study_config(kind: type[Config], given: dict[str, Any]) -> Config:
 
 
 @dataclass(frozen=True)
-class Study(Opened):
+class Study(Output):
     """A study's config with what follows from it."""
 
     first_file = STUDY
+    format = 1
 
     config: StudyConfig
     model: ModelInfo
     identity: dict[str, Any]
-    """The identity of its files, besides their settings."""
     storage_options: dict[str, Any] | None = field(repr=False)
     settings: list[Setting]
     """The settings of its grid."""
     earlier: list[Setting]
     """Other settings, of earlier grids of the same study."""
 
+    @property
+    def folders(self) -> dict[str, dict[str, str]]:
+        """The one folder of its files."""
+        return {self.config.folder: {setting.slug: setting.fingerprint(self.identity) for setting in self.settings}}
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of study.json."""
+        every = [*self.settings, *self.earlier]
         return {
-            "format": FORMAT,
+            "format": self.format,
             "kind": self.config.kind,
             "config": self.config.model_dump(),
             "identity": self.identity,
-            "settings": [setting.describe() for setting in [*self.settings, *self.earlier]],
-            "samplers": {setting.sampler.name: setting.sampler.version for setting in [*self.settings, *self.earlier]},
+            "settings": [setting.describe() for setting in every],
+            "samplers": {setting.sampler.name: setting.sampler.version for setting in every},
             "model": asdict(self.model),
         }
 
     def saved(self) -> "Study":
-        """Return the study that the output has in it now. For its errors see `saved_study`."""
-        return _study_in(self.storage, {self.config.kind: type(self.config)}, self.out, self.storage_options)
+        """Return the study that the output has in it now. For its errors see `read_first`."""
+        kinds = {self.config.kind: type(self.config)}
+        return read_first(Study, self.home, lambda content: _study_of(content, kinds, self.out, self.storage_options))
 
     def beside(self, saved: "Study") -> "Study":
         """Return this with the settings of `saved`."""
@@ -123,7 +127,6 @@ def open_study(
         UserError: the grid does not fit the model, or the output is a sweep's, another study's, or holds other files.
 
     """
-    grid = settings(config.grid, model.schedule())
     identity = {
         "kind": config.kind,
         "noise": NOISE_VERSION,
@@ -131,57 +134,32 @@ def open_study(
         **config.model_dump(include={"seed", "batch_size", "dtype"}),
         **more,
     }
-    storage, names = open_folder("--out", config.out, storage_options)
-    earlier = []
-    if STUDY in names:
-        try:
-            saved = _read(storage)
-        except DamagedFileError as error:
-            text = f"--out {error}: move {STUDY} away, and the same command goes on from the files"
-            raise UserError(text) from error
-        there, earlier = saved["identity"], _others(saved, model, grid)
-        if differ := [name for name in {**identity, **there} if there.get(name) != identity.get(name)]:
-            texts = "; ".join(f"{name} {there.get(name)} there, {identity.get(name)} here" for name in differ)
-            raise UserError(f"--out {config.out} is another study's ({texts}): give another --out")
-    elif foreign := [name for name in names if name not in {RESULT, METRICS, REPORT, SET_ASIDE, config.folder}]:
-        raise UserError(f"--out {config.out} holds {foreign[0]!r} and no {STUDY}: give an empty or a new folder")
-    return Study(config, model, identity, storage_options, grid, earlier)
+    study = Study(config, model, identity, storage_options, settings(config.grid, model.schedule()), [])
+    kinds = {config.kind: type(config)}
+    parse = lambda content: _study_of(content, kinds, config.out, storage_options)  # noqa: E731
+    return resumed(study, *find_saved(Study, config.out, storage_options, parse))
 
 
-def saved_study(kinds: dict[str, type[StudyConfig]], out: str, storage_options: dict[str, Any] | None) -> Study:
+def saved_study(kinds: Mapping[str, type[StudyConfig]], out: str, storage_options: dict[str, Any] | None) -> Study:
     """Return the study in an output, without loading its model.
 
     Raises:
-        UserError: this release cannot read it.
+        UserError: there is none of these kinds, or this release cannot read it.
         DamagedFileError: its study.json is broken.
 
     """
-    storage, _ = open_folder("--out", out, storage_options)
-    return _study_in(storage, kinds, out, storage_options)
-
-
-def _study_in(
-    storage: Storage, kinds: dict[str, type[StudyConfig]], out: str, storage_options: dict[str, Any] | None
-) -> Study:
-    saved = _read(storage)
-    try:
-        config = kinds[saved["kind"]].model_validate(saved["config"] | {"out": out})
-        model = ModelInfo.load(saved["model"])
-        grid = settings(config.grid, model.schedule())
-        return Study(config, model, saved["identity"], storage_options, grid, _others(saved, model, grid))
-    except (LookupError, TypeError, ValueError) as error:  # ValidationError is a ValueError
-        raise UserError.because(f"--out {out}: its {STUDY} is not one of this release", error) from error
+    storage, names = open_folder("--out", out, storage_options)
+    if STUDY not in names:
+        raise UserError(f"--out {out} holds no {STUDY}: it is not the output of a study")
+    return read_first(Study, storage, lambda content: _study_of(content, kinds, out, storage_options))
 
 
 def saved_identity(config: StudyConfig, name: str, storage_options: dict[str, Any] | None) -> str | None:
     """Return the value of an option in the identity of an output, if the output has the same option; else None."""
-    storage, names = open_folder("--out", config.out, storage_options)
-    if STUDY not in names:
-        return None
     with contextlib.suppress(DamagedFileError, UserError, LookupError):  # `open_study` tells of them
-        saved = _read(storage)
-        if saved["config"][name] == getattr(config, name):
-            return str(saved["identity"][name])
+        saved = saved_study({config.kind: type(config)}, config.out, storage_options)
+        if getattr(saved.config, name) == getattr(config, name):
+            return str(saved.identity[name])
     return None
 
 
@@ -190,22 +168,15 @@ def inspect(model: str) -> ModelInfo:
     return read_model(model).info
 
 
-def _read(storage: Storage) -> dict[str, Any]:
-    """Return the content of study.json.
-
-    Raises:
-        UserError: it has another format, or a version of a sampler that this release does not have.
-        DamagedFileError: it is broken.
-
-    """
-    saved = storage.read_json(STUDY)
-    if saved.get("format") != FORMAT:
-        raise UserError(f"--out {storage.url}: its {STUDY} has format {saved.get('format')}, not {FORMAT}")
-    assert_versions(storage.url, saved["samplers"])
-    return saved
-
-
-def _others(saved: dict[str, Any], model: ModelInfo, grid: list[Setting]) -> list[Setting]:
-    """Return the settings in a study.json that are not in a grid."""
-    known = [described(values, model.schedule()) for values in saved["settings"]]
-    return [setting for setting in known if setting not in grid]
+def _study_of(
+    content: dict[str, Any], kinds: Mapping[str, type[StudyConfig]], out: str, storage_options: dict[str, Any] | None
+) -> Study:
+    """Return the study of a study.json. Raises UserError if it is none of the kinds."""
+    if (kind := content["kind"]) not in kinds:
+        raise UserError(f"--out {out} is the output of another study ({kind}, not {' or '.join(kinds)})")
+    config = load(kinds[kind], content["config"] | {"out": out})
+    model = ModelInfo.load(content["model"])
+    grid = settings(config.grid, model.schedule())
+    every = [described(values, model.schedule()) for values in content["settings"]]
+    others = [setting for setting in every if setting not in grid]
+    return Study(config, model, content["identity"], storage_options, grid, others)

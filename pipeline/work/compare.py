@@ -19,14 +19,14 @@ from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import measured_reference, read_setting
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
-from pipeline.work.kind import Output
+from pipeline.work.kind import Place
 
 
 @dataclass(frozen=True)
 class CompareArguments:
     """The arguments of a `CompareWorker`."""
 
-    output: Output
+    output: Place
     measurement: Measurement
     baseline: str
     """URL of the baseline."""
@@ -63,17 +63,17 @@ class CompareWorker:
             if part.metadata["digest"] != digest:
                 pixels, _ = read_images(self.storage, shard, setting.fingerprint(arguments.identity))
                 pairs = zip(image_digests(pixels), images[shard.first : shard.end], strict=True)
-                differing += [seed for seed, (here, there) in enumerate(pairs, shard.first) if here != there]
+                differing += [seed for seed, (own, its) in enumerate(pairs, shard.first) if own != its]
         equal = equal_features(ours, theirs)
-        there = measure(theirs.features, theirs.logits, self.reference)
-        here = there if equal else measure(ours.features, ours.logits, self.reference)
+        of_baseline = measure(theirs.features, theirs.logits, self.reference)
+        of_run = of_baseline if equal else measure(ours.features, ours.logits, self.reference)
         return Comparison(
             setting,
             self.storage.read_json(self.paths.row(setting.slug)),
             entry.row,
             differing,
             equal,
-            *compared(here, there, in_pairs=True),
+            *compared(of_run, of_baseline, in_pairs=True),
             (entry.speed, speed(parts)),
         )
 
@@ -93,7 +93,7 @@ class Compare(Work[CompareArguments, Setting, Comparison]):
         """The arguments for the run and the baseline."""
         run, config = self.run, self.run.config
         shape = config.num_images, config.shard_size
-        return CompareArguments(Output.of(run), run.measurement, self.baseline.storage.url, *shape, run.identity)
+        return CompareArguments(Place.of(run), run.measurement, self.baseline.storage.url, *shape, run.identity)
 
     def tasks(self) -> list[Task[Setting]]:
         """Return one task per setting."""

@@ -1,57 +1,65 @@
-"""Complete a sweep or another measurement of it: each work does its missing tasks, then a report is written."""
+"""Complete an output, whatever its kind: what is missing is done, then its report is written and its tables printed."""
 
 import sys
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
+from typing import Any
 
-from pipeline import UserError
-from pipeline.cluster.executor import cluster
+from pipeline.cluster.executor import Cluster, cluster
 from pipeline.cluster.resources import Request
-from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.images.pixels import Pixels
 from pipeline.reporting.report import publish
 from pipeline.storage.sealed import fingerprint
-from pipeline.sweep.layout import EVALUATIONS
+from pipeline.sweep.layout import REPORT, SUMMARY
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import pending
+from pipeline.sweep.study import Config, Study, make_study_config
 from pipeline.text_table import text_table
-from pipeline.work.claim import claim, claim_evaluation, publish_as_planned
+from pipeline.work.claim import claim, publish_as_planned
 from pipeline.work.draw import Draw
 from pipeline.work.flow import flow
 from pipeline.work.growing import growing_page
+from pipeline.work.kind import StudyWork
 from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
 from pipeline.work.settle import settle
 
 
 def complete(run: Run, request: Request) -> None:
-    """Draw and measure what is missing from a sweep, write its report and print the tables.
+    """Draw and measure what is missing from a sweep or an evaluation, write its report and print the tables.
 
-    If nothing is missing, Ray is not started. Meanwhile result.json has the state of the sweep, and the page in report/
+    If nothing is missing, Ray is not started. Meanwhile result.json has the state of the run, and the page in report/
     what is measured.
 
     Raises:
+        UserError, PoolBrokenError: see `cluster` and `claim`.
         IncompleteError: all attempts at a task failed; all tasks that do not need it are done.
 
     """
-    for note in run.notes:
-        print(note, file=sys.stderr)
-    grid = len(run.settings), len(run.settings) * run.config.num_images
-    if run.config.settled and not Draw(run).tasks() and _measured(run) and not Consistency(run).tasks():
-        claim(run)
-        print("nothing to draw: every shard is there", file=sys.stderr)
-        with run.result.recorded(*grid):
-            print(publish_as_planned(run, publish, _measured))
-        return
-    with cluster(request) as joined:
-        run = settle(run, joined)
-        claim(run, joined)
-        seen: dict[str, Pixels] = {}
-        with run.result.recorded(*grid):
-            with growing_page(run, seen) as write:
-                flow(run, joined, run.result, on_minute=write)
-                perform(Consistency(run), joined, run.result)
-            print(publish_as_planned(run, partial(publish, seen=seen), _measured))
+    _complete(_OfRun(run), request)
+
+
+def conduct(
+    kind: type[Config],
+    open_study: Callable[[Config, dict[str, Any] | None], Study],
+    make: Callable[[Study], StudyWork[Any, Any, Any]],
+    given: dict[str, Any],
+    request: dict[str, Any],
+    storage_options: dict[str, Any] | None,
+) -> int:
+    """Do what is missing from a study, write its report and print its table; return the exit status of its job.
+
+    It is of the config that the user has `given`; `open_study` opens it, writing nothing, and `make` makes its work.
+    `request` has values of a `Request`, and `storage_options` are fsspec's. For its errors see these and `complete`.
+    """
+    config = make_study_config(kind, given)
+    resources = Request(**request, out=config.out, first_file=Study.first_file)
+    complete_study(make(open_study(config, storage_options)), resources)
+    return 0
+
+
+def complete_study(work: StudyWork[Any, Any, Any], request: Request) -> None:
+    """Do what is missing from a study, write its report and print its table. For its errors see `complete`."""
+    _complete(_OfStudy(work), request)
 
 
 def print_plan(run: Run) -> None:
@@ -78,50 +86,80 @@ def print_plan(run: Run) -> None:
     )
 
 
-def measure_again(
-    run: Run, request: Request, extractor: str | None, weights: str | None, reference: str | None
-) -> None:
-    """Measure the images of a finished sweep with another extractor or reference; print the tables.
+class _OfRun:
+    """What `_complete` asks of a kind of output: here of sweeps and evaluations."""
 
-    Args:
-        run: the sweep.
-        request: what to request of a cluster.
-        extractor: name of the extractor; None for the sweep's own.
-        weights: the extractor's weights; None for the sweep's if the extractor is the sweep's, else its default.
-        reference: the reference; None for the sweep's own.
+    def __init__(self, run: Run) -> None:
+        self.output = run
+        self.seen: dict[str, Pixels] = {}
 
-    Raises:
-        UserError: images are missing, the extractor or reference cannot be used, or the output cannot be written.
-        IncompleteError: all attempts at a task failed; all tasks that do not need it are done.
+    def planned(self) -> tuple[int, int]:
+        number = len(self.output.settings)
+        return number, number * self.output.config.num_images
 
-    """
-    if missing := pending(run.storage, "images", run.shards()):
-        raise UserError(f"--out {run.config.out} lacks {len(missing)} image files: finish the sweep first")
-    run = replace(run, measurement=_chosen(run, extractor, weights, reference))
-    if note := run.measurement.reference.note:
+    def finished(self) -> bool:
+        run = self.output
+        return run.config.settled and not Draw(run).tasks() and self.publishable(run) and not Consistency(run).tasks()
+
+    def settle(self, joined: Cluster) -> None:
+        self.output = settle(self.output, joined)
+
+    def perform(self, joined: Cluster) -> None:
+        with growing_page(self.output, self.seen) as write:
+            flow(self.output, joined, self.output.result, on_minute=write)
+            perform(Consistency(self.output), joined, self.output.result)
+
+    def publishable(self, run: Run) -> bool:
+        return len(run.metrics()) == len(run.settings)
+
+    def publish(self, run: Run) -> str:
+        return publish(run, self.seen)
+
+
+class _OfStudy:
+    def __init__(self, work: StudyWork[Any, Any, Any]) -> None:
+        self.work, self.output = work, work.study
+
+    def planned(self) -> tuple[int, int]:
+        tasks = self.work.planned()
+        return len({task.group for task in tasks}), sum(task.images for task in tasks)
+
+    def finished(self) -> bool:
+        return not self.work.tasks()
+
+    def settle(self, joined: Cluster) -> None:
+        pass  # a study leaves nothing open
+
+    def perform(self, joined: Cluster) -> None:
+        perform(self.work, joined, self.output.result)
+
+    def publishable(self, study: Study) -> bool:
+        return not self._work_of(study).tasks()
+
+    def publish(self, study: Study) -> str:
+        text = "\n".join([self._work_of(study).publish(), *(f"{note}." for note in study.notes)])
+        study.storage.write(f"{REPORT}/{SUMMARY}", f"{text}\n".encode())
+        return text
+
+    def _work_of(self, study: Study) -> StudyWork[Any, Any, Any]:
+        return self.work if study.config == self.work.study.config else type(self.work)(study)
+
+
+def _complete(kind: "_OfRun | _OfStudy", request: Request) -> None:
+    for note in kind.output.notes:
         print(note, file=sys.stderr)
-    if not _measured(run) or Consistency(run).tasks():
-        with cluster(request) as joined:
-            claim_evaluation(run)
-            flow(run, joined)
-            perform(Consistency(run), joined)
-    else:
-        print("nothing to measure: every setting is", file=sys.stderr)
-    print(publish(run) if run.measurement.path else publish_as_planned(run, publish, _measured))
+    if kind.finished():
+        claim(kind.output)
+        print("nothing to do: every file is there", file=sys.stderr)
+        _record(kind, lambda: None)
+        return
+    with cluster(request) as joined:
+        kind.settle(joined)
+        claim(kind.output, joined)
+        _record(kind, lambda: kind.perform(joined))
 
 
-def _measured(run: Run) -> bool:
-    return len(run.metrics()) == len(run.settings)
-
-
-def _chosen(run: Run, extractor: str | None, weights: str | None, reference: str | None) -> Measurement:
-    own = run.measurement
-    extractor = extractor or own.extractor.name
-    # weights belong to their extractor
-    weights = weights or (own.extractor.weights if extractor == own.extractor.name else None)
-    spec = reference or own.reference.spec
-    known = own.reference.identity if spec == own.reference.spec else None
-    chosen = open_measurement(extractor, weights, spec, run.model.image_shape, run.identity, known)
-    if chosen.identity == own.identity:
-        return own
-    return replace(chosen, path=f"{EVALUATIONS}/{extractor}-{fingerprint(chosen.identity)[:8]}")
+def _record(kind: Any, perform: Callable[[], None]) -> None:
+    with kind.output.result.recorded(*kind.planned()):
+        perform()
+        print(publish_as_planned(kind.output, kind.publish, kind.publishable))

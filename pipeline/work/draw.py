@@ -19,7 +19,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, read_footer, write_images
 from pipeline.sweep.model import read_model
 from pipeline.sweep.shards import Shard, Shards, pending, plan_all
-from pipeline.work.kind import Claims, File, Output, RunWork
+from pipeline.work.kind import Claims, File, Place, RunWork
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Drawn:
 class DrawArguments:
     """The arguments of a `DrawWorker`."""
 
-    output: Output
+    output: Place
     identity: dict[str, Any]
     """The identity of the run's images."""
     model: str
@@ -123,7 +123,7 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
         """The arguments for the run's model and noise."""
         config = self.run.config
         of_config = config.model, config.dtype, config.seed, config.batch_size, config.form
-        return DrawArguments(Output.of(self.run), self.run.identity, *of_config)
+        return DrawArguments(Place.of(self.run), self.run.identity, *of_config)
 
     def missing(self) -> Shards:
         """Return the shards without an image file."""
@@ -137,7 +137,7 @@ class Draw(RunWork[DrawArguments, Shard, Drawn]):
         """Return the task of a shard."""
         return Task(shard, shard.full_name, shard.setting.slug, shard.rows, shard.cost)
 
-    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+    def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:
         """Return the image files."""
         for shard in plan_all(settings, self.run.config.num_images, self.run.config.shard_size):
             fingerprint = shard.setting.fingerprint(self.run.identity)

@@ -23,7 +23,7 @@ from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import missing_reference, read_planned, reference_files
 from pipeline.sweep.shards import Shard, Shards, pending, plan_all
-from pipeline.work.kind import Claims, File, Output, RunWork
+from pipeline.work.kind import Claims, File, Place, RunWork
 
 THE_REFERENCE = "the reference"
 Source = Shard | ReferenceShard | str
@@ -34,7 +34,7 @@ Source = Shard | ReferenceShard | str
 class ExtractArguments:
     """The arguments of an `ExtractWorker`."""
 
-    output: Output
+    output: Place
     measurement: Measurement
     batch_size: int
     """Images per call of the extractor."""
@@ -107,7 +107,7 @@ class Extract(RunWork[ExtractArguments, Source, int]):
     def arguments(self) -> ExtractArguments:
         """The arguments for the run and its measurement."""
         run, config = self.run, self.run.config
-        return ExtractArguments(Output.of(run), run.measurement, config.batch_size, run.identity, config.form)
+        return ExtractArguments(Place.of(run), run.measurement, config.batch_size, run.identity, config.form)
 
     def missing(self) -> Shards:
         """Return the shards without a feature file."""
@@ -131,18 +131,18 @@ class Extract(RunWork[ExtractArguments, Source, int]):
         name = f"images {source.first} to {source.end - 1} of {THE_REFERENCE}"
         return Task(source, name, None, 0, source.end - source.first)
 
-    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+    def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:
         """Return the feature files and the reference.
 
         A measurement other than the sweep's own may lack settings that were added later, so these are not needed.
         """
         run, prefix = self.run, self.run.measurement.prefix
-        for path, part in reference_files(run.measurement, found).items():
+        for path, part in reference_files(run.measurement, listed).items():
             yield File(path, partial(_check_reference, path, part, run.measurement.reference.identity))
         for shard in plan_all(settings, run.config.num_images, run.config.shard_size):
             path = prefix + shard.path("features")
             fingerprint = shard.setting.fingerprint(run.measurement.identity)
-            needed = not prefix or run.paths.row(shard.setting.slug) in found
+            needed = not prefix or run.paths.row(shard.setting.slug) in listed
             yield File(path, partial(_check_features, path, shard, fingerprint), (shard.path("images"),), needed)
 
 

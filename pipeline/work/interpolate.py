@@ -19,9 +19,10 @@ from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import read_drawn, write_drawn
 from pipeline.sweep.grid import Row, Setting
 from pipeline.sweep.layout import folder
+from pipeline.sweep.study import Study
 from pipeline.work.between import CORNERS, InterpolateConfig
 from pipeline.work.draw import DrawArguments, DrawWorker
-from pipeline.work.kind import Claims, File, Output, StudyWork
+from pipeline.work.kind import Claims, File, Place, StudyWork
 from pipeline.work.reconstruct import encoded, saved_encodings
 
 
@@ -126,8 +127,11 @@ class Interpolate(StudyWork[InterpolateArguments, Lines, int]):
     on_gpu = True
     worker = InterpolateWorker
     config = InterpolateConfig
-    animated = False
-    """Whether the report has an animation."""
+
+    def __init__(self, study: Study, animated: bool = False) -> None:
+        super().__init__(study)
+        self.animated = animated
+        """Whether the report has an animation."""
 
     @property
     def of(self) -> InterpolateConfig:
@@ -140,7 +144,7 @@ class Interpolate(StudyWork[InterpolateArguments, Lines, int]):
         """The arguments for the study's model, setting and extractor."""
         config, (setting,) = self.of, self.study.settings
         of_config = config.model, config.dtype, config.seed, config.batch_size
-        drawing = DrawArguments(Output.of(self.study), self.study.identity, *of_config)
+        drawing = DrawArguments(Place.of(self.study), self.study.identity, *of_config)
         extractor = extractor_info(config.extractor, config.extractor_weights)
         return InterpolateArguments(drawing, setting, config.count, extractor)
 

@@ -1,16 +1,13 @@
-"""The inventory of an output: the files that are there, and those that its works own; problems by comparing them."""
+"""The inventory of an output: the files that are listed, and those that its works own; problems by comparing them."""
 
-import contextlib
 import itertools
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from pipeline import UserError
-from pipeline.evaluation.measurement import Measurement
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Setting, described
 from pipeline.sweep.layout import (
@@ -25,8 +22,8 @@ from pipeline.sweep.layout import (
     STUDY,
     manifest,
 )
-from pipeline.sweep.opened import Opened
-from pipeline.sweep.run import Run, open_folder, saved_run
+from pipeline.sweep.output import Output, open_folder
+from pipeline.sweep.run import Run, evaluations, saved_run
 from pipeline.sweep.study import Study, saved_study
 from pipeline.work.kind import Claims, File, StudyWork, sealed_json
 from pipeline.work.registry import STUDIES, WORKS
@@ -42,41 +39,44 @@ class Problem:
     text: str
 
 
-class Inventory(ABC):
+Owned = tuple[list[Setting], Iterable[File], tuple[str, ...]]
+"""The settings that are planned, all files that the works own or that describe the output, and what the paths begin
+with of which nobody needs to say or can say whether they are right: reports are written again."""
+
+
+class Inventory:
     """The files in an output, by one listing, and the files that its works own."""
 
-    settings: Sequence[Setting]
-    """The settings whose files are planned."""
+    def __init__(self, output: Output) -> None:
+        """List the output.
 
-    def __init__(self, opened: Opened) -> None:
-        """List the output."""
-        self.opened = opened
-        listed = opened.storage.find()
+        Raises:
+            UserError: this release does not know the sampler, an option or the grid of a setting.
+
+        """
+        self.output = output
+        listed = output.storage.find()
         self.set_aside = {path for path in listed if path.startswith(f"{SET_ASIDE}/")}
-        self.found = {path: size for path, size in listed.items() if path not in self.set_aside}
-
-    @property
-    @abstractmethod
-    def files(self) -> Mapping[str, File]:
+        self.listed = {path: size for path, size in listed.items() if path not in self.set_aside}
+        """Path → size of every file, but those that are set aside."""
+        assert isinstance(output, Run | Study)
+        owned = _of_run(output, self.listed) if isinstance(output, Run) else _of_study(output)
+        self.settings, files, self.unread = owned
+        self.files = {file.path: file for file in files}
         """Path → file of all files that the works own."""
-
-    @property
-    @abstractmethod
-    def reports(self) -> tuple[str, ...]:
-        """What the paths begin with that every run writes again."""
 
     def unread_problems(self) -> list[Problem]:
         """Return the problems that the listing shows: missing and surplus files."""
-        url = self.opened.storage.url
+        url = self.output.storage.url
         missing = [
-            Problem(path, "missing", f"{url}/{path} is {'empty' if path in self.found else 'missing'}")
+            Problem(path, "missing", f"{url}/{path} is {'empty' if path in self.listed else 'missing'}")
             for path, file in sorted(self.files.items())
-            if file.needed and not self.found.get(path)
+            if file.needed and not self.listed.get(path)
         ]
         surplus = [
             Problem(path, "surplus", f"{url}/{path} is not in the plan")
-            for path in sorted(self.found.keys() - self.files.keys())
-            if not path.startswith(self.reports)
+            for path in sorted(self.listed.keys() - self.files.keys())
+            if not path.startswith(self.unread)
         ]
         return missing + surplus
 
@@ -87,7 +87,7 @@ class Inventory(ABC):
             said: path → its claims, or what is wrong with it.
 
         """
-        url = self.opened.storage.url
+        url = self.output.storage.url
         bad = {path: text for path, text in said.items() if isinstance(text, str)}
         claims = {path: claim for path, claim in said.items() if not isinstance(claim, str)}
         for path, claim in claims.items():
@@ -103,95 +103,69 @@ class Inventory(ABC):
         while paths != followed:
             followed = set(paths)
             paths |= {path for path, file in self.files.items() if not followed.isdisjoint(file.made_from)}
-        return {path for path in paths if path in self.found}
+        return {path for path in paths if path in self.listed}
 
 
-class SweepInventory(Inventory):
-    """The inventory of a sweep."""
+def _of_run(run: Run, listed: Mapping[str, int]) -> Owned:
+    """Return what is planned in a sweep's output: its own, and that of its evaluations.
 
-    def __init__(self, run: Run) -> None:
-        """List the output.
-
-        Settings of an earlier grid of the same run count as planned if they have a manifest. So do the folders of
-        other measurements.
-
-        Raises:
-            UserError: this release does not know the sampler, an option or the grid of a setting.
-
-        """
-        super().__init__(run)
-        self.run = run
-        self.settings = list(dict.fromkeys([*run.settings, *self._closed_settings()]))
-        self.runs = [run, *(replace(run, measurement=other) for other in self._other_measurements())]
-
-    @cached_property
-    def files(self) -> dict[str, File]:
-        """Path → file of all files that the works own."""
-        owned = (kind(run).files(self.settings, self.found) for run in self.runs for kind in WORKS.values())
-        return {file.path: file for file in itertools.chain.from_iterable(owned)}
-
-    @property
-    def reports(self) -> tuple[str, ...]:
-        """README.md, and the folders of the reports of all measurements."""
-        return (CARD, *(run.paths.report() for run in self.runs))
-
-    def _other_measurements(self) -> list[Measurement]:
-        found = []
-        for path in self.found:
-            if path.startswith(f"{EVALUATIONS}/") and path.endswith(f"/{EVALUATION}"):
-                # if it is damaged, its whole folder is surplus
-                with contextlib.suppress(DamagedFileError):
-                    found.append(Measurement.load(self.run.storage.read_json(path)))
-        return found
-
-    def _closed_settings(self) -> list[Setting]:
-        found = []
-        for path in self.found:
-            if path.startswith("images/") and path.endswith(f"/{MANIFEST}"):
-                try:
-                    closed = self.run.storage.read_json(path)
-                    setting = described(closed["setting"], self.run.schedule)
-                except DamagedFileError:
-                    continue
-                except ValueError as error:
-                    raise UserError(f"{self.run.storage.url}/{path}: {error}") from error
-                fingerprint = setting.fingerprint(self.run.identity)
-                if closed["fingerprint"] == fingerprint and manifest(setting.slug) == path:
-                    found.append(setting)
-        return found
+    Settings of an earlier grid count as planned if they have a manifest. Without its first file nothing says what
+    belongs in an evaluation's folder.
+    """
+    planned = list(dict.fromkeys([*run.settings, *_closed_settings(run, listed)]))
+    whole = evaluations(run, listed)
+    places = sorted(
+        {"/".join(path.split("/")[:2]) for path in listed if path.startswith(f"{EVALUATIONS}/") and path.count("/") > 1}
+    )
+    runs = [run, *whole.values()]
+    files = [
+        *_describing(run.first_file),
+        *(file for place in places for file in _describing(EVALUATION, f"{place}/")),
+        *itertools.chain.from_iterable(kind(one).files(planned, listed) for one in runs for kind in WORKS.values()),
+    ]
+    unknown = (f"{place}/" for place in places if place not in whole)
+    return planned, files, (CARD, *(one.paths.report() for one in runs), *unknown)
 
 
-class StudyInventory(Inventory):
-    """The inventory of a study."""
+def _closed_settings(run: Run, listed: Mapping[str, int]) -> list[Setting]:
+    closed_settings = []
+    for path in listed:
+        if path.startswith("images/") and path.endswith(f"/{MANIFEST}"):
+            try:
+                closed = run.storage.read_json(path)
+                setting = described(closed["setting"], run.schedule)
+            except DamagedFileError:
+                continue
+            except ValueError as error:
+                raise UserError(f"{run.storage.url}/{path}: {error}") from error
+            fingerprint = setting.fingerprint(run.identity)
+            if closed["fingerprint"] == fingerprint and manifest(setting.slug) == path:
+                closed_settings.append(setting)
+    return closed_settings
 
-    def __init__(self, study: Study) -> None:
-        """List the output."""
-        super().__init__(study)
-        self.study = study
-        self.settings = [*study.settings, *study.earlier]
 
-    @cached_property
-    def files(self) -> dict[str, File]:
-        """Path → file of the study's first file, its numbers, and all files that its work owns.
+def _of_study(study: Study) -> Owned:
+    """Return what is planned in a study's output: its files, and its numbers.
 
-        The files of an earlier grid need not be there, since a study may have left that grid unfinished.
-        """
-        make = STUDIES[self.study.config.kind]
-        work = make(self.study)
-        found = [File(STUDY, partial(sealed_json, STUDY)), File(RESULT, partial(sealed_json, RESULT), needed=False)]
-        own = [work.file(task.item) for task in work.planned()]
-        for setting in self.study.earlier:
-            of_earlier = make(replace(self.study, settings=[setting]))
-            found += [replace(of_earlier.file(task.item), needed=False) for task in of_earlier.planned()]
-        if work.has_numbers:
-            check = partial(_check_numbers, work)
-            found.append(File(METRICS, check, tuple(file.path for file in own), needed=False))
-        return {file.path: file for file in [*found, *own]}
+    The files of an earlier grid need not be there, since a study may have left that grid unfinished.
+    """
+    make = STUDIES[study.config.kind]
+    work = make(study)
+    own = [work.file(task.item) for task in work.planned()]
+    files = _describing(study.first_file)
+    for setting in study.earlier:
+        of_earlier = make(replace(study, settings=[setting]))
+        files += [replace(of_earlier.file(task.item), needed=False) for task in of_earlier.planned()]
+    if work.has_numbers:
+        check = partial(_check_numbers, work)
+        files.append(File(METRICS, check, tuple(file.path for file in own), needed=False))
+    return [*study.settings, *study.earlier], [*files, *own], (f"{REPORT}/",)
 
-    @property
-    def reports(self) -> tuple[str, ...]:
-        """The report."""
-        return (f"{REPORT}/",)
+
+def _describing(first_file: str, prefix: str = "") -> list[File]:
+    """Return the first file of an output and its result.json."""
+    first, result = prefix + first_file, prefix + RESULT
+    return [File(first, partial(sealed_json, first)), File(result, partial(sealed_json, result), needed=False)]
 
 
 def _check_numbers(work: StudyWork[Any, Any, Any], storage: Storage) -> Claims:
@@ -214,5 +188,5 @@ def take_inventory(out: str, storage_options: dict[str, Any] | None) -> Inventor
     _, names = open_folder("--out", out, storage_options)
     if STUDY in names:
         kinds = {kind: work.config for kind, work in STUDIES.items()}
-        return StudyInventory(saved_study(kinds, out, storage_options))
-    return SweepInventory(saved_run(out, storage_options))
+        return Inventory(saved_study(kinds, out, storage_options))
+    return Inventory(saved_run(out, storage_options))

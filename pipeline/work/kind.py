@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.cluster.task import Arguments, Item, Outcome, Task, Work
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.opened import Opened
+from pipeline.sweep.output import Output
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import Shard
 from pipeline.sweep.study import Study, StudyConfig
@@ -33,16 +33,16 @@ class File:
 
 
 @dataclass(frozen=True)
-class Output:
-    """The output that a worker reads and writes."""
+class Place:
+    """Where a worker reads and writes an output."""
 
     url: str
     storage_options: dict[str, Any] | None = field(repr=False)
 
     @classmethod
-    def of(cls, opened: Opened) -> "Output":
-        """Return the output of a run or a study."""
-        return cls(opened.out, opened.storage_options)
+    def of(cls, output: Output) -> "Place":
+        """Return the place of an output's files."""
+        return cls(output.out, output.storage_options)
 
     def open(self) -> Storage:
         """Open the output, in the process that uses it."""
@@ -70,8 +70,8 @@ class StudyWork(Work[Arguments, Item, Outcome]):
 
     def tasks(self) -> list[Task[Item]]:
         """Return the tasks whose file is missing or empty, by one listing."""
-        found = self.study.storage.find()
-        return [task for task in self.planned() if not found.get(self.file(task.item).path)]
+        listed = self.study.storage.find()
+        return [task for task in self.planned() if not listed.get(self.file(task.item).path)]
 
     @abstractmethod
     def publish(self) -> str:
@@ -94,12 +94,12 @@ class RunWork(Work[Arguments, Item, Outcome]):
         self.run = run
 
     @abstractmethod
-    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+    def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:
         """Return the files that this work owns in a finished output.
 
         Args:
             settings: settings with files in the output: those of the grid first, then those of earlier grids.
-            found: path → size in bytes of all files in the output.
+            listed: path → size in bytes of all files in the output.
 
         """
 

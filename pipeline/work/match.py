@@ -13,7 +13,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.layout import Paths
 from pipeline.sweep.measured import largest_of, read_consistency, read_setting
 from pipeline.sweep.shards import plan
-from pipeline.work.kind import File, Output, RunWork, sealed_json
+from pipeline.work.kind import File, Place, RunWork, sealed_json
 
 Pair = tuple[Setting, Setting]
 """A setting, and that of the same method with the largest S."""
@@ -23,7 +23,7 @@ Pair = tuple[Setting, Setting]
 class ConsistencyArguments:
     """The arguments of a `ConsistencyWorker`."""
 
-    output: Output
+    output: Place
     measurement: Measurement
     num_images: int
     shard_size: int
@@ -60,7 +60,7 @@ class Consistency(RunWork[ConsistencyArguments, Pair, None]):
     def arguments(self) -> ConsistencyArguments:
         """The arguments for the run and its measurement."""
         config = self.run.config
-        return ConsistencyArguments(Output.of(self.run), self.run.measurement, config.num_images, config.shard_size)
+        return ConsistencyArguments(Place.of(self.run), self.run.measurement, config.num_images, config.shard_size)
 
     def tasks(self) -> list[Task[Pair]]:
         """Return one task per setting that was not yet compared with what is now its method's largest S."""
@@ -72,12 +72,12 @@ class Consistency(RunWork[ConsistencyArguments, Pair, None]):
             if pair[0] not in found
         ]
 
-    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+    def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:
         """Return the files of the settings that have one: earlier releases wrote none."""
         run, config = self.run, self.run.config
         for setting in settings:
             path = run.paths.consistency(setting.slug)
-            if path in found:
+            if path in listed:
                 shards = plan(setting, config.num_images, config.shard_size)
                 features = tuple(run.measurement.prefix + shard.path("features") for shard in shards)
                 yield File(path, partial(sealed_json, path), features, needed=False)

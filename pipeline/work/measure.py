@@ -19,14 +19,14 @@ from pipeline.sweep.layout import Paths, folder, manifest
 from pipeline.sweep.measured import images_per_second, measured_reference, read_setting, reference_files
 from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
-from pipeline.work.kind import Claims, File, Output, RunWork, sealed_json
+from pipeline.work.kind import Claims, File, Place, RunWork, sealed_json
 
 
 @dataclass(frozen=True)
 class MeasureArguments:
     """The arguments of a `MeasureWorker`."""
 
-    output: Output
+    output: Place
     measurement: Measurement
     num_images: int
     shard_size: int
@@ -94,7 +94,7 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
     def arguments(self) -> MeasureArguments:
         """The arguments for the run and its measurement."""
         run, config = self.run, self.run.config
-        return MeasureArguments(Output.of(run), run.measurement, config.num_images, config.shard_size, run.identity)
+        return MeasureArguments(Place.of(run), run.measurement, config.num_images, config.shard_size, run.identity)
 
     def tasks(self) -> list[Task[Setting]]:
         """Return one task per setting without a row."""
@@ -106,11 +106,11 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
         images = self.run.config.num_images
         return Task(setting, setting.slug, None, images, images)
 
-    def files(self, settings: Sequence[Setting], found: Mapping[str, int]) -> Iterable[File]:
+    def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:
         """Return the rows, metrics.json and, for the sweep's own measurement, the manifests of the images."""
         run, prefix = self.run, self.run.measurement.prefix
         shape = run.config.num_images, run.config.shard_size
-        reference = reference_files(run.measurement, found)
+        reference = reference_files(run.measurement, listed)
         for setting in settings:
             shards = plan(setting, *shape)
             images = tuple(shard.path("images") for shard in shards)
@@ -122,8 +122,8 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
             row = run.paths.row(setting.slug)
             # `MeasureWorker.do` writes row and manifest together
             made_from = (*features, *reference, *([] if prefix else [closing]))
-            yield File(row, partial(sealed_json, row), made_from, not prefix or row in found)
-        measured = [setting.slug for setting in settings if run.paths.row(setting.slug) in found]
+            yield File(row, partial(sealed_json, row), made_from, not prefix or row in listed)
+        measured = [setting.slug for setting in settings if run.paths.row(setting.slug) in listed]
         yield File(run.paths.metrics, partial(_check_metrics, run, measured))
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline import RunFailedError, UserError
+from pipeline.cluster.executor import cluster
 from pipeline.cluster.resources import Request
 from pipeline.regression import history, summary, trend
 from pipeline.regression.baseline import (
@@ -26,8 +27,9 @@ from pipeline.storage.local import local_path
 from pipeline.storage.store import Storage, StorageError
 from pipeline.sweep.config import make_config
 from pipeline.sweep.layout import SWEEP
-from pipeline.sweep.run import Run, open_folder, open_run, saved_run
-from pipeline.work.claim import claimed
+from pipeline.sweep.output import open_folder
+from pipeline.sweep.run import Run, open_run, saved_run
+from pipeline.work.claim import claim
 from pipeline.work.compare import Compare
 from pipeline.work.flow import flow
 from pipeline.work.perform import perform
@@ -116,16 +118,16 @@ def hold(night: Night, limits: Limits, request: Request) -> tuple[summary.Night,
 
 def changes(baseline: Baseline, run: Run, comparisons: list[Comparison]) -> list[str]:
     """Return lines on what differs from when the baseline was written. If nothing does, pixels should be equal."""
-    here = versions(run.settings)
+    tonight = versions(run.settings)
     texts = [
         f"{name} {str(baseline.identity[name])[:12]} in the baseline, {str(run.identity[name])[:12]} tonight"
         for name in MAY_DIFFER
         if baseline.identity[name] != run.identity[name]
     ]
     texts += [
-        f"{name} {there} in the baseline, {here.get(name)} tonight"
-        for name, there in baseline.versions.items()
-        if here.get(name) != there
+        f"{name} {written} in the baseline, {tonight.get(name)} tonight"
+        for name, written in baseline.versions.items()
+        if tonight.get(name) != written
     ]
     devices = [sorted({name for c in comparisons for name in c.speeds[side].devices}) for side in (0, 1)]
     if devices[0] != devices[1]:
@@ -165,8 +167,9 @@ def update_baseline(url: str, out: str, options: dict[str, Any] | None) -> str:
 def _draw_and_compare(night: Night, request: Request) -> list[Comparison]:
     """Draw and measure tonight's run and return its comparisons, in the order of the grid."""
     run = night.run
-    found: dict[Any, Comparison] = {}
-    with claimed(run, request) as joined:
+    compared: dict[Any, Comparison] = {}
+    with cluster(request) as joined:
+        claim(run, joined)
         flow(run, joined)
-        perform(Compare(run, night.baseline), joined, on_done=found.__setitem__)
-    return [found[setting] for setting in run.settings]
+        perform(Compare(run, night.baseline), joined, on_done=compared.__setitem__)
+    return [compared[setting] for setting in run.settings]

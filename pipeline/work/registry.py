@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pipeline.work.claim import Claim
 from pipeline.work.draw import Draw
 from pipeline.work.extract import Extract
 from pipeline.work.interpolate import Interpolate
@@ -12,7 +11,7 @@ from pipeline.work.measure import Measure
 from pipeline.work.reconstruct import Reconstruct
 from pipeline.work.trace import Trace
 
-_KINDS: tuple[type[RunWork[Any, Any, Any]], ...] = (Claim, Draw, Extract, Measure, Consistency)
+_KINDS: tuple[type[RunWork[Any, Any, Any]], ...] = (Draw, Extract, Measure, Consistency)
 WORKS = {kind.name: kind for kind in _KINDS}
 _OF_STUDIES: tuple[type[StudyWork[Any, Any, Any]], ...] = (Reconstruct, Interpolate, Trace)
 STUDIES = {work.config.kind: work for work in _OF_STUDIES}

@@ -22,7 +22,7 @@ from pipeline.sweep.config import AUTO, AUTO_BATCH
 from pipeline.sweep.model import read_model
 from pipeline.sweep.run import Run, open_run
 from pipeline.work.draw import DrawArguments, DrawWorker
-from pipeline.work.kind import Output
+from pipeline.work.kind import Place
 from pipeline.work.perform import results_of
 
 HEADROOM = 0.9
@@ -163,7 +163,7 @@ class Choice(Work[DrawArguments, Fit | Pace, int | Paces]):
         """The run's, for the plain form."""
         config = self.run.config
         return DrawArguments(
-            Output.of(self.run), self.run.identity, config.model, config.dtype, config.seed, config.batch_size
+            Place.of(self.run), self.run.identity, config.model, config.dtype, config.seed, config.batch_size
         )
 
     def tasks(self) -> list[Task[Fit | Pace]]:

@@ -18,7 +18,7 @@ from pipeline.sweep.drawn import read_drawn, write_drawn
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.study import Study, StudyConfig, inspect, open_study
 from pipeline.work.draw import DrawArguments, DrawWorker
-from pipeline.work.kind import Claims, File, Output, StudyWork
+from pipeline.work.kind import Claims, File, Place, StudyWork
 
 
 class TraceConfig(StudyConfig):
@@ -104,7 +104,7 @@ class Trace(StudyWork[TraceArguments, Setting, int]):
         config = self.study.config
         assert isinstance(config, TraceConfig)
         of_config = config.model, config.dtype, config.seed, config.batch_size
-        drawing = DrawArguments(Output.of(self.study), self.study.identity, *of_config)
+        drawing = DrawArguments(Place.of(self.study), self.study.identity, *of_config)
         return TraceArguments(drawing, config.seeds, config.columns)
 
     def planned(self) -> list[Task[Setting]]:

@@ -7,14 +7,14 @@ from pipeline.cluster.task import Task, Tasks, Work
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.layout import SET_ASIDE
 from pipeline.work.inventory import Inventory, Problem
-from pipeline.work.kind import Claims, File, Output
+from pipeline.work.kind import Claims, File, Place
 from pipeline.work.perform import perform
 
 
 class VerifyWorker:
     """Reads files and checks every byte of their pages."""
 
-    def __init__(self, device: str, arguments: Output) -> None:
+    def __init__(self, device: str, arguments: Place) -> None:
         self.storage = arguments.open()
 
     def do(self, file: File) -> Claims | str:
@@ -25,7 +25,7 @@ class VerifyWorker:
             return str(error)
 
 
-class Verify(Work[Output, File, Claims | str]):
+class Verify(Work[Place, File, Claims | str]):
     """Checks every file of an output that is there."""
 
     name = "verifying"
@@ -36,20 +36,20 @@ class Verify(Work[Output, File, Claims | str]):
         self.inventory = inventory
 
     @property
-    def arguments(self) -> Output:
+    def arguments(self) -> Place:
         """The output."""
-        return Output.of(self.inventory.opened)
+        return Place.of(self.inventory.output)
 
     def tasks(self) -> Tasks[File]:
         """Return one task per file that is there and not empty."""
-        found = self.inventory.found
+        listed = self.inventory.listed
 
         def task(file: File) -> Task[File]:
             if file.shard is None:
-                return Task(file, file.path, None, 0, found[file.path])
-            return Task(file, file.path, file.shard.setting.slug, file.shard.rows, found[file.path])
+                return Task(file, file.path, None, 0, listed[file.path])
+            return Task(file, file.path, file.shard.setting.slug, file.shard.rows, listed[file.path])
 
-        return Tasks([file for path, file in self.inventory.files.items() if found.get(path)], task)
+        return Tasks([file for path, file in self.inventory.files.items() if listed.get(path)], task)
 
 
 def verify(inventory: Inventory, cluster: Cluster) -> list[Problem]:
@@ -68,5 +68,5 @@ def set_aside(inventory: Inventory, problems: list[Problem]) -> list[str]:
     paths = sorted(inventory.made_from(problems))
     for path in paths:
         names = (f"{prefix}{path}.{i}" if i else prefix + path for i in itertools.count())
-        inventory.opened.storage.move(path, next(name for name in names if name not in inventory.set_aside))
+        inventory.output.storage.move(path, next(name for name in names if name not in inventory.set_aside))
     return paths

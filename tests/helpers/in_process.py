@@ -8,7 +8,7 @@ from pipeline.cluster.dispatch import Event, run
 from pipeline.cluster.resources import Resources
 from pipeline.cluster.task import Rest
 from pipeline.storage.store import StorageError
-from pipeline.work import claim, complete  # before they are patched: what is imported later would keep the patch
+from pipeline.work import complete, night  # before they are patched: what is imported later would keep the patch
 
 IN_VAIN = 1000
 """Waits in a row without any event, after which there will never be one."""
@@ -74,5 +74,5 @@ def cluster(request=None):
 
 def without_ray(monkeypatch):
     """Let jobs that run in this process have this cluster."""
-    for module in (executor, claim, complete):
+    for module in (executor, complete, night):
         monkeypatch.setattr(module, "cluster", cluster)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pipeline.cluster.task import Task, Tasks
 from pipeline.sweep.images import read_images
 from pipeline.sweep.shards import pending, plan_all
-from pipeline.work.kind import File, Output, RunWork
+from pipeline.work.kind import File, Place, RunWork
 from pipeline.work.registry import WORKS
 
 
@@ -30,13 +30,13 @@ class Means(RunWork):
 
     @property
     def arguments(self):
-        return Output.of(self.run), self.run.identity
+        return Place.of(self.run), self.run.identity
 
     def tasks(self):
         missing = pending(self.run.storage, "means", self.run.shards())
         return Tasks(missing, lambda s: Task(s, s.full_name, s.setting.slug, s.rows, s.rows))
 
-    def files(self, settings, found):
+    def files(self, settings, listed):
         for shard in plan_all(settings, self.run.config.num_images, self.run.config.shard_size):
             images, path = shard.path("images"), shard.path("means")
             yield File(path, partial(check, images, path), (images,), needed=False)

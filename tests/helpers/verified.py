@@ -4,13 +4,13 @@ from in_process import InProcess
 
 from pipeline.sweep.run import saved_run
 from pipeline.sweep.shards import plan
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.verify import verify
 
 
 def verify_all(place):
     """What jobs/verify.py finds, in this process: (problems, inventory)."""
-    inventory = SweepInventory(saved_run(place.url))
+    inventory = Inventory(saved_run(place.url))
     return verify(inventory, InProcess()), inventory
 
 

@@ -18,7 +18,7 @@ def finished(tmp_path_factory):
     draw_and_measure(base / "other", seed=1)
     draw_and_measure(base / "out")
     status, _, err = run_here("sweep", *GRID, "--out", base / "out")  # metrics.json and the report
-    assert (status, "nothing to draw" in err) == (0, True), err
+    assert (status, "nothing to do" in err) == (0, True), err
     return base
 
 

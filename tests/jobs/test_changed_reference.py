@@ -51,7 +51,7 @@ def test_a_folder_that_an_earlier_release_knew_by_its_sizes_is_the_same_while_th
     night = open_night(str(tmp_path / "nights"), str(tmp_path / "baseline"), None, None, None)
     assert night.run.measurement.identity["reference"] == earlier.measurement.identity["reference"]
     status, _, err = run_here("evaluate", "--out", tmp_path / "out")
-    assert (status, "nothing to measure" in err) == (0, True), err
+    assert (status, "nothing to do" in err) == (0, True), err
     small_reference(tmp_path / "copies", 1)
     with pytest.raises(UserError, match="reference files:.* there, content:.* here"):  # of the same names and sizes
         open_run(earlier.config.model_copy(update={"reference": str(tmp_path / "copies")}))

@@ -132,4 +132,4 @@ def test_evaluating_again_elsewhere_gives_the_sweeps_numbers(swept, reference, i
     status, text, err = run("verify", "--out", out)
     assert (status, "0 problems" in text) == (0, True), text
     status, text, err = run("evaluate", "--out", out)
-    assert (status, "nothing to measure" in err, "6 images a setting" in text) == (0, True, True), err
+    assert (status, "nothing to do" in err, "6 images a setting" in text) == (0, True, True), err

@@ -18,8 +18,8 @@ from pipeline.images.digits import digits_images
 from pipeline.reporting.standings import COLUMNS
 from pipeline.storage.store import Storage
 from pipeline.sweep.layout import folder
-from pipeline.sweep.run import saved_run
-from pipeline.work.inventory import SweepInventory
+from pipeline.sweep.run import evaluations, saved_run
+from pipeline.work.inventory import Inventory
 from pipeline.work.verify import verify
 
 TIMES = ("seconds", "images_per_second")
@@ -64,12 +64,12 @@ def test_the_numbers_are_those_of_a_sweep_with_that_reference(tmp_path, evaluate
 def test_nothing_is_drawn_and_nothing_measured_twice(drawn, evaluated, half):
     before = {file: file.stat().st_mtime_ns for file in drawn.rglob("*.parquet")}
     status, _, err = run_here("evaluate", "--out", drawn, "--reference", half)
-    assert (status, "nothing to measure" in err) == (0, True), err
+    assert (status, "nothing to do" in err) == (0, True), err
     assert {file: file.stat().st_mtime_ns for file in drawn.rglob("*.parquet")} == before
 
 
 def problems(out):
-    inventory = SweepInventory(saved_run(str(out)))
+    inventory = Inventory(saved_run(str(out)))
     return verify(inventory, InProcess()), inventory
 
 
@@ -156,7 +156,9 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
         status, _, err = run_here("evaluate", "--out", drawn, "--reference", tmp_path / name)
         assert status == 0, err
     opened = saved_run(str(drawn))
-    by_kind = {run.measurement.reference.kind: run.metrics() for run in SweepInventory(opened).runs[1:]}
+    by_kind = {
+        run.measurement.reference.kind: run.metrics() for run in evaluations(opened, opened.storage.find()).values()
+    }
     for setting, row in own.items():
         assert by_kind["statistics"][setting]["fid"] == row["fid"]
         assert by_kind["statistics"][setting]["kid_mean"] is None

@@ -54,7 +54,7 @@ def assert_well(out):
 def test_it_verifies_and_prints_its_table(out):
     assert_well(out)
     status, text, err = run_here("sweep", *GRID, "--out", out)
-    assert (status, text.startswith(TABLE), "nothing to draw" in err) == (0, True, True), text + err
+    assert (status, text.startswith(TABLE), "nothing to do" in err) == (0, True, True), text + err
     saved = json.loads((out / "sweep.json").read_text())
     assert (saved["format"], saved["samplers"]) == (2, {"ddim": 1})
     assert_well(out)

@@ -28,7 +28,7 @@ def test_sigkill_in_mid_sweep_changes_nothing(tmp_path, expected, victim):
         assert_ended(family, but=("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
         assert len(images(out)) < 10
     status, _, err = run_here("sweep", *GRID, "--out", out)  # which also removes what a killed commit left
-    assert (status, "nothing to draw" in err) == (0, victim == "actor"), err
+    assert (status, "nothing to do" in err) == (0, victim == "actor"), err
     assert_complete(out, expected)
 
 

@@ -9,7 +9,7 @@ def test_a_sweep_in_the_c_locale(tmp_path):
     grid = ["--steps", "2", "--eta", "0", "--num-images", "4", "--batch-size", "4", "--shard-size", "20"]
     ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONWARNDEFAULTENCODING": "1"}
     status, out, err = run("sweep", *grid, "--out", tmp_path, **ascii_alone)
-    assert (status, "nothing to draw" in err) == (0, True), err
+    assert (status, "nothing to do" in err) == (0, True), err
     assert "\\u03b7 = 0.0" in out
     # where Python warns of text that has the locale's encoding
     ours = (f"{ROOT}/pipeline/", f"{ROOT}/jobs/")  # and not an environment's libraries below the checkout

@@ -151,7 +151,7 @@ def altered(baseline, folder, change):
         (lambda b: b["config"].update(seed=1), "seed 0 there, 1 here"),
         (lambda b: b["entries"][SLUGS[0]].update(file="features/gone.parquet"), "features/gone.parquet is missing"),
         (lambda b: b.pop("entries"), "'entries'"),
-        (lambda b: b["config"].update(steps=[0]), "its config is not one of this release"),
+        (lambda b: b["config"].update(steps=[0]), "it is not one of this release"),
     ],
 )
 def test_an_unusable_baseline_is_refused_by_name(baseline, tmp_path, change, says):

@@ -42,7 +42,7 @@ def test_a_sweep_from_nothing_to_the_table(tmp_path, expected, monkeypatch):
         monkeypatch.setattr(costly, lambda *_, costly=costly, **__: pytest.fail(costly))
     status, again, err = run_here("sweep", "--config", out / "sweep.json")
     assert (status, again) == (0, text)
-    assert "nothing to draw" in err
+    assert "nothing to do" in err
     assert {file: file.stat().st_mtime_ns for file in images(out)} == before
 
 

@@ -9,10 +9,8 @@ import torch
 from diffusers import UNet2DModel
 from here import run_here
 from PIL import Image
-from places import draw_and_measure
 from processes import run
 
-from pipeline import UserError
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
@@ -196,18 +194,6 @@ def test_the_output_of_another_release_or_of_nothing_is_one_line(tmp_path, job):
     (out / "sweep.json").unlink()
     (out / "sweep.json").mkdir()
     refused(out)
-
-
-def test_files_say_whose_they_are_where_sweep_json_is_gone(tmp_path):
-    config = draw_and_measure(tmp_path / "out").config
-    (tmp_path / "out" / "sweep.json").unlink()
-    open_run(config)
-    (tmp_path / "other").mkdir()
-    for name in ("a.png", "b.png"):
-        Image.new("L", (8, 8)).save(tmp_path / "other" / name)
-    for change in ({"seed": 1}, {"reference": str(tmp_path / "other")}):
-        with pytest.raises(UserError, match="it has fingerprint .* without sweep.json nothing says more"):
-            open_run(config.model_copy(update=change))
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):

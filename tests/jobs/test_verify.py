@@ -10,8 +10,8 @@ from verified import file, found
 
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.run import saved_run
-from pipeline.work.inventory import SweepInventory
-from pipeline.work.kind import Output
+from pipeline.work.inventory import Inventory
+from pipeline.work.kind import Place
 from pipeline.work.verify import VerifyWorker
 
 
@@ -30,8 +30,8 @@ def data_pages(path):
 
 def test_one_flipped_bit_in_200_places_of_data_pages(place):
     opened = saved_run(place.url)
-    files = SweepInventory(opened).files
-    worker = VerifyWorker("cpu", Output.of(opened))
+    files = Inventory(opened).files
+    worker = VerifyWorker("cpu", Place.of(opened))
     rng = random.Random(0)
     for i in range(200):
         shard = rng.choice(opened.shards())

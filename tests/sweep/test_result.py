@@ -44,7 +44,7 @@ def test_images_drawn_are_those_of_the_drawing_alone(out, capsys):
     ("error", "state", "failures"),
     [
         (KeyboardInterrupt(), "stopped", {}),
-        (ValueError("what"), "failed", {"the sweep": "ValueError: what"}),
+        (ValueError("what"), "failed", {"the run": "ValueError: what"}),
         (StorageError("gone"), "running", {}),  # nothing more is written to a store that is lost
     ],
 )

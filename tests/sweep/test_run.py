@@ -10,9 +10,9 @@ from pipeline import UserError
 from pipeline.diffusion.samplers.ddim import DDIM
 from pipeline.diffusion.samplers.dpmpp import DPMpp2M
 from pipeline.storage.sealed import fingerprint
-from pipeline.storage.store import DamagedFileError, Storage, StorageError
-from pipeline.sweep import run as module
-from pipeline.sweep.run import open_folder, open_run, saved_run
+from pipeline.storage.store import Storage, StorageError
+from pipeline.sweep.output import open_folder
+from pipeline.sweep.run import open_run, saved_run
 
 
 @pytest.fixture
@@ -110,11 +110,11 @@ def test_another_run_is_refused_with_both_fingerprints_and_advice(run, tmp_path,
     for i in (0, 1):
         Image.new("L", (8, 8), i).save(tmp_path / "pictures" / f"{i}.png")
     change = {name: str(tmp_path / "pictures") if value == "{}" else value for name, value in change.items()}
-    with pytest.raises(UserError, match=f"--out {run.out} has fingerprint .{{16}}, this sweep .{{16}} {says}") as error:
+    with pytest.raises(UserError, match=f"--out {run.out} has fingerprint .{{16}}, this run .{{16}} {says}") as error:
         open_run(changed(run, **change))
     if change.keys() != {"reference"}:
         other = open_run(changed(run, out=str(tmp_path / "new"), **change))
-        assert f"has fingerprint {fingerprint(run.identity)}, this sweep {fingerprint(other.identity)} " in str(
+        assert f"has fingerprint {fingerprint(run.identity)}, this run {fingerprint(other.identity)} " in str(
             error.value
         )
 
@@ -130,15 +130,6 @@ def test_what_is_no_sweeps_output_is_refused(tmp_path, small):
     Storage(small.out).write("mine.txt", b"")
     with pytest.raises(UserError, match=r"holds 'mine\.txt' and no sweep\.json: give an empty or a new folder"):
         open_run(small)
-
-
-def test_a_damaged_first_file_is_told_with_what_helps(run):
-    whole = run.storage.read("sweep.json")
-    run.storage.write("sweep.json", whole.replace(b'"seed": 0', b'"seed": 1', 1))
-    with pytest.raises(UserError, match=r"digest: move sweep\.json away, and the same command goes on from the files"):
-        open_run(run.config)
-    with pytest.raises(DamagedFileError):
-        saved_run(run.out)
 
 
 def test_a_later_format_is_refused_and_the_first_one_read(run):
@@ -204,6 +195,6 @@ def test_a_store_that_cannot_be_listed_is_one_line(monkeypatch):
     def lost(storage):
         raise StorageError("cannot list s3://bucket: gone")
 
-    monkeypatch.setattr(module.Storage, "names", lost)
+    monkeypatch.setattr(Storage, "names", lost)
     with pytest.raises(UserError, match="^--baseline s3://bucket: cannot list s3://bucket: gone$"):
         open_folder("--baseline", "s3://bucket", None)

@@ -20,8 +20,9 @@ from pipeline.reporting.paper import EXPERIMENTS, paper_fid
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import settings
 from pipeline.sweep.run import saved_run
+from pipeline.work.claim import FirstFile
 from pipeline.work.compare import Compare
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.perform import perform
 from pipeline.work.registry import WORKS
 from pipeline.work.verify import Verify, set_aside, verify
@@ -89,7 +90,7 @@ def test_first_order_is_ddim_to_the_pixel(swept, tmp_path):
 def test_a_second_run_and_verify_know_it(swept):
     out, text = swept
     status, again, err = run_here("sweep", *GRID, "--out", out)
-    assert (status, again, "nothing to draw" in err) == (0, text, True), err
+    assert (status, again, "nothing to do" in err) == (0, text, True), err
     status, said, _ = run_here("verify", "--out", out)
     assert (status, "0 problems" in said) == (0, True), said
     status, said, _ = run_here("status", "--out", out)
@@ -152,7 +153,7 @@ def averaged(tmp_path):
 
 
 def problems(run):
-    return [(problem.kind, problem.path) for problem in verify(SweepInventory(run), InProcess())]
+    return [(problem.kind, problem.path) for problem in verify(Inventory(run), InProcess())]
 
 
 def test_verify_learns_a_works_files_from_the_work(averaged, monkeypatch):
@@ -175,7 +176,7 @@ def test_a_works_files_go_with_the_images_that_they_were_made_from(averaged):
     run = averaged
     path = run.shards()[1].path("images")
     run.storage.write(path, b"PAR1")
-    inventory = SweepInventory(run)
+    inventory = Inventory(run)
     moved = set_aside(inventory, verify(inventory, InProcess()))
     assert path in moved
     assert run.shards()[1].path("means") in moved
@@ -201,5 +202,5 @@ def test_workers_of_other_processes_draw_it_too(swept, tmp_path):
 
 
 def test_gpus_are_for_networks_alone():
-    on_gpu = {kind.name for kind in [*WORKS.values(), Verify, Compare] if kind.on_gpu}
+    on_gpu = {kind.name for kind in [FirstFile, *WORKS.values(), Verify, Compare] if kind.on_gpu}
     assert on_gpu == {"first worker", "drawing", "features"}

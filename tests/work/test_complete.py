@@ -1,15 +1,69 @@
-"""What a sweep has to do, and another measurement of it: its extractor, weights, reference and folder."""
+"""A study whose grid changes, and the plan of a sweep that is printed."""
 
-from dataclasses import replace
+import json
 
 import pytest
+from here import run_here
+from studies import problems
 
-from pipeline.evaluation.extractors import ExtractorInfo
-from pipeline.evaluation.measurement import Measurement
-from pipeline.evaluation.reference import ReferenceInfo
 from pipeline.storage.sealed import fingerprint
+from pipeline.storage.store import Storage
 from pipeline.sweep.run import open_run
-from pipeline.work import complete
+from pipeline.sweep.study import saved_study
+from pipeline.work.complete import print_plan
+from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, encoded, saved_encodings
+
+KINDS = {ReconstructConfig.kind: ReconstructConfig}
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A finished reconstruction of S = 2 and 5, in four files."""
+    status, _, err = reconstruct(tmp_path / "out", "--steps", "2", "5")
+    assert (status, "12 images (12 drawn now)" in err) == (0, True), err
+    return tmp_path / "out"
+
+
+def reconstruct(out, *given):
+    return run_here("reconstruct", "--num-images", "6", "--shard-size", "3", "--out", out, *given)
+
+
+def saved(out):
+    return Reconstruct(saved_study(KINDS, str(out), None))
+
+
+def test_settings_of_an_earlier_grid_stay_in_the_plan_and_their_encodings_in_use(out):
+    status, _, err = reconstruct(out, "--steps", "2")
+    assert (status, "nothing to do" in err) == (0, True), err
+    assert [setting.steps for setting in saved(out).study.settings] == [2]
+    assert problems(saved(out)) == []
+    source = saved_encodings(str(out), None)
+    assert encoded(source, source.earlier[0], [4]).shape == (1, 1, 8, 8)
+    given = ["--seeds", *"0123", "--count", "3", "--encodings", out]
+    status, _, err = run_here("interpolate", "--steps", "5", *given, "--out", out.parent / "between")
+    assert status == 0, err
+    status, _, err = reconstruct(out, "--steps", "5", "10")
+    assert (status, "(6 drawn now)" in err) == (0, True), err
+    assert [[one.steps for one in found] for found in (saved(out).study.settings, saved(out).study.earlier)] == [
+        [5, 10],
+        [2],
+    ]
+    next(
+        (out / "reconstructions" / "setting=ddim-S2-eta0-linear").iterdir()
+    ).unlink()  # as if it had been left half done
+    assert problems(saved(out)) == []
+
+
+def test_an_interpolation_at_another_s_is_drawn_beside_the_first(tmp_path):
+    given = ["--seeds", *"0123", "--count", "3", "--out", tmp_path / "out"]
+    assert run_here("interpolate", "--steps", "2", *given)[0] == 0
+    status, _, err = run_here("interpolate", "--steps", "5", *given)
+    assert (status, "nothing to do" in err) == (0, False), err
+    storage = Storage(str(tmp_path / "out"))
+    assert {row["steps"] for row in json.loads(storage.read("metrics.json"))} == {5}
+    assert len([*(tmp_path / "out" / "interpolations").iterdir()]) == 2
+    status, said, _ = run_here("verify", "--out", tmp_path / "out")
+    assert (status, "0 problems" in said) == (0, True), said
 
 
 def test_a_plan_says_what_is_there_and_what_is_to_do(small, capsys):
@@ -17,53 +71,10 @@ def test_a_plan_says_what_is_there_and_what_is_to_do(small, capsys):
     run = open_run(small)
     for shard in (run.shards()[0], run.shards()[3]):
         run.storage.write(shard.path("images"), b"x")
-    complete.print_plan(run)
+    print_plan(run)
     assert capsys.readouterr().out.splitlines() == [
         "ddim-S5-eta0-linear            5 calls an image, 2 of 4 shards found",
         "ddim-S5-etahat-linear-clip     5 calls an image, 0 of 4 shards found",
         f"2 settings × 90 images in {small.out}, fingerprint {fingerprint(run.identity)}",
         "2 shards found, 6 missing: 700 network calls × images to do",
     ]
-
-
-@pytest.fixture
-def run(small):
-    """A sweep measured with weights and a reference of the user's own."""
-    measurement = Measurement(
-        ExtractorInfo("vgg16", "own.pth", "0" * 64, 4096),
-        ReferenceInfo("own.parquet", "features", "1" * 64, (1, 8, 8)),
-        {"extractor": "0" * 64},
-    )
-    return replace(open_run(small), measurement=measurement)
-
-
-@pytest.mark.parametrize(
-    ("asked", "measured"),
-    [
-        ((None, None, None), ("vgg16", "own.pth", "own.parquet")),
-        (("vgg16", None, None), ("vgg16", "own.pth", "own.parquet")),
-        (("vgg16", "new.pth", None), ("vgg16", "new.pth", "own.parquet")),
-        ((None, "new.pth", None), ("vgg16", "new.pth", "own.parquet")),
-        (("inception-v3-compat", None, None), ("inception-v3-compat", None, "own.parquet")),
-        (("inception-v3-compat", "new.pth", "cifar10-val"), ("inception-v3-compat", "new.pth", "cifar10-val")),
-        ((None, None, "cifar10-val"), ("vgg16", "own.pth", "cifar10-val")),
-    ],
-)
-def test_what_is_not_asked_for_is_the_sweeps_but_weights_go_with_their_extractor(run, monkeypatch, asked, measured):
-    given = []
-
-    def opened(extractor, weights, reference, image_shape, identity, known):
-        given.append((extractor, weights, reference))
-        assert (image_shape, identity) == (run.model.image_shape, run.identity)
-        assert known == ("1" * 64 if reference == "own.parquet" else None)  # another reference has another identity
-        return replace(run.measurement, identity={"extractor": "another"})
-
-    monkeypatch.setattr(complete, "open_measurement", opened)
-    chosen = complete._chosen(run, *asked)
-    assert given == [measured]
-    assert chosen.path.startswith(f"evaluations/{measured[0]}-")
-
-
-def test_the_sweeps_own_measurement_is_its_own_again(run, monkeypatch):
-    monkeypatch.setattr(complete, "open_measurement", lambda *_: replace(run.measurement, path=""))
-    assert complete._chosen(run, "vgg16", None, None) == run.measurement

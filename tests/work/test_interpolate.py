@@ -8,7 +8,7 @@ import torch
 from here import run_here
 from PIL import Image
 from safetensors.torch import load_file
-from studies import assert_a_flipped_bit_is_found, digests, do, files, kill_after, sizes_of_calls
+from studies import do, sizes_of_calls
 
 from pipeline.evaluation.digits import DIGITS_WEIGHTS
 from pipeline.evaluation.digits_classifier import DigitsNetwork
@@ -18,7 +18,7 @@ from pipeline.sweep.drawn import read_drawn
 from pipeline.sweep.run import open_run
 from pipeline.work.between import InterpolateConfig, open_interpolation
 from pipeline.work.draw import Draw, DrawWorker
-from pipeline.work.interpolate import Interpolate, InterpolateWorker
+from pipeline.work.interpolate import Interpolate
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
 
 OF_A_SWEEP = {"steps": (5,), "batch_size": 12, "seed": 7, "dtype": "bfloat16"}
@@ -127,22 +127,8 @@ def test_the_job_animates_where_it_is_asked_to(tmp_path):
     assert (status, (tmp_path / "out" / "report" / "lines.gif").exists()) == (0, True), err
 
 
-def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch):
-    work = opened(tmp_path / "out")
-    with monkeypatch.context() as patch:
-        kill_after(patch, InterpolateWorker, 1)
-        with pytest.raises(KeyboardInterrupt):
-            do(work)
-    assert len(work.tasks()) == len(files(work)) - 1
-    assert digests(do(work)) == digests(done)
-
-
 def test_every_call_has_a_whole_batch(tmp_path, monkeypatch):
     assert sizes_of_calls(monkeypatch, opened(tmp_path / "out", steps=(2,))) == {(12, 1, 8, 8)}
-
-
-def test_verify_finds_a_flipped_bit_in_every_file(done):
-    assert_a_flipped_bit_is_found(done)
 
 
 def test_between_encoded_images_the_ends_are_their_reconstructions(tmp_path):

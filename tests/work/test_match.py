@@ -14,7 +14,7 @@ from pipeline.sweep.run import open_run
 from pipeline.work import complete
 from pipeline.work.claim import claim
 from pipeline.work.flow import flow
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.match import Consistency
 from pipeline.work.perform import perform
 from pipeline.work.verify import verify
@@ -89,16 +89,14 @@ def test_a_grid_that_grows_is_compared_with_its_new_largest(tmp_path):
 
 
 def test_verify_finds_a_flipped_bit_and_misses_no_file_of_an_earlier_release(drawn):
-    assert verify(SweepInventory(drawn), InProcess()) == []
+    assert verify(Inventory(drawn), InProcess()) == []
     path = drawn.paths.consistency(next(iter(largest_of(drawn.settings))).slug)
     whole = drawn.storage.read(path)
     for at in (whole.index(b"score") + 9, whole.index(b"against") + 12):
         drawn.storage.write(path, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert [(problem.path, problem.kind) for problem in verify(SweepInventory(drawn), InProcess())] == [
-            (path, "bad")
-        ]
+        assert [(problem.path, problem.kind) for problem in verify(Inventory(drawn), InProcess())] == [(path, "bad")]
     Path(drawn.config.out, path).unlink()
-    assert verify(SweepInventory(drawn), InProcess()) == []
+    assert verify(Inventory(drawn), InProcess()) == []
     drawn.storage.write(path, whole)
 
 

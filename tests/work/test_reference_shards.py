@@ -12,7 +12,7 @@ from pipeline.sweep.run import open_run, saved_run
 from pipeline.work.claim import claim
 from pipeline.work.extract import ExtractWorker
 from pipeline.work.flow import flow
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.perform import IncompleteError
 from pipeline.work.verify import set_aside, verify
 
@@ -53,7 +53,7 @@ def rows(run):
 
 
 def problems(run):
-    inventory = SweepInventory(saved_run(run.config.out))
+    inventory = Inventory(saved_run(run.config.out))
     named = verify(inventory, InProcess())
     return inventory, named, [(problem.kind, problem.path) for problem in named if problem.path != "metrics.json"]
 

@@ -4,7 +4,7 @@ from in_process import InProcess
 
 from pipeline.sweep.run import open_run
 from pipeline.work.claim import claim
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.verify import set_aside, verify
 
 
@@ -13,7 +13,7 @@ def test_a_second_file_of_the_same_name_is_set_aside_beside_the_first(small):
     claim(run)
     for content in (b"one", b"two", b"three"):
         run.storage.write("notes.txt", content)
-        inventory = SweepInventory(run)
+        inventory = Inventory(run)
         surplus = [problem for problem in verify(inventory, InProcess()) if problem.kind == "surplus"]
         assert set_aside(inventory, surplus) == ["notes.txt"]
     names = ["_set-aside/notes.txt", "_set-aside/notes.txt.1", "_set-aside/notes.txt.2"]

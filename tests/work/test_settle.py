@@ -178,7 +178,7 @@ def test_what_was_chosen_is_saved_as_if_given_and_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ChoiceWorker, "do", None)  # nobody is asked again
     status, _, err = run_here("sweep", *SMALL, "--batch-size", "auto", "--speed", "auto", "--out", auto)
-    assert (status, "nothing to draw" in err) == (0, True), err
+    assert (status, "nothing to do" in err) == (0, True), err
     more = ["--steps", "2", "3", *SMALL[2:]]
     status, _, err = run_here("sweep", *more, "--batch-size", "auto", "--speed", "auto", "--out", auto)
     assert status == 0, err

@@ -42,7 +42,7 @@ def opened(kind, out, **changes):
 def test_an_option_that_changes_a_file_makes_another_study(tmp_path, kind, tiny_model):
     claim(opened(kind, tmp_path))
     for name, value in (CHANGES[kind] | {"model": tiny_model}).items():
-        with pytest.raises(UserError, match=rf"is another study's \(.*{name} .* there, .* here"):
+        with pytest.raises(UserError, match=rf"this run \w{{16}} \(.*{name} .* there, .* here"):
             opened(kind, tmp_path, **{name: value})
     opened(kind, tmp_path, steps=(6,))  # the grid may be another
 
@@ -92,7 +92,7 @@ def test_other_encodings_make_another_study(tmp_path):
     encodings(tmp_path / "other", dtype="bfloat16")
     claim(opened("interpolation", tmp_path / "i", encodings=str(tmp_path / "r")))
     for changes in ({"encodings": str(tmp_path / "other")}, {}):
-        with pytest.raises(UserError, match=r"is another study's \(encodings "):
+        with pytest.raises(UserError, match=r"this run \w{16} \(encodings "):
             opened("interpolation", tmp_path / "i", **changes)
 
 

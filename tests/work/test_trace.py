@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from here import run_here
-from studies import assert_a_flipped_bit_is_found, digests, do, kill_after, sizes_of_calls
+from studies import do, sizes_of_calls
 
 from pipeline.storage.store import DamagedFileError
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.drawn import read_drawn
 from pipeline.sweep.run import open_run
 from pipeline.work.draw import Draw, DrawWorker
-from pipeline.work.trace import Trace, TraceConfig, TraceWorker, open_trace, path_of
+from pipeline.work.trace import Trace, TraceConfig, open_trace, path_of
 
 SAMPLERS = ("ddim", "ddim:eta=1", "dpmpp_2m", "heun")
 OF_A_SWEEP = {"sampler": SAMPLERS, "steps": (10,), "batch_size": 12, "seed": 3, "dtype": "bfloat16"}
@@ -53,16 +53,6 @@ def test_pictures_are_in_the_order_of_the_walk_and_end_in_what_was_predicted(don
         assert far[-1] < 3
 
 
-def test_a_killed_one_goes_on_and_has_the_same_bytes(done, tmp_path, monkeypatch):
-    work = opened(tmp_path / "out")
-    with monkeypatch.context() as patch:
-        kill_after(patch, TraceWorker, 2)
-        with pytest.raises(KeyboardInterrupt):
-            do(work)
-    assert len(work.tasks()) == 2
-    assert digests(do(work)) == digests(done)
-
-
 def test_every_call_has_a_whole_batch(tmp_path, monkeypatch):
     assert sizes_of_calls(monkeypatch, opened(tmp_path / "out", sampler=("ddim",))) == {(12, 1, 8, 8)}
 
@@ -70,10 +60,6 @@ def test_every_call_has_a_whole_batch(tmp_path, monkeypatch):
 def test_a_file_of_another_study_is_not_read(done):
     with pytest.raises(DamagedFileError, match="this study has another"):
         read_drawn(done.study.storage, path_of(done.study.settings[0]), "another")
-
-
-def test_verify_finds_a_flipped_bit_in_every_file(done):
-    assert_a_flipped_bit_is_found(done)
 
 
 def test_every_setting_has_its_strip(done):

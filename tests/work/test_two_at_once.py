@@ -19,10 +19,9 @@ from pipeline.sweep.layout import METRICS, SWEEP
 from pipeline.sweep.run import open_run, saved_run
 from pipeline.sweep.study import saved_study
 from pipeline.work.claim import claim, publish_as_planned
-from pipeline.work.complete import complete
-from pipeline.work.conduct import conduct
+from pipeline.work.complete import complete, complete_study
 from pipeline.work.flow import flow
-from pipeline.work.inventory import SweepInventory
+from pipeline.work.inventory import Inventory
 from pipeline.work.measure import Measure, MeasureWorker
 from pipeline.work.reconstruct import Reconstruct, ReconstructConfig, open_reconstruction
 
@@ -111,7 +110,7 @@ def test_plan_and_numbers_agree_however_two_ends_are_interleaved(drawn, turns):
         order = ["A" if i in first else "B" for i in range(2 * STEPS_OF_AN_END)]
         turns(drawn, order)
         there = saved_run(drawn["A"].out)
-        SweepInventory(there).files[METRICS].read(there.storage)
+        Inventory(there).files[METRICS].read(there.storage)
         rows = json.loads(there.storage.read(METRICS))
         assert tuple(row["steps"] for row in rows) == there.config.steps, order
     assert found(Place(there.out)) == []  # the other's settings are no surplus
@@ -172,6 +171,6 @@ def test_two_studies_in_one_output(tmp_path):
     for work in works:
         do(work)
     for work in (*works, works[0]):
-        conduct(work, Request())
+        complete_study(work, Request())
         assert saved_study({config.kind: ReconstructConfig}, str(tmp_path), None).settings == work.study.settings
         assert problems(work) == []
