@@ -164,7 +164,7 @@ def _network(config: dict[str, Any]) -> Any:
 
 
 def _authors_name(name: str, levels: int) -> str:
-    name = re.sub(r"^up_blocks\.(\d+)", lambda found: f"up_blocks.{levels - 1 - int(found[1])}", name)
+    name = re.sub(r"^up_blocks\.(\d+)", lambda level: f"up_blocks.{levels - 1 - int(level[1])}", name)
     for ours, theirs in RENAMED.items():
         name = name.replace(ours, theirs)
     return name

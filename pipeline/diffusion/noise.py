@@ -86,8 +86,8 @@ def normal(
     blocks = torch.arange(_blocks(shape), device=image_seeds.device).expand(len(image_seeds), -1)
     seeds = image_seeds[:, None].expand_as(blocks)
     counter = torch.stack([blocks, torch.full_like(blocks, step), seeds & _MASK, seeds >> 32])
-    found = normals(counter, _key(run_seed))  # (4, N, blocks)
-    return found.permute(1, 2, 0).flatten(1)[:, :numel].reshape(len(image_seeds), *shape).float()
+    four = normals(counter, _key(run_seed))  # (4, N, blocks)
+    return four.permute(1, 2, 0).flatten(1)[:, :numel].reshape(len(image_seeds), *shape).float()
 
 
 @torch.inference_mode()

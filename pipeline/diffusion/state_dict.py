@@ -141,7 +141,7 @@ def _load(file: Path) -> Any:
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_SCALARS):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch may raise anything on a file of another format
-        found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if found:
-            raise UserError(f"{file} pickles more than tensors ({found[1]}) and is refused") from error
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if refused:
+            raise UserError(f"{file} pickles more than tensors ({refused[1]}) and is refused") from error
         raise UserError(f"{file} is damaged, or not a checkpoint that torch.save wrote: fetch it again") from error

@@ -30,16 +30,16 @@ def find_weights(folder: Path) -> Path | None:
         UserError: there are several variants and no plain weights.
 
     """
-    found: dict[str, list[Path]] = {}
+    variants: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         if _NAME.fullmatch(file.name):
-            found.setdefault(variant_of(file), []).append(file)
-    if not found:
+            variants.setdefault(variant_of(file), []).append(file)
+    if not variants:
         return None
-    if "" not in found and len(found) > 1:
-        names = ", ".join(sorted(found))
+    if "" not in variants and len(variants) > 1:
+        names = ", ".join(sorted(variants))
         raise UserError(f"{folder} holds weights of the variants {names} and no plain ones: leave one of them there")
-    files = found.get("") or next(iter(found.values()))
+    files = variants.get("") or next(iter(variants.values()))
     return min(files, key=lambda file: (".bin" in file.name, file.suffix != ".json"))
 
 

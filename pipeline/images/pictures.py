@@ -98,21 +98,21 @@ def _pixels(image: ImageFile.ImageFile, packed: str) -> np.ndarray[tuple[int, ..
 
 
 def _changes(image: ImageFile.ImageFile, packed: str) -> tuple[str, ...]:
-    found = []
+    changes = []
     if ";16" in packed or image.mode.startswith("I"):
-        found.append("16 bits to 8")
+        changes.append("16 bits to 8")
     if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
-        found.append("alpha dropped")
+        changes.append("alpha dropped")
     if image.mode not in ("1", "L", "LA", "RGB", "RGBA") and not image.mode.startswith("I"):
-        found.append("palette to RGB" if image.mode in ("P", "PA") else f"{image.mode} to RGB")
+        changes.append("palette to RGB" if image.mode in ("P", "PA") else f"{image.mode} to RGB")
     orientation = None
     with contextlib.suppress(Exception):  # EXIF that is broken rotates nothing
         orientation = image.getexif().get(_ORIENTATION)
     if orientation not in (None, 1):
-        found.append("EXIF rotation not applied")
+        changes.append("EXIF rotation not applied")
     if getattr(image, "n_frames", 1) > 1:
-        found.append("first of several frames")
-    return tuple(found)
+        changes.append("first of several frames")
+    return tuple(changes)
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:

@@ -103,11 +103,11 @@ class SweepConfig(BaseModel):
             ValueError: a sampler cannot have one of the values of eta.
 
         """
-        found: list[Sampler] = []
+        chosen: list[Sampler] = []
         for name, options in map(samplers.parse, self.sampler):
             etas = self.eta if self.eta and _takes_eta(name, options) else (None,)
-            found += [samplers.make(name, options | ({} if eta is None else {"eta": eta})) for eta in etas]
-        return list(dict.fromkeys(found))
+            chosen += [samplers.make(name, options | ({} if eta is None else {"eta": eta})) for eta in etas]
+        return list(dict.fromkeys(chosen))
 
     def spacings(self, sampler: Sampler) -> tuple[str, ...]:
         """Return the spacings for a sampler: those given, else the preset's for DDIM, else the sampler's own."""

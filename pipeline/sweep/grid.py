@@ -155,10 +155,10 @@ def read_row(row: Row) -> tuple[Setting, Row]:
 def assert_versions(out: str, versions: dict[str, int]) -> None:
     """Check that this release has the `versions`, name of a sampler → version, of an output. Raises UserError."""
     for name, version in versions.items():
-        here = samplers.SAMPLERS.get(name)
-        if here is None or here.version != version:
-            which = "does not have it" if here is None else f"has version {here.version}"
-            options = here.earlier.get(version) if here else None
+        known = samplers.SAMPLERS.get(name)
+        if known is None or known.version != version:
+            which = "does not have it" if known is None else f"has version {known.version}"
+            options = known.earlier.get(version) if known else None
             now = f"; what version {version} computed is {name}:{options} now" if options else ""
             text = f"--out {out} has images of version {version} of {name}, and this release {which}"
             raise UserError(f"{text}: use the release that drew them, or give another --out{now}")

@@ -25,8 +25,8 @@ def read_planned(storage: Storage, path: str, shard: Shard, fingerprint: str) ->
     if part.seeds != list(range(shard.first, shard.end)):
         raise DamagedFileError(f"{where}: it does not hold exactly the seeds {shard.first} to {shard.end - 1}")
     if part.metadata["fingerprint"] != fingerprint:
-        found = part.metadata["fingerprint"]
-        raise DamagedFileError(f"{where}: it has fingerprint {found}, this run has {fingerprint}")
+        carried = part.metadata["fingerprint"]
+        raise DamagedFileError(f"{where}: it has fingerprint {carried}, this run has {fingerprint}")
     return part
 
 
@@ -103,10 +103,10 @@ def largest_of(settings: Sequence[Setting]) -> dict[Setting, Setting]:
 
 def read_consistency(storage: Storage, paths: Paths, settings: Sequence[Setting]) -> dict[Setting, dict[str, Any]]:
     """Return setting → its consistency, for the settings that were compared with what is now the largest S."""
-    found = {}
+    current = {}
     for setting, largest in largest_of(settings).items():
         with contextlib.suppress(DamagedFileError):  # it is compared again
             content = storage.read_json(paths.consistency(setting.slug))
             if content["against"] == largest.slug:
-                found[setting] = content
-    return found
+                current[setting] = content
+    return current

@@ -84,9 +84,9 @@ def labels(methods: Iterable[Method], short: bool = False, besides: Collection[s
     alone = short and len({one.sampler.title for one in known}) == 1 and all(one.sampler.options_label for one in known)
     first = next(iter(known), None)
     shown = {name for one in known if first for name, value in one.values.items() if value != first.values[name]}
-    found = {}
+    texts = {}
     for one in known:
         title = one.sampler.options_label if alone else one.sampler.label
         others = [text for name, text in one.texts.items() if name in shown and name not in ("sampler", *besides)]
-        found[one] = ", ".join(filter(None, [title, *others]))
-    return found
+        texts[one] = ", ".join(filter(None, [title, *others]))
+    return texts

@@ -109,7 +109,7 @@ def pending(storage: Storage, kind: str, shards: Shards, prefix: str = "") -> Sh
     """
     missing: list[tuple[Setting, Sequence[int]]] = []
     for setting, firsts in shards.parts:
-        found = storage.ls(prefix + folder(kind, setting.slug))
+        listed = storage.ls(prefix + folder(kind, setting.slug))
         of_setting = Shards([(setting, firsts)], shards.num_images, shards.shard_size)
-        missing.append((setting, array("q", (shard.first for shard in of_setting if not found.get(shard.name)))))
+        missing.append((setting, array("q", (shard.first for shard in of_setting if not listed.get(shard.name)))))
     return Shards(missing, shards.num_images, shards.shard_size)

@@ -170,7 +170,7 @@ class Beside(Watcher):
 
     def _waiting(self) -> list[Task[Setting]]:
         """Take the tasks that are possible now."""
-        found = [self.measurable.get() for _ in range(self.measurable.qsize())]
-        if None in found:
+        queued = [self.measurable.get() for _ in range(self.measurable.qsize())]
+        if None in queued:
             self.measurable.put(None)
-        return [task for task in found if task is not None]
+        return [task for task in queued if task is not None]

@@ -117,9 +117,9 @@ class Line(Work[LineArguments, Step, Any]):
         """Return the tasks of those of the settings, or of all, that can be measured now, each once."""
         if self.reference:
             return []
-        found = [s for s in settings or self.run.settings if s in self._unmeasured and not self._left[s]]
-        self._unmeasured.difference_update(found)
-        return [_step(Measure.name, self.measure.task(setting), self._urgent) for setting in found]
+        ready = [s for s in settings or self.run.settings if s in self._unmeasured and not self._left[s]]
+        self._unmeasured.difference_update(ready)
+        return [_step(Measure.name, self.measure.task(setting), self._urgent) for setting in ready]
 
 
 def _step(name: str, task: Task[Any], more: int = 0) -> Task[Step]:

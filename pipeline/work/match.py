@@ -41,11 +41,11 @@ class ConsistencyWorker:
         """Write the consistency of the first setting with the second. Raises DamagedFileError, see `read_setting`."""
         of = self.arguments
         setting, largest = pair
-        here, there = (
+        own, largest_own = (
             read_setting(self.storage, of.measurement, plan(one, of.num_images, of.shard_size))[1].features
             for one in pair
         )
-        content = {"against": largest.slug, "num_images": of.num_images, **asdict(consistency(here, there))}
+        content = {"against": largest.slug, "num_images": of.num_images, **asdict(consistency(own, largest_own))}
         self.storage.write_json(Paths(of.measurement.prefix).consistency(setting.slug), content)
 
 
@@ -65,11 +65,11 @@ class Consistency(RunWork[ConsistencyArguments, Pair, None]):
     def tasks(self) -> list[Task[Pair]]:
         """Return one task per setting that was not yet compared with what is now its method's largest S."""
         run, images = self.run, self.run.config.num_images
-        found = read_consistency(run.storage, run.paths, run.settings)
+        compared = read_consistency(run.storage, run.paths, run.settings)
         return [
             Task(pair, pair[0].slug, None, images, images)
             for pair in largest_of(run.settings).items()
-            if pair[0] not in found
+            if pair[0] not in compared
         ]
 
     def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:

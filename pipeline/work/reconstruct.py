@@ -105,13 +105,13 @@ def assert_encoded(source: Study, setting: Setting, model: str, positions: Seque
 
 def encoded(source: Study, setting: Setting, positions: Sequence[int]) -> torch.Tensor:
     """Return the x_T to which a reconstruction has encoded images: float32, (N, C, H, W). Raises DamagedFileError."""
-    found: dict[int, torch.Tensor] = {}
+    x_T_of: dict[int, torch.Tensor] = {}
     fingerprint = setting.fingerprint(source.identity)
     for shard in plan(setting, source.identity["num_images"], source.identity["shard_size"]):
         if wanted := [position for position in positions if shard.first <= position < shard.end]:
             x_T = read_reconstructed(source.storage, shard, fingerprint).x_T
-            found |= {position: x_T[position - shard.first] for position in wanted}
-    return torch.stack([found[position] for position in positions])
+            x_T_of |= {position: x_T[position - shard.first] for position in wanted}
+    return torch.stack([x_T_of[position] for position in positions])
 
 
 @dataclass(frozen=True)

@@ -89,10 +89,10 @@ class ChoiceWorker(DrawWorker):
             budget, an_image = HOST_SHARE * memory / (os.cpu_count() or 1), self.bytes_an_image()
             return next((size for size in sizes if size * an_image <= budget), 1)
         torch.cuda.set_per_process_memory_fraction(HEADROOM * fit.share)
-        found = next((size for size in sizes if self._fits_on_gpu(size)), 1)
+        fitting = next((size for size in sizes if self._fits_on_gpu(size)), 1)
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
-        return found
+        return fitting
 
     def bytes_an_image(self) -> float:
         """Return by how much each image raises the peak of torch's memory in a call, as its profiler counts it."""

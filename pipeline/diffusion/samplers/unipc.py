@@ -65,7 +65,7 @@ class UniPC(Sampler):
         """Return x at `prev`, from x_t at the latest node of `history`; corrected by pred_x0 there if it is given."""
         (node, pred_x0), *earlier = history
         h = prev.lam - node.lam
-        ratios = [(there.lam - node.lam) / h for there, _ in earlier]
+        ratios = [(at.lam - node.lam) / h for at, _ in earlier]
         slopes = [(x0 - pred_x0) / r for (_, x0), r in zip(earlier, ratios, strict=True)]
         if x0_prev is not None:
             ratios, slopes = [*ratios, 1.0], [*slopes, x0_prev - pred_x0]
