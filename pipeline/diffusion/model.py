@@ -15,7 +15,7 @@ from pipeline.diffusion import noise
 from pipeline.diffusion.network import Network, Timed
 from pipeline.diffusion.prediction import PARAMETRIZATIONS, Predict, assert_predicts, predictor
 from pipeline.diffusion.samplers.base import Sampler
-from pipeline.diffusion.schedule import BETA_SCHEDULES, Discrete, Grid, Node, Schedule, alphas_cumprod
+from pipeline.diffusion.schedule import SCHEDULES, Grid, Node, Schedule
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class ModelInfo:
     """What the user should know: what was assumed of the model, taken of its files, or passed over in them."""
     prediction_type: str = "epsilon"
     """What the network predicts, one of `PARAMETRIZATIONS`."""
-    beta_schedule: str = "linear"
-    """How beta grows, one of `BETA_SCHEDULES`."""
+    noise_schedule: str = "linear"
+    """How noise grows with time, one of `SCHEDULES`."""
     num_classes: int | None = None
     """Classes of images that the network knows by a label; None if it takes no label."""
 
@@ -60,7 +60,7 @@ class ModelInfo:
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"{first['loc'][0]} of its model: {first['msg']}") from None
-        for name, known in (("prediction_type", PARAMETRIZATIONS), ("beta_schedule", BETA_SCHEDULES)):
+        for name, known in (("prediction_type", PARAMETRIZATIONS), ("noise_schedule", SCHEDULES)):
             if (value := getattr(info, name)) not in known:
                 raise ValueError(f"{name} {value!r} of its model is none of {', '.join(known)}")
         return info
@@ -72,8 +72,7 @@ class ModelInfo:
 
     def schedule(self) -> Schedule:
         """Return the schedule that the model was trained with. Raises UserError if it is none for its prediction."""
-        betas = BETA_SCHEDULES[self.beta_schedule](self.num_train_timesteps, self.beta_start, self.beta_end)
-        schedule = Discrete(tuple(alphas_cumprod(betas).tolist()))
+        schedule = SCHEDULES[self.noise_schedule](self.num_train_timesteps, self.beta_start, self.beta_end)
         assert_predicts(self.prediction_type, schedule)
         return schedule
 

@@ -19,10 +19,6 @@ def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta
     return torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
 
 
-BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {"linear": linear_betas}
-"""diffusers' `beta_schedule` → its betas, from (T, beta_start, beta_end)."""
-
-
 def alphas_cumprod(betas: Tensor) -> Tensor:
     """Return the running product of 1 - beta: float64, shape (T,). It is the paper's alpha_t (DDPM's alpha-bar)."""
     return torch.cumprod(1.0 - betas.double(), dim=0)
@@ -281,3 +277,15 @@ class Continuous(Schedule):
 
 
 _FLOW_TIMES = 2**31 - 2
+
+
+def of_betas(betas: Callable[[int, float, float], Tensor]) -> Callable[[int, float, float], Schedule]:
+    """Return what makes the table of some betas, which are those of (T, beta_start, beta_end)."""
+    return lambda *given: Discrete(tuple(alphas_cumprod(betas(*given)).tolist()))
+
+
+SCHEDULES: dict[str, Callable[[int, float, float], Schedule]] = {
+    "linear": of_betas(linear_betas),
+    "flow": lambda *given: Continuous(),
+}
+"""diffusers' `beta_schedule`, or "flow" → the schedule, from (T, beta_start, beta_end); a flow needs none of them."""

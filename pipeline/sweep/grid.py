@@ -114,7 +114,8 @@ def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[
                 except TooFewCallsError as error:
                     small[steps] = error
         except ValueError as error:
-            raise UserError(f"{'--spacing' if listed else '--steps'}: {error}") from None
+            of_steps = listed is None and spacing in schedule.spacings
+            raise UserError(f"{'--steps' if of_steps else '--spacing'}: {error}") from None
         if len(small) == len(budgets):
             raise UserError(f"--steps: {small[max(small)]}, in spacing {spacing}")
         if small:

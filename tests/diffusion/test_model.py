@@ -13,6 +13,7 @@ from pipeline import UserError
 from pipeline.diffusion import model as module
 from pipeline.diffusion.model import Model, ModelInfo, Walk, Walker
 from pipeline.diffusion.samplers.ddim import DDIM
+from pipeline.diffusion.schedule import Discrete
 
 INFO = ModelInfo(
     (3, 16, 16), (4, 2, 2), 1000, 1e-4, 2e-2, "digest", True, ("a", "b"), prediction_type="v_prediction", num_classes=10
@@ -33,7 +34,7 @@ def test_what_is_saved_comes_back():
         ("latent_shape", INFO.image_shape),
         ("notes", ()),
         ("prediction_type", "epsilon"),
-        ("beta_schedule", "linear"),
+        ("noise_schedule", "linear"),
         ("num_classes", None),
     ],
 )
@@ -51,7 +52,7 @@ def test_fields_of_a_later_release_are_passed_over():
     ("changes", "says"),
     [
         ({"prediction_type": "edm"}, "prediction_type 'edm' of its model is none of epsilon, sample, v_prediction"),
-        ({"beta_schedule": "cosine"}, "beta_schedule 'cosine' of its model is none of linear"),
+        ({"noise_schedule": "cosine"}, "noise_schedule 'cosine' of its model is none of linear, flow"),
         ({"image_shape": [3, 16]}, "image_shape of its model: "),
         ({"num_classes": "many"}, "num_classes of its model: "),
         ({"beta_end": None}, "beta_end of its model: "),
@@ -64,9 +65,9 @@ def test_what_this_release_cannot_draw_from_is_said_in_one_line(changes, says):
 
 
 def test_a_schedule_that_says_nothing_to_the_network_is_refused(monkeypatch):
-    monkeypatch.setitem(module.BETA_SCHEDULES, "to noise alone", lambda *_: torch.tensor([0.1, 0.5, 1.0]))
-    info = replace(INFO, beta_schedule="to noise alone")
-    assert info.schedule().alphas_cumprod[-1] == 0
+    monkeypatch.setitem(module.SCHEDULES, "to noise alone", lambda *_: Discrete((0.9, 0.45, 0.0)))
+    info = replace(INFO, noise_schedule="to noise alone")
+    assert info.schedule().last_with_signal == 1
     with pytest.raises(UserError, match="^prediction_type epsilon on a schedule that ends in noise alone"):
         replace(info, prediction_type="epsilon").schedule()
 

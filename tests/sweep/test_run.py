@@ -149,7 +149,7 @@ def test_a_model_of_another_release_is_read_or_refused_in_one_line(run):
     for model in (earlier, content["model"] | {"sigma_data": 0.5}):
         run.storage.write_json("sweep.json", content | {"model": model})
         assert saved_run(run.out).model == run.model
-    run.storage.write_json("sweep.json", content | {"model": content["model"] | {"beta_schedule": "cosine"}})
+    run.storage.write_json("sweep.json", content | {"model": content["model"] | {"noise_schedule": "cosine"}})
     with pytest.raises(UserError, match=r"its sweep\.json is not one of this release: .*'cosine' of its model is none"):
         saved_run(run.out)
 

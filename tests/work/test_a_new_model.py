@@ -1,5 +1,6 @@
 """A model that is not the project's is drawn, reconstructed, interpolated and followed; registered by one line."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -14,6 +15,7 @@ from studies import do, problems
 from toy_model import IMAGE, LATENT, Toy
 
 from pipeline.diffusion import noise
+from pipeline.diffusion.schedule import Node
 from pipeline.images.digits import digits_images
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.drawn import read_drawn
@@ -91,7 +93,7 @@ def test_the_output_is_measured_and_verified_as_any_other(sweep):
     assert [row["fid"] > 0 for row in run.metrics().values()] == [True, True]
     assert run_here("verify", "--out", run.out)[0] == 0
     status, _, err = run_here("sweep", "--config", f"{run.out}/sweep.json")
-    assert (status, "nothing to draw" in err) == (0, True), err
+    assert (status, "nothing to do" in err) == (0, True), err
 
 
 def test_other_weights_under_its_name_are_another_model(sweep, monkeypatch):
@@ -136,6 +138,46 @@ def test_a_network_that_predicts_the_image_encodes_none(tmp_path, monkeypatch):
     status, _, err = run_here("reconstruct", "--model", "toy", "--out", tmp_path / "out")
     assert (status, err.splitlines()) == (2, [err.strip()])
     assert "--model toy predicts the image, which says nothing of noise where encoding starts" in err
+
+
+class Flow(Toy):
+    """The same network, as one that predicts the velocity of a flow."""
+
+    def __init__(self):
+        super().__init__()
+        self.info = replace(self.info, prediction_type="flow_prediction", noise_schedule="flow")
+
+
+@pytest.fixture
+def flow(monkeypatch):
+    monkeypatch.setitem(MODELS, "toy", Flow)
+
+
+@pytest.mark.usefixtures("flow")
+def test_a_flow_is_drawn_by_eulers_steps_in_its_own_time(tmp_path):
+    run = open_run(SweepConfig(out=str(tmp_path / "out"), eta=(0.0,), spacing=("time-linear",), num_images=8, **GRID))
+    (setting,) = run.settings
+    images = DrawWorker("cpu", Draw(run).arguments).draw_batch(setting, torch.arange(8))
+    model, seeds = Flow().load("cpu"), torch.arange(8)
+    x_u, times = noise.normal(SEED, seeds, noise.X_T_STEP, LATENT).double(), [1, 0.75025, 0.5005, 0.25075, 0.001, 0]
+    with torch.inference_mode():
+        for u, lower in itertools.pairwise(times):
+            # the model's nodes have alpha² + sigma² = 1
+            scale = math.hypot(1 - u, u)
+            v = model.network((x_u / scale).float(), Node(u, ((1 - u) / scale) ** 2), seeds % 2).double()
+            x_u = x_u + (lower - u) * v
+        expected = model.decode(x_u.float())
+    for image, euler in zip(images, expected, strict=True):
+        assert np.abs(image.reshape(8, 8) - gray(euler)).max() <= 1
+
+
+@pytest.mark.usefixtures("flow")
+def test_whole_timesteps_of_a_flow_are_one_line(tmp_path):
+    for given in ([], ["--spacing", "0,250,500"]):
+        status, _, err = run_here("sweep", "--model", "toy", *given, "--out", tmp_path / "out")
+        assert (status, err.splitlines()) == (2, [err.strip()])
+        assert err.startswith("error: --spacing: spacing ")
+        assert "has whole timesteps, and the model's time is continuous: use logsnr, karras, time-linear" in err
 
 
 def rows_of(study, path):
