@@ -105,7 +105,7 @@ def test_it_verifies_and_its_job_prints_what_it_printed(out, name):
 
 def test_its_other_measurement_prints_what_it_printed(sweep):
     text, err = run_well("evaluate", "--out", sweep, "--reference", IMAGES)
-    assert "nothing to measure" in err
+    assert "nothing to do" in err
     assert said(text) == said_then("evaluation")
     assert_well(sweep)
 
