@@ -9,7 +9,7 @@ from scipy import stats
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from pipeline.evaluation.difference import Difference, holm, paired, unpaired
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.metrics import kid_subsets, measure
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured

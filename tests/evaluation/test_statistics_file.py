@@ -9,7 +9,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from pipeline import UserError
 from pipeline.evaluation.extractors import DIGITS, extractor_info
-from pipeline.evaluation.frechet import fid_value
+from pipeline.evaluation.metrics.fid import fid_value
 from pipeline.evaluation.reference import reference_info
 from pipeline.evaluation.reference_images import make_reference
 

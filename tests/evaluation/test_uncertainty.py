@@ -10,7 +10,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.metrics import compute_metrics, measure
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import (

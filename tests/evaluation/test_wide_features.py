@@ -15,7 +15,7 @@ from pipeline.evaluation.reference import Reference
 WIDE = """
 import json, resource, time
 import torch
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.reference import Reference
 
 torch.set_num_threads(1)

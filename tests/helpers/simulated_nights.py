@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.evaluation.frechet import INFLUENCE_FROM
+from pipeline.evaluation.metrics.fid import INFLUENCE_FROM
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured, groups
 

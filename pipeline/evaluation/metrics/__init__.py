@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluation.extractors import has_logits
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import (
     Measured,
