@@ -11,7 +11,8 @@ from PIL import Image
 
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
-from pipeline.evaluation.metrics import compute_metrics, measure, metric_options
+from pipeline.evaluation.metrics import compute_metrics, measure
+from pipeline.evaluation.metrics.base import metric_options
 from pipeline.evaluation.reference import Reference
 from pipeline.images.digits import digits_images
 
