@@ -6,6 +6,8 @@ from os.path import relpath
 
 import numpy as np
 import pytest
+import torch
+import toy_extractor
 from here import run_here
 from in_process import InProcess
 from pages import Page
@@ -17,6 +19,7 @@ from pipeline.evaluation.features import read_features, write_features
 from pipeline.images.digits import digits_images
 from pipeline.reporting.standings import COLUMNS
 from pipeline.storage.store import Storage
+from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import folder
 from pipeline.sweep.run import evaluations, saved_run
 from pipeline.work.inventory import Inventory
@@ -164,6 +167,20 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
         assert by_kind["statistics"][setting]["kid_mean"] is None
         for name in ("fid", "kid_mean", "precision", "recall"):
             assert by_kind["features"][setting][name] == row[name]
+
+
+def test_an_extractor_that_the_test_registers(drawn, monkeypatch):
+    toy_extractor.registered(monkeypatch)
+    status, text, err = run_here("evaluate", "--out", drawn, "--extractor", "quarters")
+    assert (status, "features of quarters" in text, "IS ↑" in text) == (0, True, True), err
+    run = next(run for run in SweepInventory(saved_run(str(drawn))).runs if "quarters" in run.measurement.path)
+    assert problems(drawn)[0] == []
+    shard = run.shards()[0]
+    found = read_features(run.storage, run.measurement.prefix + shard.path("features"))
+    pixels, _ = read_images(run.storage, shard, shard.setting.fingerprint(run.identity))
+    means = pixels[..., 0].reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4)).reshape(-1, 4)  # of whole numbers, so exact
+    assert found.features.tolist() == means.tolist()
+    assert found.logits.tolist() == (torch.from_numpy(means).float() / 50).tolist()
 
 
 def bad_of(out, results):
