@@ -1,4 +1,4 @@
-"""FIDs of many nights at once, as `frechet.fid` measures one: whose sides are alike, in pairs of the same noise."""
+"""FIDs of many nights at once, as `metrics.fid` measures one: whose sides are alike, in pairs of the same noise."""
 
 import torch
 from torch import Tensor

@@ -38,6 +38,11 @@ def row_keys() -> set[str]:
     return {key for metric in METRICS.values() for key in metric.keys}.union(_MORE)
 
 
+def compared_metrics() -> list[Metric]:
+    """Return the metrics whose differences are computed."""
+    return [metric for metric in METRICS.values() if metric.compared]
+
+
 def measure(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, Measured]:
     """Return name → the metrics that are compared, with how they depend on the images, where their needs are known.
 
@@ -48,7 +53,7 @@ def measure(features: Tensor, logits: Tensor | None, reference: Reference) -> di
 
     """
     inputs = Inputs(features, logits, reference)
-    found = {name: metric.measure(inputs) for name, metric in METRICS.items() if metric.compared}
+    found = {metric.name: metric.measure(inputs) for metric in compared_metrics()}
     return {name: measured for name, measured in found.items() if measured is not None}
 
 

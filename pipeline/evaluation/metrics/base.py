@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
@@ -31,6 +31,11 @@ def metric_options(num_images: int, num_reference: float) -> dict[str, Any]:
         SPLITS: min(10, num_images),
         "prc_neighborhood": min(3, fewest - 1),
     }
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as "A", "A and B" or "A, B and C"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 @dataclass(frozen=True, eq=False)
