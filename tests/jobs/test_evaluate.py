@@ -17,7 +17,7 @@ from processes import ROOT
 
 from pipeline.evaluation.features import read_features, write_features
 from pipeline.images.digits import digits_images
-from pipeline.reporting.standings import COLUMNS
+from pipeline.reporting.columns import columns
 from pipeline.storage.store import Storage
 from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import folder
@@ -220,7 +220,7 @@ def test_without_logits_there_is_no_is_anywhere(drawn, one_layer):
         for row in csv.DictReader((report / "table.csv").open()):
             assert (row["is_mean"], row["is_std"], row["is_se"], float(row["fid"]) > 0) == ("", "", "", True)
         page = Page((report / "index.html").read_text())
-        place = [column.key for column in COLUMNS].index("is_mean") - len(COLUMNS)
+        place = [column.key for column in columns()].index("is_mean") - len(columns())
         assert [row[place] for row in page.settings()] == ["–", "–"]
         numbers = json.loads((results / "metrics.json").read_text())
         assert [row["is_mean"] for row in numbers] == [row["is_std"] for row in numbers] == [None] * 2

@@ -25,13 +25,6 @@ METRICS: dict[str, Metric] = {
 
 _MORE = "options", "jackknife"
 
-ROW_KEYS = {
-    *("fid", "fid_se", "fid_bias", "fid_inf", "is_mean", "is_std", "is_se", "kid_mean", "kid_std", "kid_se"),
-    *("precision", "precision_se", "recall", "recall_se", "options", "jackknife"),
-    *("num_images", "seconds", "images_per_second", "reference", "device"),
-}
-"""What a row of metrics.json has besides its setting: what `compute_metrics` returns, and what is said of the files."""
-
 
 def row_keys() -> set[str]:
     """Return the keys that `compute_metrics` may give a row of metrics.json."""
