@@ -132,8 +132,9 @@ def caption(run: Run, rows: Rows) -> list[str]:
     lines += [f"{note}." for note in run.notes]
     if config.preset not in EXPERIMENTS:
         return lines
-    measured = {"extractor": extractor.name, "reference": measurement.reference.spec}
-    if changed := config.model_copy(update=measured).overridden():
+    measured = {"extractor": (extractor.name,), "reference": measurement.reference.spec}
+    changed = config.model_copy(update=measured).overridden()
+    if changed := changed | ({"extractor": extractor.name} if "extractor" in changed else {}):
         lines.append(f"Other than the preset {config.preset}: {', '.join(f'{k} {v}' for k, v in changed.items())}.")
     source = EXPERIMENTS[config.preset].source
     if reasons := differences(run, rows):

@@ -82,10 +82,10 @@ def test_one_image_that_changed_is_found_by_its_seed(drawn, baseline, tmp_path):
     pixels = pixels.copy()
     pixels[137 - shard.first, 4, 4, 0] ^= 128
     write_images(run.storage, shard, pixels, replace(info, digest=pixel_digest(pixels)), [0])
-    ExtractWorker("cpu", Extract(run).arguments).do(shard).end()
-    measured = run.paths.row(shard.setting.slug)
-    run.storage.move(measured, f"_set-aside/{measured}")
-    row = MeasureWorker("cpu", Measure(run).arguments).do(shard.setting)
+    for path in (shard.path("features"), run.paths.row(shard.setting.slug)):
+        run.storage.move(path, f"_set-aside/{path}")
+    ExtractWorker("cpu", Extract(run).arguments).do((shard, ("",))).end()
+    row = MeasureWorker("cpu", Measure(run).arguments).do(("", shard.setting))
     comparison = compare(run, baseline, shard.setting)
     assert comparison.differing == [137]
     before = drawn.metrics()[shard.setting]
