@@ -173,7 +173,8 @@ def test_an_extractor_that_the_test_registers(drawn, monkeypatch):
     toy_extractor.registered(monkeypatch)
     status, text, err = run_here("evaluate", "--out", drawn, "--extractor", "quarters")
     assert (status, "features of quarters" in text, "IS ↑" in text) == (0, True, True), err
-    run = next(run for run in SweepInventory(saved_run(str(drawn))).runs if "quarters" in run.measurement.path)
+    opened = saved_run(str(drawn))
+    run = next(run for path, run in evaluations(opened, opened.storage.find()).items() if "quarters" in path)
     assert problems(drawn)[0] == []
     shard = run.shards()[0]
     found = read_features(run.storage, run.measurement.prefix + shard.path("features"))
