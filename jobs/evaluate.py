@@ -1,11 +1,11 @@
 """Measure the images of a finished sweep again, with another extractor or reference, without drawing any.
 
-    python jobs/evaluate.py --out runs/cifar10 --extractor vgg16
+    python jobs/evaluate.py --out runs/cifar10 --extractor vgg16 dinov2-vit-b-14
     python jobs/evaluate.py --out runs/cifar10 --reference cifar10_train.npz --extractor-weights inception.pth
 
-Prints the tables. metrics.json, features and report are in OUT/evaluations/<extractor>-<digest>/, or in OUT itself if
-extractor and reference are the sweep's own. Run it again after an interruption: it does what is missing. Exit status: 0
-done, 1 failed, 2 bad input, 130 interrupted.
+Prints the tables, of several extractors one after the other. metrics.json, features and report are in
+OUT/evaluations/<extractor>-<digest>/, or in OUT itself if extractor and reference are the sweep's own. Run it again
+after an interruption: it does what is missing. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 
 from pipeline.cli import Parser, exit_with, storage_options

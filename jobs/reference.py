@@ -20,7 +20,7 @@ import torch
 
 from pipeline import UserError
 from pipeline.evaluation import extractors, reference
-from pipeline.evaluation.reference_images import make_reference
+from pipeline.evaluation.reference_images import make_references
 from pipeline.storage.store import Storage, StorageError
 from pipeline.sweep.config import SweepConfig
 
@@ -28,8 +28,10 @@ from pipeline.sweep.config import SweepConfig
 def main() -> int:
     """Compute, write and return the exit status."""
     parser = Parser(__doc__)
-    parser.add_options(SweepConfig, "extractor", "extractor_weights", "reference", group="the reference")
-    parser.set_defaults(extractor=extractors.INCEPTION, extractor_weights=None, reference=None)
+    parser.add_options(SweepConfig, "reference", group="the reference")
+    parser.add_argument("--extractor", default=extractors.INCEPTION, help=f"of its features ({extractors.INCEPTION})")
+    parser.add_argument("--extractor-weights", metavar="FILE", help="file or URL; default torch-fidelity's download")
+    parser.set_defaults(reference=None)
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="new .npz or .parquet")
     parser.add_argument("--batch-size", type=int, default=100, help="images an extractor's call (100)")
     args = parser.parse_args()
@@ -47,7 +49,7 @@ def main() -> int:
     if info.note:
         print(info.note, file=sys.stderr)
     extractor = extractors.make_extractor(described, device)
-    made = make_reference(info, extractor, described, device, args.batch_size)
+    (made,) = make_references(info, [(extractor, described)], device, args.batch_size)
     if args.to.suffix == ".parquet" and made.features is None:
         raise UserError(f"--reference {args.reference} has statistics alone: write them as .npz")
     folder = Storage(str(args.to.parent))

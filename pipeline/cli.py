@@ -87,8 +87,10 @@ class Parser(argparse.ArgumentParser):
         target = self.add_argument_group(group) if group else self
         for name, field in config.model_fields.items():
             if field.description and (not names or name in names):
-                many = "tuple[" in str(field.annotation)
-                options: dict[str, Any] = {"nargs": "+"} if many else {}
+                kind = str(field.annotation)
+                options: dict[str, Any] = {"nargs": "+"} if kind.startswith(("tuple[", "dict[")) else {}
+                if kind.startswith("dict["):
+                    options["action"] = "extend"  # given again, it adds to what was given
                 option = "--" + name.replace("_", "-")
                 target.add_argument(option, default=argparse.SUPPRESS, help=field.description, **options)
 

@@ -8,6 +8,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from pipeline.evaluation.digits_classifier import DigitsExtractor
+from pipeline.evaluation.extractors import EXTRACTORS, Kind
 from pipeline.sweep.config import SweepConfig
 
 torch.set_num_threads(1)  # two processes of tests share the cores
@@ -49,20 +50,13 @@ def inception_weights(tmp_path_factory):
     return file
 
 
-class OneLayer(DigitsExtractor):
-    """An extractor whose one layer serves every metric, as VGG16's, CLIP's and DINOv2's do; its file is its own."""
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric):
-        return "64"
-
-
 @pytest.fixture
 def one_layer():
     """The name of an extractor without logits, whose features are those of the digits classifier."""
-    register_feature_extractor("one-layer", OneLayer)
+    register_feature_extractor("one-layer", DigitsExtractor)
+    EXTRACTORS["one-layer"] = Kind("64")
     yield "one-layer"
-    del FEATURE_EXTRACTORS_REGISTRY["one-layer"]
+    del FEATURE_EXTRACTORS_REGISTRY["one-layer"], EXTRACTORS["one-layer"]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pipeline.benchmark.contenders import Contest, now
 from pipeline.cluster.executor import ActorPool
 from pipeline.diffusion import noise
 from pipeline.evaluation.extractors import INCEPTION
-from pipeline.evaluation.metrics import metric_options
+from pipeline.evaluation.metrics.base import metric_options
 from pipeline.images.digits import digits_images
 from pipeline.images.pixels import png as png_of
 from pipeline.sweep import images

@@ -1,6 +1,6 @@
 """A feature file: rows of (seed, features, logits if any) for the images of a shard, or of a setting in a baseline."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,21 @@ def extract(extractor: Extractor, images: Tensor, device: str, batch_size: int) 
 
     Gray images are passed as RGB. Logits are None if the extractor has none.
     """
-    return feed(extractor, images.split(batch_size), device)
+    return feed([extractor], images.split(batch_size), device)[0]
 
 
 @torch.inference_mode()
-def feed(extractor: Extractor, batches: Iterable[Tensor], device: str) -> tuple[Tensor, Tensor | None]:
-    """Return what `extract` does of images that come in batches, each uint8, (N, 1 or 3, H, W)."""
-    parts = [extractor(batch.to(device).expand(-1, 3, -1, -1)) for batch in batches]
+def feed(extractors: Sequence[Extractor], batches: Iterable[Tensor], device: str) -> list[tuple[Tensor, Tensor | None]]:
+    """Return what `extract` does, by each extractor, of images that come in batches: uint8, (N, 1 or 3, H, W)."""
+    parts: list[list[tuple[Tensor, ...]]] = [[] for _ in extractors]
+    for batch in batches:
+        images = batch.to(device).expand(-1, 3, -1, -1)
+        for extractor, of_one in zip(extractors, parts, strict=True):
+            of_one.append(extractor(images))
+    return [_layers(of_one) for of_one in parts]
+
+
+def _layers(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor | None]:
     layers = [torch.cat(part).float().cpu() for part in zip(*parts, strict=True)]
     return layers[0], layers[1] if len(layers) > 1 else None
 

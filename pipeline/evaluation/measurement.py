@@ -5,10 +5,8 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.evaluation import extractors, reference
-from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.extractors import ExtractorInfo
 from pipeline.evaluation.reference import ReferenceInfo
-from pipeline.images.digits import DIGITS_SHAPE
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,11 @@ def open_measurement(
         UserError: the extractor or the reference cannot be read, or they do not fit the images or each other.
 
     """
-    if extractor == DIGITS and image_shape != DIGITS_SHAPE:
-        raise UserError(f"--extractor {DIGITS} knows 1×8×8 images alone, and the model draws {_text(image_shape)}")
+    known_shape = extractors.kind_of(extractor).image_shape
+    if known_shape not in (None, image_shape):
+        raise UserError(
+            f"--extractor {extractor} knows {_text(known_shape)} images alone, and the model draws {_text(image_shape)}"
+        )
     described = extractors.extractor_info(extractor, weights)
     real = reference.reference_info(spec, described, known)
     if real.image_shape not in (None, image_shape):

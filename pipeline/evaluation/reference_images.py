@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ from pipeline.images.base import Images
 from pipeline.images.pictures import all_faults, refuse
 from pipeline.images.registry import open_images
 
+By = tuple[Extractor, ExtractorInfo]
+"""An extractor and its description."""
 SHARD_SIZE = 5000
 """Images of a reference in one file, at most; but always whole batches, so that the cut changes no feature."""
 
@@ -62,16 +64,10 @@ class Batches:
         refuse(beside(self.images, self.shape), faults, self.shard.end - self.shard.first)
 
 
-def extract_part(
-    info: ReferenceInfo,
-    images: Images,
-    shard: ReferenceShard,
-    extractor: Extractor,
-    described: ExtractorInfo,
-    device: str,
-    size: int,
-) -> Part:
-    """Return the features of a shard of a reference's images, extracted in batches of `size`.
+def extract_parts(
+    info: ReferenceInfo, images: Images, shard: ReferenceShard, by: Sequence[By], device: str, size: int
+) -> list[Part]:
+    """Return the features of a shard of a reference's images by each extractor, extracted in batches of `size`.
 
     Raises:
         UserError: images of it cannot be used, of which ten are named; or the images have changed since they were
@@ -79,25 +75,26 @@ def extract_part(
 
     """
     batches = Batches(images, info.image_shape, shard, size)
-    features, _ = feed(extractor, batches, device)
+    fed = feed([extractor for extractor, _ in by], batches, device)
     if images.identity(info.identity) != info.identity:
         raise UserError(f"{images.source} has changed since this run began: run it again")
-    provenance: dict[str, Any] = {
-        "source": info.spec,
-        "num_images": len(features),
-        "digest": batches.pixels.hexdigest(),
-        "extractor": described.name,
-        "extractor_weights": described.digest,
-    }
     # what is left out is so of the whole, and said once
     counts = {"left_out": {} if shard.first else images.left_out, "converted": dict(sorted(batches.converted.items()))}
-    return Part(features, provenance | {name: numbers for name, numbers in counts.items() if numbers})
+    parts = []
+    for (_, described), (features, _) in zip(by, fed, strict=True):
+        provenance: dict[str, Any] = {
+            "source": info.spec,
+            "num_images": len(features),
+            "digest": batches.pixels.hexdigest(),
+            "extractor": described.name,
+            "extractor_weights": described.digest,
+        }
+        parts.append(Part(features, provenance | {name: numbers for name, numbers in counts.items() if numbers}))
+    return parts
 
 
-def make_reference(
-    info: ReferenceInfo, extractor: Extractor, described: ExtractorInfo, device: str, size: int
-) -> Reference:
-    """Return the reference: read if it has no images, otherwise extracted in batches of `size` images.
+def make_references(info: ReferenceInfo, by: Sequence[By], device: str, size: int) -> list[Reference]:
+    """Return the reference by each extractor: read if it has no images, otherwise extracted in batches of `size`.
 
     Raises:
         UserError: images cannot be used, of which ten are named; or they have changed since they were described.
@@ -105,11 +102,12 @@ def make_reference(
 
     """
     if info.kind != "images":
-        return open_reference(info, described)
+        return [open_reference(info, described) for _, described in by]
     images = open_images(info.spec)
-    how = (extractor, described, device, size)
     try:
-        return Reference.join([extract_part(info, images, s, *how) for s in plan_reference(images.number, size)])
+        shards = plan_reference(images.number, size)
+        parts = [extract_parts(info, images, shard, by, device, size) for shard in shards]
+        return [Reference.join(of_one) for of_one in zip(*parts, strict=True)]
     except UserError:
         refuse_faulty(images, info.image_shape)  # those of the later shards too
         raise

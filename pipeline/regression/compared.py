@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 
 from pipeline.evaluation.difference import Difference, holm, paired, unpaired
 from pipeline.evaluation.features import Features
+from pipeline.evaluation.metrics import compared_metrics
+from pipeline.evaluation.metrics.base import Metric
+from pipeline.evaluation.metrics.fid import FID
 from pipeline.evaluation.uncertainty import Measured
+
+T = TypeVar("T", bound="TwoSettings")
 
 ALPHA = 0.05
 """1 - confidence of the intervals: the chance that without any change one of FID's excludes 0, to either side."""
@@ -38,10 +44,21 @@ class Compared:
         return "above" if low > 0 else "below" if high < 0 else "around"
 
 
-def compared(
-    ours: dict[str, Measured], theirs: dict[str, Measured], in_pairs: bool
-) -> tuple[Compared, Compared | None, Compared | None]:
-    """Return FID, IS and KID of two settings; None for one that is not measured: IS without logits, KID by statistics.
+@dataclass(frozen=True)
+class TwoSettings:
+    """Two settings whose metrics are compared."""
+
+    metrics: dict[str, Compared]
+    """Name → those that are measured of both; see `compared`."""
+
+    @property
+    def fid(self) -> Compared:
+        """FID, which decides."""
+        return self.metrics[FID.name]
+
+
+def compared(ours: dict[str, Measured], theirs: dict[str, Measured], in_pairs: bool) -> dict[str, Compared]:
+    """Return name → the metrics of two settings that are measured: IS with logits, KID with the reference's features.
 
     Args:
         ours: what `metrics.measure` returns of the other side.
@@ -54,7 +71,12 @@ def compared(
         there, here = theirs[name], ours[name]
         return Compared(there.value, here.value, paired(here, there) if in_pairs else unpaired(here, there))
 
-    return one("fid"), one("is") if "is" in theirs else None, one("kid") if "kid" in theirs else None
+    return {name: one(name) for name in theirs}
+
+
+def beside_fid() -> list[Metric]:
+    """Return the metrics whose differences stand beside FID's and decide nothing."""
+    return [metric for metric in compared_metrics() if metric.name != FID.name]
 
 
 def equal_features(one: Features, other: Features) -> bool:
@@ -62,6 +84,12 @@ def equal_features(one: Features, other: Features) -> bool:
     if one.logits is None or other.logits is None:
         return one.logits is other.logits and torch.equal(one.features, other.features)
     return torch.equal(one.features, other.features) and torch.equal(one.logits, other.logits)
+
+
+def decided(ones: Sequence[T]) -> list[T]:
+    """Return all comparisons, each with its FID at the level of `at_holms_levels`."""
+    fids = at_holms_levels([one.fid for one in ones])
+    return [replace(one, metrics=one.metrics | {FID.name: fid}) for one, fid in zip(ones, fids, strict=True)]
 
 
 def at_holms_levels(fids: Sequence[Compared]) -> list[Compared]:

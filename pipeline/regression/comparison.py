@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.regression.compared import Compared
+from pipeline.regression.compared import TwoSettings
 from pipeline.sweep.grid import Setting
 
 
@@ -22,7 +22,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(TwoSettings):
     """What is measured of one setting, before the gate decides. The baseline's features are to tonight's reference."""
 
     setting: Setting
@@ -34,10 +34,6 @@ class Comparison:
     """Seeds of the images whose pixels are not the baseline's, ascending."""
     equal_features: bool
     """Whether features and logits are the baseline's."""
-    fid: Compared
-    inception_score: Compared | None
-    """None if the extractor has no logits."""
-    kid: Compared | None
     speeds: tuple[Speed, Speed]
     """The baseline's, tonight's."""
 

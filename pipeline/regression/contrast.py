@@ -1,13 +1,13 @@
 """Contrast: settings of outputs beside those of a baseline output, by the features that are stored in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline.evaluation.features import Features
 from pipeline.evaluation.metrics import measure
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured
-from pipeline.regression.compared import Compared, at_holms_levels, compared, equal_features
+from pipeline.regression.compared import TwoSettings, compared, decided, equal_features
 from pipeline.regression.sides import Side, common_reference, differing, pairs, same_noise
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.measured import images_per_second, read_setting
@@ -15,17 +15,12 @@ from pipeline.sweep.shards import plan
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(TwoSettings):
     """A setting beside one of the baseline. Pairs of values are (the baseline's, the other's)."""
 
     settings: tuple[Setting, Setting]
     same: bool
     """Whether the images are pairs, and all their features are equal."""
-    fid: Compared
-    inception_score: Compared | None
-    """None if the extractor has no logits."""
-    kid: Compared | None
-    """None if the reference has no features."""
     images_per_second: tuple[float, float]
     devices: tuple[str, str]
     """The devices that drew the images."""
@@ -83,9 +78,9 @@ def contrast(sides: Sequence[Side]) -> list[Beside]:
         if theirs is None or theirs.setting != one:
             theirs = _read(baseline, one, reference)
         found[i].append(_contrast(theirs, _read(others[i], two, reference), same_noise(baseline, others[i])))
-    fids = iter(at_holms_levels([one.fid for of_other in found for one in of_other]))
+    levelled = iter(decided([one for of_other in found for one in of_other]))
     return [
-        Beside(baseline, other, same_noise(baseline, other), [replace(one, fid=next(fids)) for one in of_other])
+        Beside(baseline, other, same_noise(baseline, other), [next(levelled) for _ in of_other])
         for other, of_other in zip(others, found, strict=True)
     ]
 
@@ -116,9 +111,9 @@ def _read(side: Side, setting: Setting, reference: Reference) -> _Content:
 
 def _contrast(theirs: _Content, ours: _Content, in_pairs: bool) -> Contrast:
     return Contrast(
+        compared(ours.measured, theirs.measured, in_pairs),
         (theirs.setting, ours.setting),
         in_pairs and equal_features(theirs.whole, ours.whole),
-        *compared(ours.measured, theirs.measured, in_pairs),
         (theirs.images_per_second, ours.images_per_second),
         (theirs.names("device"), ours.names("device")),
         (theirs.names("torch"), ours.names("torch")),

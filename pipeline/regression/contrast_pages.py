@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.regression.compared import ALPHA, Compared
+from pipeline.evaluation.metrics import compared_metrics
+from pipeline.evaluation.metrics.base import listed
+from pipeline.evaluation.metrics.fid import FID
+from pipeline.regression.compared import ALPHA, Compared, beside_fid
 from pipeline.regression.contrast import Beside, Contrast
 from pipeline.text_table import text_table
 
@@ -14,7 +17,6 @@ _QUALITY = {
     "worse": "worse",
     "unknown": "too few images",
 }
-_HEAD = ["setting", "FID", "ΔFID", "", "ΔIS", "ΔKID", "images/s", "calls"]
 _LEFT = (0, 3)
 """Columns of words, which begin at the left."""
 
@@ -23,7 +25,7 @@ def to_text(besides: Sequence[Beside]) -> str:
     """Return the comparisons for a terminal: what differs first, then a line a setting."""
     parts = [f"baseline: {besides[0].baseline.text}"]
     for beside in besides:
-        table = text_table([_HEAD, *map(_cells, beside.contrasts)], _LEFT)
+        table = text_table([_head(), *map(_cells, beside.contrasts)], _LEFT)
         parts.append("\n".join([f"{beside.other.text}", *(f"  {line}" for line in _conditions(beside)), table]))
     return "\n\n".join([*parts, "\n".join(_notes(besides))])
 
@@ -32,8 +34,8 @@ def to_markdown(besides: Sequence[Beside]) -> str:
     """Return the comparisons as GitHub's Markdown."""
     parts = [f"Baseline: `{besides[0].baseline.text}`"]
     for beside in besides:
-        rule = "|" + "|".join(":--" if i in _LEFT else "--:" for i in range(len(_HEAD))) + "|"
-        table = ["| " + " | ".join(line) + " |" for line in (_HEAD, *map(_cells, beside.contrasts))]
+        rule = "|" + "|".join(":--" if i in _LEFT else "--:" for i in range(len(_head()))) + "|"
+        table = ["| " + " | ".join(line) + " |" for line in (_head(), *map(_cells, beside.contrasts))]
         parts.append("\n".join([f"### `{beside.other.text}`", "", *(f"- {line}" for line in _conditions(beside))]))
         parts.append("\n".join([table[0], rule, *table[1:]]))
     return "\n\n".join([*parts, *_notes(besides)]) + "\n"
@@ -59,9 +61,7 @@ def _values(one: Contrast) -> dict[str, Any]:
     return {
         "settings": [setting.slug for setting in one.settings],
         "quality": one.quality,
-        "fid": _numbers(one.fid),
-        "is": _numbers(one.inception_score),
-        "kid": _numbers(one.kid),
+        **{metric.name: _numbers(one.metrics.get(metric.name)) for metric in compared_metrics()},
         "images_per_second": list(one.images_per_second),
         "nfe": [setting.nfe for setting in one.settings],
         "devices": list(one.devices),
@@ -91,6 +91,12 @@ def _conditions(beside: Beside) -> list[str]:
     return [noise, *(f"other {name}: {there} → {here}" for name, (there, here) in beside.differing.items())]
 
 
+def _head() -> list[str]:
+    fid = FID.title
+    others = (f"Δ{metric.title}" for metric in beside_fid())
+    return ["setting", fid, f"Δ{fid}", "", *others, "images/s", "calls"]
+
+
 def _cells(one: Contrast) -> list[str]:
     there, here = (setting.slug for setting in one.settings)
     before, after = one.images_per_second
@@ -100,8 +106,7 @@ def _cells(one: Contrast) -> list[str]:
         f"{one.fid.baseline:.4g} → {one.fid.other:.4g}",
         _difference(one.fid),
         _QUALITY[one.quality],
-        _difference(one.inception_score),
-        _difference(one.kid),
+        *(_difference(one.metrics.get(metric.name)) for metric in beside_fid()),
         f"{before:,.4g} → {after:,.4g} ({after / before:.2f}×)",
         f"{calls} → {calls_here} ({calls_here / calls:.2f}×)",
     ]
@@ -120,8 +125,16 @@ def _notes(besides: Sequence[Beside]) -> list[str]:
     together = f"; those of ΔFID hold for all {count} settings together (Holm)" if count > 1 else ""
     lines = [
         f"Δ is the setting's minus the baseline's, with intervals of {percent}{together}. ΔFID is without the excess "
-        "that few images give. Better are a lower FID and KID and a higher IS."
+        f"that few images give. {_which_is_better()}"
     ]
     if any("num images" in beside.differing for beside in besides):
         lines.append("IS depends on the number of images too, and its difference is as measured.")
     return lines
+
+
+def _which_is_better() -> str:
+    lower, higher = (
+        listed([metric.title for metric in compared_metrics() if metric.higher_is_better == high])
+        for high in (False, True)
+    )
+    return f"Better are a lower {lower} and a higher {higher}."

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline import UserError
-from pipeline.regression.compared import at_holms_levels
+from pipeline.regression.compared import decided
 from pipeline.regression.comparison import Comparison
 
 
@@ -59,9 +59,7 @@ def judge(comparisons: Sequence[Comparison], limits: Limits) -> list[Verdict]:
     would cost power and add little. Speed is the network's share of the drawing; it is compared if both sides have it
     and name the same single device.
     """
-    fids = at_holms_levels([comparison.fid for comparison in comparisons])
-    at_levels = [replace(comparison, fid=fid) for comparison, fid in zip(comparisons, fids, strict=True)]
-    return [Verdict(one, _quality(one, limits), _speed(one, limits), limits) for one in at_levels]
+    return [Verdict(one, _quality(one, limits), _speed(one, limits), limits) for one in decided(comparisons)]
 
 
 def _quality(comparison: Comparison, limits: Limits) -> str:

@@ -6,33 +6,42 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.evaluation.metrics import compared_metrics
+from pipeline.regression.compared import beside_fid
 from pipeline.regression.gate import Verdict
 from pipeline.storage.store import DamagedFileError, Storage
 
 FOLDER = "history"
 
-SCHEMA = pa.schema(
-    [
-        ("date", pa.timestamp("s", tz="UTC")),
-        *((name, pa.string()) for name in ("night", "setting", "sampler", "eta", "spacing")),
-        *((name, pa.int64()) for name in ("steps", "nfe", "num_images", "differing")),
-        *((name, pa.float64()) for name in ("fid", "is_mean", "kid_mean", "baseline_fid")),
-        *((name, pa.float64()) for name in ("delta_fid", "low", "high", "fid_limit")),
-        *((name, pa.float64()) for name in ("images_per_second", "baseline_images_per_second")),
-        *((name, pa.float64()) for name in ("network_share", "baseline_network_share", "share_limit")),
-        *((name, pa.string()) for name in ("quality", "speed", "device", "torch", "model")),
-    ]
-)
-"""`is_mean` is null for an extractor without logits. `delta_fid` is without the excess that few images give, which
-nights of earlier releases left in it; `low` and `high` are its interval, null for too few images. `fid_limit` is the
-FID above which a change beyond noise fails the gate. `share_limit` is the network's share of the drawing below which it
-fails, or null if speed is not compared."""
-
 _LATER = ("sampler", "network_share", "baseline_network_share", "share_limit")
 
 
+def schema() -> pa.Schema:
+    """Return the columns of a night's file.
+
+    Each metric that is compared has its value, by the name of its key, and its standard error; both are null where it
+    is not measured, as IS for an extractor without logits. `delta_fid` is without the excess that few images give,
+    which nights of earlier releases left in it; `low` and `high` are its interval, null for too few images. `fid_limit`
+    is the FID above which a change beyond noise fails the gate. `share_limit` is the network's share of the drawing
+    below which it fails, or null if speed is not compared.
+    """
+    return pa.schema(
+        [
+            ("date", pa.timestamp("s", tz="UTC")),
+            *((name, pa.string()) for name in ("night", "setting", "sampler", "eta", "spacing")),
+            *((name, pa.int64()) for name in ("steps", "nfe", "num_images", "differing")),
+            *(pa.field(m.key, pa.float64(), metadata={"title": m.heading}) for m in compared_metrics()),
+            *((name, pa.float64()) for name in _errors()),
+            *((name, pa.float64()) for name in ("baseline_fid", "delta_fid", "low", "high", "fid_limit")),
+            *((name, pa.float64()) for name in ("images_per_second", "baseline_images_per_second")),
+            *((name, pa.float64()) for name in ("network_share", "baseline_network_share", "share_limit")),
+            *((name, pa.string()) for name in ("quality", "speed", "device", "torch", "model")),
+        ]
+    )
+
+
 def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model: str) -> list[dict[str, Any]]:
-    """Return a night's rows by `SCHEMA`; `torch` is the release of torch and `model` the digest of the network."""
+    """Return a night's rows by `schema`; `torch` is the release of torch and `model` the digest of the network."""
     result = []
     for verdict in verdicts:
         comparison, limits = verdict.comparison, verdict.limits
@@ -50,7 +59,7 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
                 "steps": setting.steps,
                 "nfe": setting.nfe,
                 "differing": len(comparison.differing),
-                **{name: row[name] for name in ("num_images", "fid", "is_mean", "kid_mean")},
+                **{name: row[name] for name in ("num_images", *(m.key for m in compared_metrics()), *_errors())},
                 "baseline_fid": comparison.fid.baseline,
                 "delta_fid": comparison.fid.difference.value,
                 "low": low,
@@ -71,9 +80,13 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
     return result
 
 
+def _errors() -> list[str]:
+    return [metric.se for metric in compared_metrics() if metric.se is not None]
+
+
 def append(storage: Storage, night: str, rows: list[dict[str, Any]]) -> None:
     """Commit the file of a night."""
-    storage.write_table(f"{FOLDER}/{night}.parquet", pa.Table.from_pylist(rows, SCHEMA), {}, row_group_size=1000)
+    storage.write_table(f"{FOLDER}/{night}.parquet", pa.Table.from_pylist(rows, schema()), {}, row_group_size=1000)
 
 
 def read(storage: Storage) -> list[dict[str, Any]]:
@@ -92,9 +105,9 @@ def read(storage: Storage) -> list[dict[str, Any]]:
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
     """Return the rows of a night's file; columns that files of earlier releases have not are null."""
-    for name in _LATER:
-        if name not in table.column_names:
-            field = SCHEMA.field(name)
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    rows: list[dict[str, Any]] = table.select(SCHEMA.names).to_pylist()
+    columns = schema()
+    later = [*_LATER, *(metric.key for metric in beside_fid()), *_errors()]
+    for name in (name for name in later if name not in table.column_names):
+        table = table.append_column(columns.field(name), pa.nulls(len(table), columns.field(name).type))
+    rows: list[dict[str, Any]] = table.select(columns.names).to_pylist()
     return rows

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
-from pipeline.regression.compared import ALPHA, Compared
+from pipeline.evaluation.metrics.base import listed
+from pipeline.regression.compared import ALPHA, Compared, beside_fid
 from pipeline.regression.comparison import Speed
 from pipeline.regression.gate import Verdict, first_difference
 
@@ -89,6 +90,7 @@ def reason(verdict: Verdict) -> str:
 
 def to_markdown(night: Night) -> str:
     """Return the summary for a CI job's page or a chat message."""
+    others = [f"Δ{metric.title}" for metric in beside_fid()]
     lines = [f"### {headline(night)}", ""]
     lines += [f"Night {night.name} against {night.baseline}.", ""]
     lines += [f"- {text}" for text in [*night.notes, *differences(night)]]
@@ -96,8 +98,8 @@ def to_markdown(night: Night) -> str:
     lines += [
         "",
         "| setting | FID, baseline | FID, tonight | ΔFID | interval | quality "
-        "| ΔIS | ΔKID | images/s | network | speed |",
-        "|:--|--:|--:|--:|:-:|:--|--:|--:|--:|--:|:--|",
+        f"| {' | '.join(others)} | images/s | network | speed |",
+        f"|:--|--:|--:|--:|:-:|:--|{'--:|' * len(others)}--:|--:|:--|",
     ]
     for verdict in night.verdicts:
         comparison = verdict.comparison
@@ -107,7 +109,7 @@ def to_markdown(night: Night) -> str:
         lines.append(
             f"| {comparison.setting.slug} | {comparison.fid.baseline:.3f} | {comparison.row['fid']:.3f} "
             f"| {comparison.change:+.1%} | {_interval(comparison.fid)} | {quality} "
-            f"| {_with_interval(comparison.inception_score)} | {_with_interval(comparison.kid)} "
+            f"| {' | '.join(_with_interval(comparison.metrics.get(metric.name)) for metric in beside_fid())} "
             f"| {before.images_per_second:,.0f} → {tonight.images_per_second:,.0f} "
             f"| {_share(before)} → {_share(tonight)} | {speed} |"
         )
@@ -118,7 +120,7 @@ def to_markdown(night: Night) -> str:
         f"Holm's correction: a night without any change has a setting beyond noise with a chance of {ALPHA:.0%} at "
         f"most, half of it to the worse. Worse is beyond noise and by more than {limits.fid:.1%}. Network is the "
         "calls' share of the drawing, which other work on the machine hardly moves; slower is a loss of it by more "
-        f"than {limits.speed:.0%}. ΔIS and ΔKID: {100 - 100 * ALPHA:.0f} %, uncorrected.",
+        f"than {limits.speed:.0%}. {listed(others)}: {100 - 100 * ALPHA:.0f} %, uncorrected.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -24,7 +24,7 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
     """Return the page of all nights.
 
     Args:
-        history: rows by `history.SCHEMA`, oldest first, of at least one night.
+        history: rows by `history.schema`, oldest first, of at least one night.
         headline: the headline of the last night.
 
     """

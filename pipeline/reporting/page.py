@@ -7,9 +7,11 @@ from typing import Any
 
 from jinja2 import Environment
 
+from pipeline.evaluation.metrics import METRICS
+from pipeline.evaluation.metrics.base import listed
 from pipeline.reporting import account, charts
 from pipeline.reporting.charts import Axis, Point
-from pipeline.reporting.columns import COLUMNS, PUBLISHED, duration, shown
+from pipeline.reporting.columns import CONSISTENCY, PUBLISHED, columns, duration, metric_shown, shown
 from pipeline.reporting.part import Part, picture_grid, public
 from pipeline.reporting.standings import NOT_MEASURED, Line, best_set, frontier, line, ordered
 from pipeline.reporting.studies import Shown
@@ -53,7 +55,8 @@ def to_html(
         groups=[_group(group, names, in_table, told if len(parts) > 1 else {}) for group in alike.values()],
         parts=[_part(part, parts[0], names, price_per_hour) for part in parts],
         studies=studies,
-        columns=COLUMNS,
+        columns=columns(),
+        better_low=listed([m.title for m in METRICS.values() if not m.higher_is_better and m.se]),
         marks=charts.MARKS,
         cross=charts.PUBLISHED,
         colors=charts.COLORS,
@@ -102,21 +105,21 @@ def _group(
             named = f"{name}, S = {setting.steps}"
             seconds = 1 / row["images_per_second"]
             fid, fid_se = row["fid"], row.get("fid_se")
-            says = f"{named}: FID {shown('fid', row, 'fid_se')}, {setting.nfe:,} calls, {duration(seconds)} an image"
+            says = f"{named}: FID {metric_shown('fid', row)}, {setting.nfe:,} calls, {duration(seconds)} an image"
             by_time.append(Point(seconds, fid, series, says, y_se=fid_se))
             by_calls.append(Point(setting.nfe, fid, series, says, y_se=fid_se))
             pace.append(
                 Point(setting.nfe, seconds, series, f"{named}: {setting.nfe:,} calls, {duration(seconds)} an image")
             )
             if "consistency" in row:
-                far = f"{named}: distance {shown('consistency', row, 'consistency_se')}, 1 is another seed's"
+                far = f"{named}: distance {shown(CONSISTENCY, row)}, 1 is another seed's"
                 by_distance.append(Point(setting.nfe, row["consistency"], series, far, y_se=row["consistency_se"]))
             for key, title in PUBLISHED.items():
                 if row.get(key):
                     other = f"{named}: {title.strip()} FID {row[key]:.2f}, {setting.nfe:,} calls"
                     by_calls.append(Point(setting.nfe, row[key], series, other, published=True))
             if row.get("precision") is not None and row.get("recall") is not None:
-                both = ", ".join(f"{key} {shown(key, row, f'{key}_se')}" for key in ("precision", "recall"))
+                both = ", ".join(f"{name} {metric_shown(name, row)}" for name in ("precision", "recall"))
                 errors = row.get("recall_se"), row.get("precision_se")
                 by_quality.append(Point(row["recall"], row["precision"], series, f"{named}: {both}", *errors))
     unbeaten = frontier([p for p in by_time if p.y > 0 and math.isfinite(p.y)], lambda point: (point.x, point.y))

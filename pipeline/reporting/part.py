@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.images.pixels import Pixels
-from pipeline.reporting.columns import duration, shown
+from pipeline.reporting.columns import duration, metric_shown
 from pipeline.reporting.standings import NOT_MEASURED
 from pipeline.sweep.grid import Rows, Setting
 from pipeline.sweep.method import Method
@@ -66,7 +66,7 @@ def picture_grid(part: Part, names: Mapping[Method, str]) -> list[tuple[str, dic
             "alt": f"{label}, S = {setting.steps}: images of {seeds}",
             "calls": setting.nfe,
             "seconds": duration(1 / speed) if speed else NOT_MEASURED,
-            "fid": shown("fid", row, "fid_se") if row else "",
+            "fid": metric_shown("fid", row) if row else "",
             "png": base64.b64encode(_png(pixels[:count])).decode(),
             "small": width < 64,
         }

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluation.extractors import has_logits
-from pipeline.evaluation.metrics import had_false_is
+from pipeline.evaluation.metrics import METRICS, had_false_is
+from pipeline.evaluation.metrics.base import Need, listed
 from pipeline.images.pictures import changes_text
 from pipeline.images.pixels import Pixels
 from pipeline.reporting import page, table
@@ -123,16 +124,17 @@ def caption(run: Run, rows: Rows) -> list[str]:
     if not has_logits(extractor.name):
         withdrawn = "; the IS that an earlier release wrote was made of features, and was none"
         earlier = withdrawn if any(map(had_false_is, rows.values())) else ""
-        lines.append(f"IS needs logits, and {extractor.name} has features alone{earlier}.")
-    if first["kid_mean"] is None:
-        lines.append("KID, precision and recall need features of the reference; it has statistics alone.")
+        lines.append(f"{_needing('logits')} logits, and {extractor.name} has features alone{earlier}.")
+    if measurement.reference.kind == "statistics":
+        lines.append(f"{_needing('reference features')} features of the reference; it has statistics alone.")
     if converted := reference.get("converted"):
         lines.append(f"Images of the reference: {changes_text(converted)}.")
     lines += [f"{note}." for note in run.notes]
     if config.preset not in EXPERIMENTS:
         return lines
-    measured = {"extractor": extractor.name, "reference": measurement.reference.spec}
-    if changed := config.model_copy(update=measured).overridden():
+    measured = {"extractor": (extractor.name,), "reference": measurement.reference.spec}
+    changed = config.model_copy(update=measured).overridden()
+    if changed := changed | ({"extractor": extractor.name} if "extractor" in changed else {}):
         lines.append(f"Other than the preset {config.preset}: {', '.join(f'{k} {v}' for k, v in changed.items())}.")
     source = EXPERIMENTS[config.preset].source
     if reasons := differences(run, rows):
@@ -146,6 +148,11 @@ def _conclusions(run: Run, rows: Rows) -> list[str]:
     """Return the verdict and the line on time as sentences; a label is the same, however much is measured."""
     methods = [setting.method for setting in run.settings]
     return to_lines(verdict(rows), labels(methods)) + to_line(proportions(rows), labels(methods, short=True))
+
+
+def _needing(need: Need) -> str:
+    titles = [metric.title for metric in METRICS.values() if need in metric.needs]
+    return f"{listed(titles)} need{'s' if len(titles) == 1 else ''}"
 
 
 def _compared(run: Run, rows: Rows) -> Rows:

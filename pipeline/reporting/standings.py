@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.reporting.columns import COLUMNS, OF_SETTING, Column, shown
+from pipeline.reporting.columns import OF_SETTING, Column, columns, shown
 from pipeline.sweep.grid import Row, Setting
 
 T = TypeVar("T")
@@ -35,14 +35,11 @@ class Line:
     output: str
     """The output it is from, if there are several."""
     cells: list[Cell]
-    """One for each of `COLUMNS`; of a setting that is not measured yet, S and calls alone."""
+    """One for each of `columns`; of a setting that is not measured yet, S and calls alone."""
     best: bool
     fid: float
-
-    @property
-    def measured(self) -> bool:
-        """Whether it has its numbers."""
-        return len(self.cells) == len(COLUMNS)
+    measured: bool
+    """Whether it has its numbers."""
 
 
 def best_set(rows: Sequence[Row]) -> set[int]:
@@ -78,10 +75,9 @@ def frontier(items: Iterable[T], of: Callable[[T], tuple[float, float]]) -> list
 
 def line(setting: Setting, label: str, output: str, row: Row | None, best: bool) -> Line:
     """Return the line of a setting: `row` is its row of metrics.json, or None if it has none yet."""
-    columns = OF_SETTING if row is None else COLUMNS
     values = setting.describe() | (row or {})
-    cells = [_cell(column, values) for column in columns]
-    return Line(label, setting.spacing, output, cells, best, values.get("fid", math.inf))
+    cells = [_cell(column, values) for column in (OF_SETTING if row is None else columns())]
+    return Line(label, setting.spacing, output, cells, best, values.get("fid", math.inf), row is not None)
 
 
 def ordered(lines: Sequence[Line]) -> list[Line]:
@@ -90,6 +86,6 @@ def ordered(lines: Sequence[Line]) -> list[Line]:
 
 
 def _cell(column: Column, row: Row) -> Cell:
-    text, _, error = shown(column.key, row, column.se).partition(" ")
+    text, _, error = shown(column, row).partition(" ")
     value = row.get(column.key)
     return Cell(text, error, value if value is not None and math.isfinite(value) else None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.reporting.columns import IN_LATEX, PUBLISHED, TABLES, Column, shown
+from pipeline.reporting.columns import PUBLISHED, Column, shown, tables
 from pipeline.sweep.grid import Row, Rows, Setting
 from pipeline.sweep.method import Method, labels
 from pipeline.text_table import text_table
@@ -40,11 +40,11 @@ def blocks(rows: Rows) -> list[Block]:
     names = labels(methods, short=True, besides=() if together else ("spacing",))
     for spacing in [None] if together else spacings:
         of_table = {setting: row for setting, row in rows.items() if spacing in (None, setting.spacing)}
-        for column in TABLES:
+        for column in tables():
             if all(row.get(column.key) is None for row in of_table.values()):
                 continue
             suffix, in_tex = ("", "") if spacing is None else (f", {spacing} τ", f", {spacing} $\\tau$")
-            titles = column.title + suffix, IN_LATEX.get(column.key, column.title) + in_tex
+            titles = column.heading + suffix, column.latex_heading + in_tex
             result.append(_block(*titles, column, of_table, names))
     return result
 
@@ -67,7 +67,7 @@ def _block(title: str, latex_title: str, column: Column, rows: Rows, names: dict
 
 
 def _cell(column: Column, setting: Setting, row: Row, calls: list[int]) -> str:
-    text = shown(column.key, row, column.se)
+    text = shown(column, row)
     differ = column.key in row and setting.nfe != setting.steps and len(set(calls)) > 1
     return f"{text} ({setting.nfe})" if differ else text
 

@@ -1,10 +1,19 @@
 """SweepConfig: what the user asks for. Frozen, validated once, saved with the outputs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from pipeline import UserError
 from pipeline.device import Form, Precision
@@ -31,6 +40,12 @@ def _batch_size(value: Any) -> Any:
     return AUTO_BATCH if value == AUTO else value
 
 
+def _names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Extractors = Annotated[tuple[str, ...], BeforeValidator(_names)]
+"""One or several; outputs of earlier releases have one, as text."""
 BatchSize = Annotated[int, Field(ge=AUTO_BATCH, le=10**9), BeforeValidator(_batch_size)]
 
 
@@ -69,11 +84,16 @@ class SweepConfig(BaseModel):
         description="how the network runs: plain, channels_last, compiled, or auto: the fastest if it pays (plain)",
     )
     shard_size: int = Field(default=500, ge=1, le=10**9, description="images a file")
-    extractor: str = Field(default="digits-classifier", description="digits-classifier, inception-v3-compat, vgg16, …")
-    extractor_weights: str | None = Field(default=None, description="file or URL; default torch-fidelity's download")
+    extractor: Extractors = Field(
+        default=("digits-classifier",),
+        description="digits-classifier, inception-v3-compat, vgg16, …; of several the first is the sweep's own",
+    )
+    extractor_weights: dict[str, str] = Field(
+        default={}, description="file or URL, or NAME=FILE for one of several; default torch-fidelity's download"
+    )
     reference: str = Field(default="digits", description="digits, cifar10-train, a folder, Parquet or .npz")
 
-    @field_validator("sampler", "steps", "eta", "spacing")
+    @field_validator("sampler", "steps", "eta", "spacing", "extractor")
     @classmethod
     def _not_empty_and_distinct(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         if values is None:
@@ -81,6 +101,11 @@ class SweepConfig(BaseModel):
         if not values:
             raise ValueError("give at least one value")
         return tuple(dict.fromkeys(values))
+
+    @field_validator("extractor_weights", mode="before")
+    @classmethod
+    def _by_extractor(cls, value: Any, info: ValidationInfo) -> dict[str, str]:
+        return weights_of(value, info.data.get("extractor", ()))
 
     @field_validator("sampler")
     @classmethod
@@ -161,6 +186,42 @@ class SweepConfig(BaseModel):
         }
 
 
+def weights_of(given: Any, extractors: Sequence[str]) -> dict[str, str]:
+    """Return extractor → file or URL of its weights.
+
+    Args:
+        given: texts of the user, FILE where there is one extractor, or NAME=FILE; or what a saved config has.
+        extractors: the extractors that were asked for.
+
+    Raises:
+        ValueError: weights are of an extractor that was not asked for, of none, or given twice.
+
+    """
+    if isinstance(given, dict):
+        pairs = [*given.items()]
+    else:
+        pairs = [_extractor_and_file(text, extractors) for text in ([given] if isinstance(given, str) else given or ())]
+    found: dict[str, str] = {}
+    for name, file in pairs:
+        if name not in extractors:
+            raise ValueError(f"{name} is not one of the extractors, {', '.join(extractors)}")
+        if name in found:
+            raise ValueError(f"the weights of {name} are given twice")
+        found[name] = file
+    return found
+
+
+def _extractor_and_file(text: str, extractors: Sequence[str]) -> tuple[str, str]:
+    from pipeline.evaluation.extractors import EXTRACTORS  # with libraries that --help does not wait for
+
+    name, mark, file = text.partition("=")
+    if mark and name in EXTRACTORS:
+        return name, file
+    if len(extractors) != 1:
+        raise ValueError(f"say of which extractor the weights are, as {extractors[0]}=FILE")
+    return extractors[0], text
+
+
 def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]) -> SweepConfig:
     """Return the config of a preset or of a saved sweep.json, with `overrides` on top.
 
@@ -184,6 +245,7 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
         if value is MISSING:
             raise UserError(f"--preset {base['preset']} needs --{name}")
     given = ({"eta": None} if "sampler" in overrides else {}) | overrides
+    given["extractor_weights"] = _weights(base, overrides)
     try:
         config = SweepConfig.model_validate(base | given)
     except ValidationError as error:
@@ -195,6 +257,18 @@ def make_config(preset: str | None, file: Path | None, overrides: dict[str, Any]
     except ValueError as error:
         raise UserError(f"--eta: {error}") from None
     return config
+
+
+def _weights(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
+    """Return the weights of a config, of which those of a saved one go with their extractors. Raises UserError."""
+    default = SweepConfig.model_fields["extractor"].default
+    own = _names(base.get("extractor", default))
+    asked = _names(overrides.get("extractor", own))
+    try:
+        saved = weights_of(base.get("extractor_weights"), own)
+        return {k: v for k, v in saved.items() if k in asked} | weights_of(overrides.get("extractor_weights"), asked)
+    except ValueError as error:
+        raise UserError(f"--extractor-weights: {error}") from None
 
 
 def _takes_eta(name: str, options: dict[str, str]) -> bool:

@@ -10,13 +10,15 @@ from pipeline.diffusion import samplers
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
 from pipeline.diffusion.schedule import Grid, Schedule
 from pipeline.diffusion.spacing import REPEATING, parse_spacing
-from pipeline.evaluation.metrics import ROW_KEYS
+from pipeline.evaluation.metrics import row_keys
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.method import Method
 
 Row = dict[str, Any]
 """A setting's row of metrics.json."""
+OF_FILES = {"num_images", "seconds", "images_per_second", "reference", "device"}
+"""The keys of a row besides its setting's and the metrics': what is said of the files."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def read_row(row: Row) -> tuple[Setting, Row]:
     """
     method, others = Method.read(row)
     setting = Setting(method, others.pop("steps"), others.pop("nfe"))
-    if unknown := [key for key in others if key not in ROW_KEYS]:
+    if unknown := [key for key in others if key not in row_keys() | OF_FILES]:
         name = method.sampler.name
         raise ValueError(f"it has {unknown[0]!r}, which neither its sampler {name} nor a metric of this release knows")
     return setting, others

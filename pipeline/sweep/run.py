@@ -1,7 +1,7 @@
 """Run: a config of a sweep with everything that follows from it, and its images measured otherwise, an Evaluation."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.evaluation.metrics import without_false_is
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError
-from pipeline.sweep.config import SweepConfig
+from pipeline.sweep.config import SweepConfig, weights_of
 from pipeline.sweep.grid import Row, Setting, notes, read_row, settings
 from pipeline.sweep.layout import EVALUATION, EVALUATIONS, SWEEP, Paths
 from pipeline.sweep.model import read_model
@@ -36,6 +36,13 @@ class Run(Output):
     earlier_samplers: dict[str, int] = field(default_factory=dict)
     """Name → version of the samplers that have drawn into the output before."""
     patience: float | None = None
+    others: tuple["Run", ...] = ()
+    """The same images by other extractors that were asked for at once."""
+
+    @property
+    def measured_together(self) -> list["Run"]:
+        """Itself and the others: an image is decoded once for all of them."""
+        return [self, *self.others]
 
     @property
     def paths(self) -> Paths:
@@ -174,9 +181,12 @@ def open_run(
         capped = min(config.batch_size, config.shard_size, config.num_images)
         config = config.model_copy(update={"batch_size": capped})
     identity = config.identity(model.identity)
-    names_of = config.extractor, config.extractor_weights, config.reference
+    first, *more = config.extractor
+    names_of = first, config.extractor_weights.get(first), config.reference
     measurement = open_measurement(*names_of, model.image_shape, identity, known_reference)
-    return resumed(Run(config, model, identity, measurement, storage_options), names, saved)
+    run = resumed(Run(config, model, identity, measurement, storage_options), names, saved)
+    others = (_evaluation(run, name, config.extractor_weights.get(name), config.reference) for name in more)
+    return replace(run, others=tuple(others))
 
 
 def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
@@ -193,23 +203,37 @@ def saved_run(out: str, storage_options: dict[str, Any] | None = None) -> Run:
     return read_first(Run, storage, lambda content: _run_of(content, out, storage_options))
 
 
-def open_evaluation(run: Run, extractor: str | None, weights: str | None, reference: str | None) -> Run:
-    """Return another measurement of a finished sweep; the sweep itself if it is its own. Writes nothing.
+def open_evaluation(
+    run: Run, extractors: Sequence[str] | None, weights: Sequence[str] | None, reference: str | None
+) -> Run:
+    """Return other measurements of a finished sweep, the first with the others; of them the sweep itself if it is one.
+
+    Writes nothing.
 
     Args:
         run: the sweep.
-        extractor: name of the extractor; None for the sweep's own.
-        weights: the extractor's weights; None for the sweep's if the extractor is the sweep's, else its default.
+        extractors: names of extractors; None for the sweep's own.
+        weights: FILE or NAME=FILE, see `weights_of`; the sweep's own extractor has the sweep's weights by default.
         reference: the reference; None for the sweep's own.
 
     Raises:
-        UserError: images are missing, the extractor or reference cannot be used, or the place is another evaluation's.
+        UserError: images are missing, an extractor or the reference cannot be used, or a place is another evaluation's.
 
     """
     if missing := pending(run.storage, "images", run.shards()):
         raise UserError(f"--out {run.out} lacks {len(missing)} image files: finish the sweep first")
+    names = list(dict.fromkeys(extractors or [run.measurement.extractor.name]))
+    try:
+        given = weights_of(weights, names)
+    except ValueError as error:
+        raise UserError(f"--extractor-weights: {error}") from None
+    first, *others = (_evaluation(run, name, given.get(name), reference) for name in names)
+    return replace(first, others=tuple(others))
+
+
+def _evaluation(run: Run, extractor: str, weights: str | None, reference: str | None) -> Run:
+    """Return a measurement of a sweep's images; the sweep itself if it is its own. For its errors see above."""
     own = run.measurement
-    extractor = extractor or own.extractor.name
     # weights belong to their extractor
     weights = weights or (own.extractor.weights if extractor == own.extractor.name else None)
     spec = reference or own.reference.spec

@@ -1,11 +1,13 @@
 """The plan: the shards of every setting, and which of them are still missing."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import overload
+
+import numpy as np
 
 from pipeline.storage.store import Storage
 from pipeline.sweep.grid import Setting
@@ -52,13 +54,14 @@ class Shards(Sequence[Shard]):
         """Describe the shards.
 
         Args:
-            parts: settings, each with the first seeds of its shards.
+            parts: settings, each with the first seeds of its shards, ascending.
             num_images: images per setting.
             shard_size: images in a shard; the last may be short.
 
         """
         self.parts = [(setting, firsts) for setting, firsts in parts if len(firsts)]
         self.num_images, self.shard_size = num_images, shard_size
+        self._firsts = dict(self.parts)
         self._ends = list(accumulate(len(firsts) for _, firsts in self.parts))
 
     def __len__(self) -> int:
@@ -83,8 +86,27 @@ class Shards(Sequence[Shard]):
             for first in firsts:
                 yield self._shard(setting, first)
 
+    def __contains__(self, shard: object) -> bool:
+        if not isinstance(shard, Shard):
+            return False
+        firsts = self._firsts.get(shard.setting, ())
+        at = bisect_left(firsts, shard.first)
+        return at < len(firsts) and firsts[at] == shard.first
+
     def _shard(self, setting: Setting, first: int) -> Shard:
         return Shard(setting, first, min(first + self.shard_size, self.num_images))
+
+
+def united(plans: Sequence[Shards]) -> Shards:
+    """Return the shards that are in one of the plans, which are of the same settings, or of some of them."""
+    firsts: dict[Setting, list[Sequence[int]]] = {}
+    for setting, some in (part for plan in plans for part in plan.parts):
+        firsts.setdefault(setting, []).append(some)
+    parts: list[tuple[Setting, Sequence[int]]] = [
+        (setting, some[0] if len(some) == 1 else array("q", np.unique(np.concatenate(some))))
+        for setting, some in firsts.items()
+    ]
+    return Shards(parts, plans[0].num_images, plans[0].shard_size)
 
 
 def plan_all(settings: Sequence[Setting], num_images: int, shard_size: int) -> Shards:

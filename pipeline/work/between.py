@@ -30,8 +30,8 @@ class InterpolateConfig(StudyConfig):
         default=None, description="output of jobs/reconstruct.py, of whose images --seeds are then the positions"
     )
     count: int = Field(default=11, ge=3, le=100, description="pictures a line (11)")
-    extractor: str = Field(default="digits-classifier", description=same_as_sweep("extractor"))
-    extractor_weights: str | None = Field(default=None, description=same_as_sweep("extractor_weights"))
+    extractor: str = Field(default="digits-classifier", description="digits-classifier, inception-v3-compat, vgg16, …")
+    extractor_weights: str | None = Field(default=None, description="file or URL; default torch-fidelity's download")
 
 
 def open_interpolation(config: InterpolateConfig, storage_options: dict[str, Any] | None) -> Study:

@@ -68,12 +68,12 @@ class CompareWorker:
         of_baseline = measure(theirs.features, theirs.logits, self.reference)
         of_run = of_baseline if equal else measure(ours.features, ours.logits, self.reference)
         return Comparison(
+            compared(of_run, of_baseline, in_pairs=True),
             setting,
             self.storage.read_json(self.paths.row(setting.slug)),
             entry.row,
             differing,
             equal,
-            *compared(of_run, of_baseline, in_pairs=True),
             (entry.speed, speed(parts)),
         )
 

@@ -93,13 +93,18 @@ class _OfRun:
         self.output = run
         self.seen: dict[str, Pixels] = {}
 
+    @property
+    def outputs(self) -> dict[str, Run]:
+        return {run.measurement.extractor.name: run for run in self.output.measured_together}
+
     def planned(self) -> tuple[int, int]:
         number = len(self.output.settings)
         return number, number * self.output.config.num_images
 
     def finished(self) -> bool:
-        run = self.output
-        return run.config.settled and not Draw(run).tasks() and self.publishable(run) and not Consistency(run).tasks()
+        runs = self.output.measured_together
+        drawn = self.output.config.settled and not Draw(self.output).tasks()
+        return drawn and all(self.publishable(run) and not Consistency(run).tasks() for run in runs)
 
     def settle(self, joined: Cluster) -> None:
         self.output = settle(self.output, joined)
@@ -107,7 +112,8 @@ class _OfRun:
     def perform(self, joined: Cluster) -> None:
         with growing_page(self.output, self.seen) as write:
             flow(self.output, joined, self.output.result, on_minute=write)
-            perform(Consistency(self.output), joined, self.output.result)
+            for run in self.output.measured_together:
+                perform(Consistency(run), joined, self.output.result)
 
     def publishable(self, run: Run) -> bool:
         return len(run.metrics()) == len(run.settings)
@@ -119,6 +125,10 @@ class _OfRun:
 class _OfStudy:
     def __init__(self, work: StudyWork[Any, Any, Any]) -> None:
         self.work, self.output = work, work.study
+
+    @property
+    def outputs(self) -> dict[str, Study]:
+        return {"": self.output}
 
     def planned(self) -> tuple[int, int]:
         tasks = self.work.planned()
@@ -149,17 +159,22 @@ def _complete(kind: "_OfRun | _OfStudy", request: Request) -> None:
     for note in kind.output.notes:
         print(note, file=sys.stderr)
     if kind.finished():
-        claim(kind.output)
+        for output in kind.outputs.values():
+            claim(output)
         print("nothing to do: every file is there", file=sys.stderr)
         _record(kind, lambda: None)
         return
     with cluster(request) as joined:
         kind.settle(joined)
-        claim(kind.output, joined)
+        for output in kind.outputs.values():
+            claim(output, joined)
         _record(kind, lambda: kind.perform(joined))
 
 
 def _record(kind: Any, perform: Callable[[], None]) -> None:
     with kind.output.result.recorded(*kind.planned()):
         perform()
-        print(publish_as_planned(kind.output, kind.publish, kind.publishable))
+        texts = {
+            title: publish_as_planned(output, kind.publish, kind.publishable) for title, output in kind.outputs.items()
+        }
+        print("\n\n".join(f"{title}\n\n{text}" if len(texts) > 1 else text for title, text in texts.items()))

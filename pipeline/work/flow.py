@@ -11,11 +11,10 @@ from pipeline.cluster.dispatch import Failure, Watcher
 from pipeline.cluster.executor import ActorPool, Cluster, metric
 from pipeline.cluster.monitor import Monitor
 from pipeline.cluster.task import Joined, Task
-from pipeline.sweep.grid import Setting
 from pipeline.sweep.result import Result
 from pipeline.sweep.run import Run
 from pipeline.work.line import Line, Step
-from pipeline.work.measure import Measure
+from pipeline.work.measure import Cell, Measure
 from pipeline.work.perform import IncompleteError
 
 
@@ -104,7 +103,7 @@ class Beside(Watcher):
 
     def __init__(self, joined: Cluster, work: Measure, monitor: Monitor, result: Result | None) -> None:
         self.joined, self.work, self.monitor, self.result = joined, work, monitor, result
-        self.measurable: SimpleQueue[Task[Setting] | None] = SimpleQueue()
+        self.measurable: SimpleQueue[Task[Cell] | None] = SimpleQueue()
         """Tasks in the order in which they become possible; None after the last."""
         self.stopped = threading.Event()
 
@@ -130,15 +129,15 @@ class Beside(Watcher):
                 watcher.tick(0.0)
             return failures + measuring.result()
 
-    def started(self, task: Task[Setting]) -> None:
+    def started(self, task: Task[Cell]) -> None:
         """Tell the monitor."""
         self.monitor.started(task)
 
-    def done(self, task: Task[Setting], result: Any, seconds: float) -> None:
+    def done(self, task: Task[Cell], result: Any, seconds: float) -> None:
         """Tell the monitor."""
         self.monitor.done(task, result, seconds)
 
-    def failed(self, task: Task[Setting], error: str, final: bool) -> None:
+    def failed(self, task: Task[Cell], error: str, final: bool) -> None:
         """Tell the monitor."""
         self.monitor.failed(task, error, final)
 
@@ -168,7 +167,7 @@ class Beside(Watcher):
                     self.result.spend(pool.take_seconds(), pool.resources.gpus)
         return failures
 
-    def _waiting(self) -> list[Task[Setting]]:
+    def _waiting(self) -> list[Task[Cell]]:
         """Take the tasks that are possible now."""
         queued = [self.measurable.get() for _ in range(self.measurable.qsize())]
         if None in queued:

@@ -16,6 +16,8 @@ from pipeline.work.perform import IncompleteError
 def growing_page(run: Run, seen: dict[str, Pixels]) -> Iterator[Callable[[], None]]:
     """Yield a function that begins to write the page with what is there; at the end no page is being written any more.
 
+    Each of the measurements that are done together has its page.
+
     It is written in a thread of its own, since a slow store must not keep workers waiting for tasks; while one is being
     written, no other is begun. If tasks fail for good, the last page has what all others gave.
 
@@ -24,13 +26,15 @@ def growing_page(run: Run, seen: dict[str, Pixels]) -> Iterator[Callable[[], Non
         seen: slug of a setting → its first images; those that are read are added.
 
     """
-    run = replace(run, patience=0.0)  # a page that waits for a lost store would keep the run from ending
+    # a page that waits for a lost store would keep the run from ending
+    runs = [replace(one, patience=0.0) for one in run.measured_together]
     writing: Future[None] = Future()
     writing.set_result(None)
 
     def write() -> None:
         with contextlib.suppress(StorageError, OSError):  # the work itself will report a lost store
-            write_page([run], seen=seen)
+            for one in runs:
+                write_page([one], seen=seen)
 
     def begin() -> None:
         nonlocal writing

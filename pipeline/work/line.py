@@ -1,6 +1,5 @@
 """The line: drawing, features and metrics of a run side by side, each task as soon as the files it needs are there."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,19 +55,22 @@ class Line(Work[LineArguments, Step, Any]):
         self.run = run
         self.draw, self.extract, self.measure = Draw(run), Extract(run), Measure(run)
         self.to_draw, self.to_extract, to_measure = self.draw.missing(), self.extract.missing(), self.measure.tasks()
-        self.reference = self.extract.reference_tasks()
+        reference = self.extract.reference_tasks()
         missing: dict[str, Sequence[Task[Any]]] = {
             Draw.name: Tasks(self.to_draw, self.draw.task),
-            Extract.name: Joined([Tasks(self.to_extract, self.extract.task), self.reference]),
+            Extract.name: Joined([Tasks(self.to_extract, self.extract.task), reference]),
             Measure.name: to_measure,
         }
         self.missing = {name: tasks for name, tasks in missing.items() if tasks}
         """Name of a work → its tasks, for the works that have some."""
         self._unmeasured = {task.item for task in to_measure}
-        self._without_features = dict(self.to_extract.parts)
-        self._left = dict.fromkeys(run.settings, 0)
-        for setting, firsts in [*self.to_draw.parts, *self.to_extract.parts]:
-            self._left[setting] += len(firsts)
+        self._without_reference = {path: {*sources} for path, sources in self.extract.lacking_reference.items()}
+        """Path of a measurement → what is missing of its reference."""
+        self._left = {(path, setting): 0 for path in self.extract.lacking for setting in run.settings}
+        """(path of a measurement, setting) → files of images and features that are missing."""
+        for path, lacking in self.extract.lacking.items():
+            for setting, firsts in [*self.to_draw.parts, *lacking.parts]:
+                self._left[path, setting] += len(firsts)
         self._urgent = 1 + max((setting.nfe for setting, _ in self.to_draw.parts), default=0) * run.config.shard_size
         """More than the cost of any shard's drawing."""
 
@@ -85,7 +87,7 @@ class Line(Work[LineArguments, Step, Any]):
         to_extract = Shards(drawn, plan.num_images, plan.shard_size)
         return Joined(
             [
-                [_step(Extract.name, task, 2 * self._urgent) for task in self.reference],
+                [_step(Extract.name, task, 2 * self._urgent) for task in self.extract.reference_tasks()],
                 Tasks(to_extract, lambda shard: _step(Extract.name, self.extract.task(shard), self._urgent)),
                 Tasks(self.to_draw, self._draw_step),
             ]
@@ -101,25 +103,24 @@ class Line(Work[LineArguments, Step, Any]):
         name, task = done.item
         if name == Measure.name:
             return []
-        if not isinstance(task.item, Shard):
-            self.reference = [missing for missing in self.reference if missing != task]
+        source, paths = (task.item, [*self.extract.lacking]) if name == Draw.name else task.item
+        if not isinstance(source, Shard):
+            for path in paths:
+                self._without_reference[path].discard(source)
             return self.measurable()
-        shard: Shard = task.item
-        self._left[shard.setting] -= 1
-        if name == Draw.name:
-            firsts = self._without_features.get(shard.setting, ())
-            at = bisect_left(firsts, shard.first)
-            if at < len(firsts) and firsts[at] == shard.first:
-                return [_step(Extract.name, self.extract.task(shard))]
-        return self.measurable([shard.setting])
+        for path in paths:
+            self._left[path, source.setting] -= 1
+        if name == Draw.name and source in self.to_extract:
+            return [_step(Extract.name, self.extract.task(source))]
+        return self.measurable([source.setting])
 
     def measurable(self, settings: Sequence[Setting] | None = None) -> list[Task[Step]]:
         """Return the tasks of those of the settings, or of all, that can be measured now, each once."""
-        if self.reference:
-            return []
-        ready = [s for s in settings or self.run.settings if s in self._unmeasured and not self._left[s]]
+        with_reference = (path for path, missing in self._without_reference.items() if not missing)
+        cells = [(path, setting) for path in with_reference for setting in settings or self.run.settings]
+        ready = [cell for cell in cells if cell in self._unmeasured and not self._left[cell]]
         self._unmeasured.difference_update(ready)
-        return [_step(Measure.name, self.measure.task(setting), self._urgent) for setting in ready]
+        return [_step(Measure.name, self.measure.task(cell), self._urgent) for cell in ready]
 
 
 def _step(name: str, task: Task[Any], more: int = 0) -> Task[Step]:

@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,13 +21,17 @@ from pipeline.sweep.run import Run
 from pipeline.sweep.shards import plan
 from pipeline.work.kind import Claims, File, Place, RunWork, sealed_json
 
+Cell = tuple[str, Setting]
+"""The path of a measurement, and a setting."""
+
 
 @dataclass(frozen=True)
 class MeasureArguments:
     """The arguments of a `MeasureWorker`."""
 
     output: Place
-    measurement: Measurement
+    measurements: dict[str, Measurement]
+    """Path → measurement."""
     num_images: int
     shard_size: int
     identity: dict[str, Any]
@@ -40,15 +44,11 @@ class MeasureWorker:
     def __init__(self, device: str, arguments: MeasureArguments) -> None:
         torch.set_num_threads(1)
         self.arguments = arguments
-        self.paths = Paths(arguments.measurement.prefix)
         self.storage = arguments.output.open()
+        self.references: dict[str, Reference] = {}
+        """Path of a measurement → the reference as it was extracted."""
 
-    @cached_property
-    def reference(self) -> Reference:
-        """The reference as it was extracted."""
-        return measured_reference(self.storage, self.arguments.measurement)
-
-    def do(self, setting: Setting) -> Row:
+    def do(self, cell: Cell) -> Row:
         """Compute a setting's row, write it beside the features, and write the manifest of the setting's images.
 
         A row that another sweep has written since is taken as it is: its seconds would change in the other's table.
@@ -57,18 +57,23 @@ class MeasureWorker:
             DamagedFileError: the feature files do not hold exactly the planned seeds of this run.
 
         """
+        path, setting = cell
+        num_images, measurement = self.arguments.num_images, self.arguments.measurements[path]
+        paths = Paths(measurement.prefix)
         with contextlib.suppress(DamagedFileError):
-            return self.storage.read_json(self.paths.row(setting.slug))
-        num_images, measurement = self.arguments.num_images, self.arguments.measurement
+            return self.storage.read_json(paths.row(setting.slug))
+        if path not in self.references:
+            self.references[path] = measured_reference(self.storage, measurement)
+        reference = self.references[path]
         shards = plan(setting, num_images, self.arguments.shard_size)
         parts, whole = read_setting(self.storage, measurement, shards)
         row = {
             **setting.describe(),
             "num_images": num_images,
-            **compute_metrics(whole.features, whole.logits, self.reference),
+            **compute_metrics(whole.features, whole.logits, reference),
             "seconds": sum(part.metadata["seconds"] for part in parts),
             "images_per_second": images_per_second(parts),
-            "reference": self.reference.provenance,
+            "reference": reference.provenance,
             "device": "/".join(sorted({part.metadata["device"] for part in parts})),
         }
         sizes = self.storage.ls(folder("images", setting.slug))
@@ -79,12 +84,12 @@ class MeasureWorker:
         fingerprint = setting.fingerprint(self.arguments.identity)
         closed = {"fingerprint": fingerprint, "setting": setting.describe(), "files": files}
         self.storage.write_json(manifest(setting.slug), closed)
-        self.storage.write_json(self.paths.row(setting.slug), row)
+        self.storage.write_json(paths.row(setting.slug), row)
         return row
 
 
-class Measure(RunWork[MeasureArguments, Setting, Row]):
-    """Computes the metrics of a run for one measurement."""
+class Measure(RunWork[MeasureArguments, Cell, Row]):
+    """Computes the metrics of a run, for its measurement and for those that are done with it."""
 
     name = "metrics"
     on_gpu = False
@@ -92,19 +97,23 @@ class Measure(RunWork[MeasureArguments, Setting, Row]):
 
     @property
     def arguments(self) -> MeasureArguments:
-        """The arguments for the run and its measurement."""
+        """The arguments for the run and its measurements."""
         run, config = self.run, self.run.config
-        return MeasureArguments(Place.of(run), run.measurement, config.num_images, config.shard_size, run.identity)
+        measurements = {one.measurement.path: one.measurement for one in run.measured_together}
+        return MeasureArguments(Place.of(run), measurements, config.num_images, config.shard_size, run.identity)
 
-    def tasks(self) -> list[Task[Setting]]:
-        """Return one task per setting without a row."""
-        measured = self.run.metrics()
-        return [self.task(setting) for setting in self.run.settings if setting not in measured]
+    def tasks(self) -> list[Task[Cell]]:
+        """Return one task per setting without a row, of each measurement."""
+        tasks = []
+        for one in self.run.measured_together:
+            measured = one.metrics()
+            tasks += [self.task((one.measurement.path, setting)) for setting in one.settings if setting not in measured]
+        return tasks
 
-    def task(self, setting: Setting) -> Task[Setting]:
-        """Return the task of a setting. It has no group, since a setting has only one task."""
+    def task(self, cell: Cell) -> Task[Cell]:
+        """Return the task of a setting. It has no group, since a setting has only one task a measurement."""
         images = self.run.config.num_images
-        return Task(setting, setting.slug, None, images, images)
+        return Task(cell, "/".join(filter(None, (cell[0], cell[1].slug))), None, images, images)
 
     def files(self, settings: Sequence[Setting], listed: Mapping[str, int]) -> Iterable[File]:
         """Return the rows, metrics.json and, for the sweep's own measurement, the manifests of the images."""

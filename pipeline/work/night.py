@@ -74,6 +74,7 @@ def open_night(out: str, baseline: str, config: str | None, model: str | None, o
         wanted = opened.config.model_copy(update=changed)
     else:
         wanted = make_config(None, local_path("--config", config), changed)
+    wanted = wanted.model_copy(update={"extractor": wanted.extractor[:1]})  # by which the baseline is measured
     known = opened.identity["reference"] if wanted.reference == opened.config.reference else None
     # not capped: batches have the baseline's size for any number of images
     return Night(home, name, opened, open_run(wanted, options, cap_batch=False, known_reference=known), date)

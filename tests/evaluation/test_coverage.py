@@ -7,7 +7,7 @@ import pytest
 import torch
 from here import run_here
 
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.reference import read_reference
 from pipeline.sweep.measured import read_setting
 from pipeline.sweep.run import saved_run

@@ -9,8 +9,9 @@ from scipy import stats
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from pipeline.evaluation.difference import Difference, holm, paired, unpaired
-from pipeline.evaluation.frechet import fid
-from pipeline.evaluation.metrics import kid_subsets, measure
+from pipeline.evaluation.metrics import measure
+from pipeline.evaluation.metrics.fid import fid
+from pipeline.evaluation.metrics.kid import kid_subsets
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured
 

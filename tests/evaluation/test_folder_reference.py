@@ -16,7 +16,7 @@ from pipeline.evaluation.digits import DIGITS
 from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.evaluation.reference import reference_info
-from pipeline.evaluation.reference_images import make_reference
+from pipeline.evaluation.reference_images import make_references
 from pipeline.images.pixels import png
 
 
@@ -46,7 +46,7 @@ def test_a_folder_is_another_reference_when_pixels_change_and_sizes_do_not(tmp_p
     assert (tmp_path / "b.pgm").stat().st_size == size
     assert reference_info(str(tmp_path), extractor).identity != first.identity
     with pytest.raises(UserError, match="has changed since this run began"):
-        make_reference(first, make_extractor(extractor, "cpu"), extractor, "cpu", 10)
+        make_references(first, [(make_extractor(extractor, "cpu"), extractor)], "cpu", 10)
 
 
 def test_the_identity_of_an_earlier_release_holds_while_names_and_sizes_do(tmp_path, extractor):
@@ -57,7 +57,8 @@ def test_the_identity_of_an_earlier_release_holds_while_names_and_sizes_do(tmp_p
     known = f"files:{hashlib.sha256(sizes.encode()).hexdigest()}"
     info = reference_info(str(tmp_path), extractor, known)
     assert info.identity == known
-    assert make_reference(info, make_extractor(extractor, "cpu"), extractor, "cpu", 10).provenance["num_images"] == 2
+    (reference,) = make_references(info, [(make_extractor(extractor, "cpu"), extractor)], "cpu", 10)
+    assert reference.provenance["num_images"] == 2
     assert reference_info(str(tmp_path), extractor).identity.startswith("content:")
     Image.new("L", (8, 9)).save(tmp_path / "b.pgm")
     Image.new("L", (8, 9)).save(tmp_path / "a.pgm")

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
+import toy_metric
 from fidelity_names import FIDELITY_NAMES
 from PIL import Image
+from torch_fidelity import metric_prc
 
 from pipeline.evaluation.extractors import DIGITS, extractor_info, make_extractor
 from pipeline.evaluation.features import extract
-from pipeline.evaluation.metrics import compute_metrics, measure, metric_options
+from pipeline.evaluation.metrics import METRICS, compute_metrics, fid, measure, row_keys
+from pipeline.evaluation.metrics.base import metric_options
 from pipeline.evaluation.reference import Reference
 from pipeline.images.digits import digits_images
 
@@ -73,13 +76,44 @@ def test_is_of_certain_and_uniform_classes():
     assert uniform["is_mean"] == pytest.approx(1, rel=1e-12)  # float64's sums of 100 rows and 10 classes
 
 
-def test_without_logits_there_is_no_is_and_all_else_is_the_same():
-    features, logits, reference = normal(200, 0, 0), normal(200, 0, 2), Reference.of(normal(300, 0, 1))
-    none = {"is_mean": None, "is_std": None, "is_se": None}
-    one, other = (compute_metrics(features, layer, reference) for layer in (None, logits))
-    assert other["options"].pop("isc_splits") == 10
-    assert one == other | none
-    assert measure(features, None, reference).keys() == {"fid", "kid"}
+def test_a_registered_metric_is_computed_with_its_error_and_known_as_a_rows_key(monkeypatch):
+    features, reference = normal(200, 1, 0), Reference.of(normal(300, 0, 1))
+    before = compute_metrics(features, None, reference)
+    assert row_keys() == before.keys() | {"is_mean", "is_std", "is_se"}
+    toy_metric.registered(monkeypatch)
+    norms = features.double().norm(dim=1)
+    after = compute_metrics(features, None, reference)
+    assert row_keys() == after.keys()
+    expected = {"norm": norms.mean().item(), "norm_se": pytest.approx(norms.std().item() / math.sqrt(200))}
+    assert after == before | expected
+    assert measure(features, None, reference).keys() == {"fid", "kid", "norm"}
+
+
+@pytest.mark.parametrize("lacking", ["logits", "reference features"])
+def test_what_lacks_its_need_is_none_and_all_else_is_the_same(lacking):
+    features, logits, real = normal(200, 0, 0), normal(200, 0, 2), Reference.of(normal(300, 0, 1))
+    whole = compute_metrics(features, logits, real)
+    if lacking == "logits":
+        part = compute_metrics(features, None, real)
+    else:
+        part = compute_metrics(features, logits, Reference(real.mu, real.sigma, None))
+    concerned = {key for metric in METRICS.values() if lacking in metric.needs for key in metric.keys}
+    assert len(concerned) == {"logits": 3, "reference features": 7}[lacking]
+    assert {key for key in row_keys() - {"options"} if part[key] != whole[key]} == concerned
+    assert {part[key] for key in concerned} == {None}
+    assert whole["options"].items() - part["options"].items() == (
+        {("isc_splits", 10)} if lacking == "logits" else set()
+    )
+
+
+def test_what_two_metrics_read_is_computed_once(monkeypatch):
+    """FID's 21 roots, and the distances of precision and recall."""
+    calls = []
+    for module, name in ((metric_prc, "calculate_precision_recall_part"), (fid, "jackknife")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, real=real, name=name: calls.append(name) or real(*args))
+    compute_metrics(normal(200, 0, 0), None, Reference.of(normal(300, 0, 1)))
+    assert sorted(calls) == ["calculate_precision_recall_part", "jackknife"]
 
 
 def test_precision_and_recall_are_not_swapped():

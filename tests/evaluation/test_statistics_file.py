@@ -9,9 +9,9 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 
 from pipeline import UserError
 from pipeline.evaluation.extractors import DIGITS, extractor_info
-from pipeline.evaluation.frechet import fid_value
+from pipeline.evaluation.metrics.fid import fid_value
 from pipeline.evaluation.reference import reference_info
-from pipeline.evaluation.reference_images import make_reference
+from pipeline.evaluation.reference_images import make_references
 
 EXTRACTOR = extractor_info(DIGITS, None)
 WIDTH = EXTRACTOR.width
@@ -24,7 +24,7 @@ def read(folder, name="s.npz", **content):
     np.savez(folder / "s.npz", **content)
     (folder / "s.npz").rename(folder / name)
     info = reference_info(str(folder / name), EXTRACTOR)
-    return make_reference(info, None, EXTRACTOR, "cpu", 100)
+    return make_references(info, [(None, EXTRACTOR)], "cpu", 100)[0]
 
 
 def refusal(folder, **content):

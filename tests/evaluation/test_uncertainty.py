@@ -10,16 +10,16 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from pipeline.evaluation.frechet import fid
 from pipeline.evaluation.metrics import compute_metrics, measure
+from pipeline.evaluation.metrics.fid import fid
+from pipeline.evaluation.metrics.inception_score import inception_score_influence
+from pipeline.evaluation.metrics.kid import kid_influence
+from pipeline.evaluation.metrics.precision_recall import recall_left_out
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import (
     GROUPS,
     Measured,
     groups,
-    inception_score_influence,
-    kid_influence,
-    recall_left_out,
 )
 
 

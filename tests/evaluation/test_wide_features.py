@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from pipeline.evaluation import uncertainty
-from pipeline.evaluation.metrics import compute_metrics
+from pipeline.evaluation.metrics import compute_metrics, precision_recall
 from pipeline.evaluation.reference import Reference
 
 WIDE = """
 import json, resource, time
 import torch
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.reference import Reference
 
 torch.set_num_threads(1)
@@ -46,7 +45,7 @@ def test_the_memory_of_precision_and_recall_is_that_of_a_block(monkeypatch, tmp_
     counts it: a process's peak depends on the machine's load. Batches of 2,500 of the 6,000 images, as without the
     limit, would take 115 bytes for each of the 2.5 million distances here.
     """
-    monkeypatch.setattr(uncertainty, "PAIRS", 2_500_000)
+    monkeypatch.setattr(precision_recall, "PAIRS", 2_500_000)
     sides = [torch.randn(6_000, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     reference = Reference.of(sides[1])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:

@@ -1,9 +1,9 @@
-"""FIDs of many nights at once, as `frechet.fid` measures one: whose sides are alike, in pairs of the same noise."""
+"""FIDs of many nights at once, as `metrics.fid` measures one: whose sides are alike, in pairs of the same noise."""
 
 import torch
 from torch import Tensor
 
-from pipeline.evaluation.frechet import INFLUENCE_FROM
+from pipeline.evaluation.metrics.fid import INFLUENCE_FROM
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured, groups
 

@@ -6,6 +6,8 @@ from os.path import relpath
 
 import numpy as np
 import pytest
+import torch
+import toy_extractor
 from here import run_here
 from in_process import InProcess
 from pages import Page
@@ -15,8 +17,9 @@ from processes import ROOT
 
 from pipeline.evaluation.features import read_features, write_features
 from pipeline.images.digits import digits_images
-from pipeline.reporting.standings import COLUMNS
+from pipeline.reporting.columns import columns
 from pipeline.storage.store import Storage
+from pipeline.sweep.images import read_images
 from pipeline.sweep.layout import folder
 from pipeline.sweep.run import evaluations, saved_run
 from pipeline.work.inventory import Inventory
@@ -166,6 +169,21 @@ def test_reference_writes_what_others_and_we_read(tmp_path, drawn):
             assert by_kind["features"][setting][name] == row[name]
 
 
+def test_an_extractor_that_the_test_registers(drawn, monkeypatch):
+    toy_extractor.registered(monkeypatch)
+    status, text, err = run_here("evaluate", "--out", drawn, "--extractor", "quarters")
+    assert (status, "features of quarters" in text, "IS ↑" in text) == (0, True, True), err
+    opened = saved_run(str(drawn))
+    run = next(run for path, run in evaluations(opened, opened.storage.find()).items() if "quarters" in path)
+    assert problems(drawn)[0] == []
+    shard = run.shards()[0]
+    found = read_features(run.storage, run.measurement.prefix + shard.path("features"))
+    pixels, _ = read_images(run.storage, shard, shard.setting.fingerprint(run.identity))
+    means = pixels[..., 0].reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4)).reshape(-1, 4)  # of whole numbers, so exact
+    assert found.features.tolist() == means.tolist()
+    assert found.logits.tolist() == (torch.from_numpy(means).float() / 50).tolist()
+
+
 def bad_of(out, results):
     return [problem for problem in problems(out)[0] if problem.path.startswith(f"{results.relative_to(out)}/")]
 
@@ -203,7 +221,7 @@ def test_without_logits_there_is_no_is_anywhere(drawn, one_layer):
         for row in csv.DictReader((report / "table.csv").open()):
             assert (row["is_mean"], row["is_std"], row["is_se"], float(row["fid"]) > 0) == ("", "", "", True)
         page = Page((report / "index.html").read_text())
-        place = [column.key for column in COLUMNS].index("is_mean") - len(COLUMNS)
+        place = [column.key for column in columns()].index("is_mean") - len(columns())
         assert [row[place] for row in page.settings()] == ["–", "–"]
         numbers = json.loads((results / "metrics.json").read_text())
         assert [row["is_mean"] for row in numbers] == [row["is_std"] for row in numbers] == [None] * 2

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from pipeline.evaluation.difference import Difference
-from pipeline.regression.contrast import Compared, Contrast
+from pipeline.regression.compared import Compared
+from pipeline.regression.contrast import Contrast
 from pipeline.regression.contrast_pages import to_json, to_markdown, to_text
 
 DEGREES = 19
@@ -15,12 +16,17 @@ DEGREES = 19
 
 def contrast(i, slugs):
     """The i-th contrast; FID's interval at another level than the others'."""
+    metrics = {
+        "fid": Compared(1.21 + i, 1.53 + 0.5 * i, Difference(0.27 - 0.6 * i, 0.04 + 0.01 * i, DEGREES), 0.0125),
+        "is": Compared(6.11 + i, 5.82 + i, Difference(-0.31 - 0.02 * i, 0.05, DEGREES)),
+        "kid": Compared(0.071, 0.083, Difference(0.014 + 0.01 * i, 0.003, DEGREES)),
+    }
+    if i == 2:
+        del metrics["kid"]
     return Contrast(
+        metrics,
         tuple(SimpleNamespace(slug=slug, nfe=nfe) for slug, nfe in zip(slugs, (31, 8 + i), strict=True)),
         False,
-        Compared(1.21 + i, 1.53 + 0.5 * i, Difference(0.27 - 0.6 * i, 0.04 + 0.01 * i, DEGREES), 0.0125),
-        Compared(6.11 + i, 5.82 + i, Difference(-0.31 - 0.02 * i, 0.05, DEGREES)),
-        None if i == 2 else Compared(0.071, 0.083, Difference(0.014 + 0.01 * i, 0.003, DEGREES)),
         (1234.0 + i, 617.0 + 100 * i),
         ("a GPU", "another GPU"),
         ("2.8", "2.9"),
@@ -50,8 +56,8 @@ CELLS = [
         ["1.21 → 1.53", "2.21 → 2.03", "3.21 → 2.53"][i],
         with_interval(one.fid),
         ["worse", "better", "better"][i],
-        with_interval(one.inception_score),
-        "–" if i == 2 else with_interval(one.kid),
+        with_interval(one.metrics["is"]),
+        "–" if i == 2 else with_interval(one.metrics["kid"]),
         ["1,234 → 617 (0.50×)", "1,235 → 717 (0.58×)", "1,236 → 817 (0.66×)"][i],
         ["31 → 8 (0.26×)", "31 → 9 (0.29×)", "31 → 10 (0.32×)"][i],
     ]
@@ -82,7 +88,7 @@ def test_the_json_has_the_same_in_full(besides):
         assert row["settings"] == [setting.slug for setting in one.settings]
         assert (row["images_per_second"], row["nfe"]) == ([*one.images_per_second], [s.nfe for s in one.settings])
         assert (row["devices"], row["torch"]) == (["a GPU", "another GPU"], ["2.8", "2.9"])
-        for name, metric in (("fid", one.fid), ("is", one.inception_score), ("kid", one.kid)):
+        for name, metric in ((name, one.metrics.get(name)) for name in ("fid", "is", "kid")):
             if metric is None:
                 assert row[name] is None
                 continue

@@ -60,7 +60,7 @@ def compare(setting, ours, theirs, reference):
     here, there = (measure_features(side.features, side.logits, reference) for side in (mine, yours))
     rows = {"fid": here["fid"].value}, {"fid": there["fid"].value}
     metrics = compared(here, there, in_pairs=True)
-    return Comparison(setting, *rows, differing, equal_features(mine, yours), *metrics, (SPEED, SPEED))
+    return Comparison(metrics, setting, *rows, differing, equal_features(mine, yours), (SPEED, SPEED))
 
 
 @pytest.fixture(scope="module")

@@ -88,4 +88,4 @@ def test_a_changed_extractor_makes_the_baseline_unusable():
     fine = comparison(0, 0.5, 0.1, [0])
     check_extractor([fine], "there")
     with pytest.raises(UserError, match=r"--baseline there: FID of ddim-S10-eta0-linear is 1 in it and 1.3 beside"):
-        check_extractor([fine, replace(fine, fid=metric(1.3))], "there")
+        check_extractor([fine, replace(fine, metrics={"fid": metric(1.3)})], "there")

@@ -8,7 +8,7 @@ from scipy import stats
 from simulated_nights import fids
 
 from pipeline.evaluation.difference import paired
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.reference import Reference
 from pipeline.regression.compared import ALPHA, Compared, at_holms_levels
 

@@ -43,8 +43,8 @@ def test_every_cell_of_the_summary():
             f"{100 * (0.21 - 0.13 * i) / (1.07 + 0.33 * i):+.1f}%",
             f"{low:+.3f} … {high:+.3f}",
             ["**worse**", "within tolerance", "better"][i],
-            with_interval(one.inception_score),
-            with_interval(one.kid),
+            with_interval(one.metrics["is"]),
+            with_interval(one.metrics["kid"]),
             f"{533 + 40 * i} → {417 + 50 * i}",
             f"{91 - 2 * i}.0% → {85 - 3 * i}.0%",
             ["ok", "**slower**", "ok"][i],
@@ -70,6 +70,7 @@ def test_every_number_of_the_history():
         expected = {
             **{"setting": GRID[i].slug, "steps": GRID[i].steps, "nfe": GRID[i].nfe, "num_images": 500 + 3 * i},
             **{"fid": 1.31 + 0.2 * i, "is_mean": 6.1 + 0.3 * i, "kid_mean": 0.11 + 0.02 * i},
+            **{"fid_se": 0.31 + 0.04 * i, "is_se": 0.042 + 0.007 * i, "kid_se": 0.0123 + 0.002 * i},
             **{"baseline_fid": 1.07 + 0.33 * i, "fid_limit": pytest.approx(1.02 * (1.07 + 0.33 * i))},
             **{"delta_fid": 0.21 - 0.13 * i, "low": pytest.approx(low), "high": pytest.approx(high)},
             **{"images_per_second": 417.0 + 50 * i, "baseline_images_per_second": 533.0 + 40 * i},

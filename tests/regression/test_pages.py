@@ -78,7 +78,7 @@ def cells(text, slug):
 def test_what_is_not_measured_is_shown_as_nothing(tmp_path):
     """An extractor without logits, and too few images for an error."""
     one = comparison(0, 0.1, None, [3])
-    one = replace(one, inception_score=None, kid=None, row=one.row | {"is_mean": None, "kid_mean": None})
+    one = replace(one, metrics={"fid": one.fid}, row=one.row | {"is_mean": None, "kid_mean": None})
     table = cells(summary.to_markdown(night([one])), GRID[0].slug)
     assert table[3:8] == ["+10.0%", "–", "too few images", "–", "–"]
     assert (

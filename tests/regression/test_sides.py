@@ -70,7 +70,7 @@ def test_images_of_another_shape_are_no_pairs(side):
 def test_devices_and_releases_are_those_of_the_files(side, devices, releases, shown):
     metric = Compared(1.0, 1.0, Difference(0.0, 0.0, 19))
     contrasts = [
-        Contrast(ALIKE, False, metric, metric, None, (1.0, 1.0), *names)
+        Contrast({"fid": metric, "is": metric}, ALIKE, False, (1.0, 1.0), *names)
         for names in zip(devices, releases, strict=True)
     ]
     assert Beside(side, side, True, contrasts).differing == shown
@@ -98,7 +98,7 @@ def test_settings_that_all_have_in_the_baselines_order(side):
 )
 def test_a_lower_fid_is_better(value, se, same, quality):
     metric = Compared(1.0, 1.0 + value, Difference(value, se, 19))
-    assert Contrast(ALIKE, same, metric, metric, None, (1, 1), ("", ""), ("", "")).quality == quality
+    assert Contrast({"fid": metric}, ALIKE, same, (1, 1), ("", ""), ("", "")).quality == quality
 
 
 def test_folders_that_were_known_by_sizes_and_by_content_are_one_reference_by_their_pixels(side):
@@ -143,10 +143,9 @@ def test_an_extractor_without_logits_has_no_is(side):
     assert [equal_features(*pair) for pair in ((one, one), (without, without), (one, without))] == [True, True, False]
     assert not equal_features(one, replace(one, logits=features + 1))
     assert not equal_features(without, replace(without, features=features + 1))
-    fid, score, kid = compared(measured, measured, in_pairs=True)
-    assert score is None
-    assert (fid.difference.value, kid.difference.value) == (0, 0)
-    contrast = Contrast(ALIKE, True, fid, score, kid, (1.0, 1.0), ("A", "A"), ("2", "2"))
+    metrics = compared(measured, measured, in_pairs=True)
+    assert {name: one.difference.value for name, one in metrics.items()} == {"fid": 0, "kid": 0}
+    contrast = Contrast(metrics, ALIKE, True, (1.0, 1.0), ("A", "A"), ("2", "2"))
     besides = [Beside(side, side, True, [contrast])]
     assert to_json(besides)["outputs"][0]["settings"][0]["is"] is None
     row = next(line for line in to_markdown(besides).splitlines() if line.startswith("| a |"))

@@ -71,7 +71,7 @@ def test_the_presets_are_the_papers_grids():
         assert cells == PRINTED[preset], preset
         assert (config.num_images, config.extractor, config.overridden()) == (
             50_000,
-            INCEPTION,
+            (INCEPTION,),
             {"reference": "x"} if preset == "cifar10" else {},
         )
     assert PRESETS.keys() == {"digits", "samplers", *EXPERIMENTS}

@@ -93,6 +93,7 @@ def test_the_caption_names_images_weights_precision_features_and_reference(publi
         "FID falls with the number of images: compare only at the same number."
     )
     rows = {run.settings[0]: {"reference": {}, "kid_mean": None}}
-    first, second, *_ = caption(run, rows)
+    statistics = replace(run.measurement.reference, kind="statistics")
+    first, second, *_ = caption(replace(run, measurement=replace(run.measurement, reference=statistics)), rows)
     assert "reference digits (statistics alone)." in first
     assert second == "KID, precision and recall need features of the reference; it has statistics alone."

@@ -186,7 +186,7 @@ def test_consistency(rows):
 
 def test_compare(rows):
     metric = Compared(1.0, 1.5, Difference(0.5, 0.1, 19))
-    contrasts = [Contrast((one, one), False, metric, metric, None, (1.0, 1.0), ("a", "a"), ("2", "2")) for one in rows]
+    contrasts = [Contrast({"fid": metric}, (one, one), False, (1.0, 1.0), ("a", "a"), ("2", "2")) for one in rows]
     side = SimpleNamespace(text="a", run=SimpleNamespace(config=SimpleNamespace(seed=0, num_images=40)))
     beside = SimpleNamespace(baseline=side, other=side, paired=True, contrasts=contrasts, differing={})
     names = [tuple(one["settings"]) for one in to_json([beside])["outputs"][0]["settings"]]

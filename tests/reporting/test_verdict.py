@@ -8,7 +8,7 @@ from bootstrap import fid_statistic, paired_bootstrap
 from measured_rows import by_setting
 from scipy import stats
 
-from pipeline.evaluation.frechet import fid
+from pipeline.evaluation.metrics.fid import fid
 from pipeline.evaluation.reference import Reference
 from pipeline.reporting import verdict as module
 from pipeline.sweep.method import labels

@@ -49,6 +49,32 @@ def test_bad_input_is_one_line_that_names_the_option(overrides, says):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("extractors", "given", "weights"),
+    [
+        (["vgg16"], ["w.pth"], {"vgg16": "w.pth"}),
+        (["vgg16"], ["s3://b/seed=1.pth"], {"vgg16": "s3://b/seed=1.pth"}),
+        (["vgg16", "clip-rn50"], ["clip-rn50=w.pt"], {"clip-rn50": "w.pt"}),
+        (["vgg16", "clip-rn50"], ["clip-rn50=w.pt", "vgg16=a=b"], {"clip-rn50": "w.pt", "vgg16": "a=b"}),
+    ],
+)
+def test_weights_go_with_the_extractor_that_they_name(extractors, given, weights):
+    config = make_config(None, None, {"extractor": extractors, "extractor_weights": given})
+    assert (config.extractor, config.extractor_weights) == (tuple(extractors), weights)
+
+
+@pytest.mark.parametrize("saved", [{"extractor": "vgg16", "extractor_weights": "w.pth"}, None])
+def test_saved_weights_stay_with_their_extractor(saved, tmp_path):
+    """Also in the config of an earlier release, which had one extractor, as text."""
+    now = SweepConfig(extractor=("vgg16",), extractor_weights=("w.pth",))
+    file = tmp_path / "sweep.json"
+    file.write_text(json.dumps({"config": now.model_dump() | (saved or {})}))
+    assert make_config(None, file, {}) == now
+    two = make_config(None, file, {"extractor": ["clip-rn50", "vgg16"], "extractor_weights": ["clip-rn50=c.pt"]})
+    assert two.extractor_weights == {"vgg16": "w.pth", "clip-rn50": "c.pt"}
+    assert make_config(None, file, {"extractor": ["clip-rn50"]}).extractor_weights == {}
+
+
 def test_an_unknown_preset_is_named():
     with pytest.raises(UserError, match="unknown preset 'imagenet': use digits"):
         make_config("imagenet", None, {})

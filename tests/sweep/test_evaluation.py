@@ -27,11 +27,11 @@ def run(small, monkeypatch):
     ("asked", "measured"),
     [
         ((None, None, None), ("vgg16", "own.pth", "own.parquet")),
-        (("vgg16", None, None), ("vgg16", "own.pth", "own.parquet")),
-        (("vgg16", "new.pth", None), ("vgg16", "new.pth", "own.parquet")),
-        ((None, "new.pth", None), ("vgg16", "new.pth", "own.parquet")),
-        (("inception-v3-compat", None, None), ("inception-v3-compat", None, "own.parquet")),
-        (("inception-v3-compat", "new.pth", "cifar10-val"), ("inception-v3-compat", "new.pth", "cifar10-val")),
+        ((["vgg16"], None, None), ("vgg16", "own.pth", "own.parquet")),
+        ((["vgg16"], ["new.pth"], None), ("vgg16", "new.pth", "own.parquet")),
+        ((None, ["vgg16=new.pth"], None), ("vgg16", "new.pth", "own.parquet")),
+        ((["inception-v3-compat"], None, None), ("inception-v3-compat", None, "own.parquet")),
+        ((["inception-v3-compat"], ["new.pth"], "cifar10-val"), ("inception-v3-compat", "new.pth", "cifar10-val")),
         ((None, None, "cifar10-val"), ("vgg16", "own.pth", "cifar10-val")),
     ],
 )
@@ -52,4 +52,4 @@ def test_what_is_not_asked_for_is_the_sweeps_but_weights_go_with_their_extractor
 
 def test_the_sweeps_own_measurement_is_its_own_again(run, monkeypatch):
     monkeypatch.setattr(module, "open_measurement", lambda *_: replace(run.measurement, path=""))
-    assert open_evaluation(run, "vgg16", None, None) == run
+    assert open_evaluation(run, ["vgg16"], None, None) == run

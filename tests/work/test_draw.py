@@ -166,7 +166,7 @@ def test_a_process_that_has_served_another_work_draws_as_before(small, monkeypat
     shard = run.shards()[0]
     worker.do(shard).end()
     assert torch.backends.cudnn.allow_tf32
-    extractor.do(shard).end()
+    extractor.do((shard, ("",))).end()
     assert not torch.backends.cudnn.allow_tf32
     worker.do(shard).end()
     assert torch.backends.cuda.matmul.allow_tf32

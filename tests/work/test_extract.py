@@ -16,6 +16,9 @@ from pipeline.sweep.shards import plan
 from pipeline.work.extract import THE_REFERENCE, Extract, ExtractWorker
 from pipeline.work.measure import Measure, MeasureWorker
 
+OWN = ("",)
+"""The paths of the measurements: the sweep's own."""
+
 
 @pytest.fixture
 def drawn(small):
@@ -38,16 +41,16 @@ def worker(drawn):
 
 @pytest.fixture
 def measure(drawn):
-    return lambda: MeasureWorker("cpu", Measure(drawn[0]).arguments).do(drawn[1])
+    return lambda: MeasureWorker("cpu", Measure(drawn[0]).arguments).do(("", drawn[1]))
 
 
 def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn, worker):
     _, setting, pixels = drawn
     shards = plan(setting, 90, 25)
-    assert [worker.do(shard).end() for shard in reversed(shards)] == [15, 25, 25, 25]
+    assert [worker.do((shard, OWN)).end() for shard in reversed(shards)] == [15, 25, 25, 25]
     parts = [read_features(worker.storage, shard.path("features")) for shard in shards]
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
-    features, logits = extract(worker.extractor, images, "cpu", 90)
+    features, logits = extract(worker.extractors[""], images, "cpu", 90)
     assert [seed for part in parts for seed in part.seeds] == list(range(90))
     torch.testing.assert_close(torch.cat([part.features for part in parts]), features)
     torch.testing.assert_close(torch.cat([part.logits for part in parts]), logits)
@@ -56,7 +59,7 @@ def test_features_are_those_of_the_images_in_the_order_of_seeds(drawn, worker):
 @pytest.mark.parametrize(("speed", "channels_last"), [("plain", False), ("channels_last", True), ("compiled", True)])
 def test_the_extractor_has_the_form_of_the_network(small, speed, channels_last):
     run = open_run(small.model_copy(update={"speed": speed}))
-    weights = [*ExtractWorker("cpu", Extract(run).arguments).extractor.parameters()]
+    weights = [*ExtractWorker("cpu", Extract(run).arguments).extractors[""].parameters()]
     kernels = [weight for weight in weights if weight.dim() == 4 and min(weight.shape[1:]) > 1]
     assert kernels
     assert all(weight.is_contiguous(memory_format=torch.channels_last) == channels_last for weight in kernels)
@@ -64,10 +67,10 @@ def test_the_extractor_has_the_form_of_the_network(small, speed, channels_last):
 
 def test_a_row_and_the_manifest(drawn, worker, measure):
     _, setting, _ = drawn
-    assert worker.do(THE_REFERENCE).end() == 1797
+    assert worker.do((THE_REFERENCE, OWN)).end() == 1797
     shards = plan(setting, 90, 25)
     for shard in shards:
-        worker.do(shard).end()
+        worker.do((shard, OWN)).end()
     row = measure()
     assert (row["num_images"], row["seconds"], row["images_per_second"], row["nfe"]) == (90, 8.0, 25 / 2, 5)
     assert worker.storage.read_json(f"features/setting={setting.slug}/_metrics.json") == json.loads(json.dumps(row))
@@ -78,10 +81,10 @@ def test_a_row_and_the_manifest(drawn, worker, measure):
 
 def test_another_runs_or_missing_or_repeated_features_are_errors(drawn, worker, measure):
     _, setting, _ = drawn
-    worker.do(THE_REFERENCE).end()
+    worker.do((THE_REFERENCE, OWN)).end()
     shards = plan(setting, 90, 25)
     for shard in shards:
-        worker.do(shard).end()
+        worker.do((shard, OWN)).end()
     path = shards[1].path("features")
     table, metadata = worker.storage.read_table(path, lambda *content: content)
     worker.storage.write_table(path, table, metadata | {"features_digest": "0"}, 1000)
@@ -103,7 +106,7 @@ def test_a_damaged_image_file_is_an_error(drawn, worker):
     shard = plan(setting, 90, 25)[0]
     worker.storage.write(shard.path("images"), b"PAR1")
     with pytest.raises(DamagedFileError, match="seeds-000000000-000000025"):
-        worker.do(shard).end()
+        worker.do((shard, OWN)).end()
     assert worker.storage.ls(f"features/setting={setting.slug}") == {}
 
 
@@ -112,7 +115,7 @@ def test_features_of_a_setting_are_measured_in_the_order_of_seeds(drawn, worker,
     run, setting, _ = drawn
     seen = []
     for source in (*plan(setting, 90, 25), THE_REFERENCE):
-        worker.do(source).end()
+        worker.do((source, OWN)).end()
     monkeypatch.setattr("pipeline.work.measure.compute_metrics", lambda features, *_: seen.append(features) or {})
     measure()
     parts = [read_features(run.storage, shard.path("features")).features for shard in plan(setting, 90, 25)]

@@ -120,10 +120,10 @@ def test_where_only_metrics_are_missing_no_gpu_is_taken(begun):
 def test_a_setting_that_cannot_be_measured_costs_nothing_else(begun, monkeypatch):
     do, bad = MeasureWorker.do, begun.settings[0]
 
-    def broken(self, setting):
-        if setting == bad:
+    def broken(self, cell):
+        if cell[1] == bad:
             raise ValueError("no metrics")
-        return do(self, setting)
+        return do(self, cell)
 
     monkeypatch.setattr(MeasureWorker, "do", broken)
     cluster = Both()

@@ -22,7 +22,8 @@ class Recorded(InProcess):
 
     def submit(self, worker, task):
         name, own = task.item
-        item = own.item
+        # of features and metrics with the paths of the measurements, of which there is one
+        item = own.item if name == "drawing" else own.item[name == "metrics"]
         self.log.append((name, item) if isinstance(item, str) else (name, *_named(item)))
         super().submit(worker, task)
 
@@ -129,7 +130,7 @@ def test_a_shard_that_fails_costs_its_own_setting_alone(begun, monkeypatch):
 
 
 def test_without_a_reference_all_else_is_done(begun, monkeypatch):
-    failing(monkeypatch, ExtractWorker, lambda source: source == THE_REFERENCE)
+    failing(monkeypatch, ExtractWorker, lambda item: item[0] == THE_REFERENCE)
     cluster = Recorded()
     with pytest.raises(IncompleteError, match="the reference: ValueError: not this one"):
         flow(begun, cluster)

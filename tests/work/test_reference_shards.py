@@ -34,9 +34,9 @@ def extracted(monkeypatch):
     """The shards of references that workers have begun, as they begin them."""
     shards, of_reference = [], ExtractWorker.of_reference
 
-    def recorded(self, shard):
+    def recorded(self, shard, paths):
         shards.append(shard)
-        return of_reference(self, shard)
+        return of_reference(self, shard, paths)
 
     monkeypatch.setattr(ExtractWorker, "of_reference", recorded)
     return shards
@@ -60,14 +60,14 @@ def problems(run):
 
 def broken_at(monkeypatch, first, error):
     """Let the shard that begins there end in an error, before it is committed."""
-    plain = reference_images.extract_part
+    plain = reference_images.extract_parts
 
     def failing(info, images, shard, *how):
         if shard.first == first:
             raise error
         return plain(info, images, shard, *how)
 
-    monkeypatch.setattr("pipeline.work.extract.extract_part", failing)
+    monkeypatch.setattr("pipeline.work.extract.extract_parts", failing)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("not this one")])

@@ -148,7 +148,7 @@ def test_a_setting_that_both_measure_keeps_its_first_row(drawn):
     slower = {k: v for k, v in metadata.items() if k not in ("sha256", "pages")} | {"seconds": 99.0}
     run.storage.write_table(path, table, slower, 1000)
     worker = MeasureWorker("cpu", Measure(run).arguments)
-    assert worker.do(setting) == before == run.metrics()[setting]
+    assert worker.do(("", setting)) == before == run.metrics()[setting]
 
 
 def test_samplers_of_both_are_in_the_plan(tmp_path):

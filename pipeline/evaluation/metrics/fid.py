@@ -1,8 +1,9 @@
-"""FID by a symmetric root, its influence function, and what it becomes without groups of images."""
+"""FID by a symmetric root, its influence function, and what it becomes without groups of images; FID without bias."""
 
 import torch
 from torch import Tensor
 
+from pipeline.evaluation.metrics.base import Inputs, Metric
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.uncertainty import Measured, jackknife
 
@@ -12,6 +13,45 @@ _ZERO = 1e-12
 """Share of the largest eigenvalue below which one is rounding."""
 INFLUENCE_FROM = 5
 """Images a feature from which the influence function is used: it needs the inverse of a covariance."""
+
+
+class FID(Metric):
+    """The Fréchet distance of the features' normal laws: what settings are judged by."""
+
+    name = "fid"
+    title = "FID"
+    in_tables = compared = True
+    keys = ("fid", "fid_se", "fid_bias")
+
+    def compute(self, inputs: Inputs) -> Measured:
+        """Return FID."""
+        return inputs.once(distance_of)
+
+    def values(self, measured: Measured) -> tuple[float | None, ...]:
+        """Return FID, its error, and what it has too much because there are only N images."""
+        return measured.value, measured.se, measured.bias
+
+
+class UnbiasedFID(Metric):
+    """FID less its bias: of so many images as there may be."""
+
+    name = "fid_inf"
+    title = "FID − bias"
+    keys = ("fid_inf",)
+
+    def compute(self, inputs: Inputs) -> Measured | None:
+        """Return FID less its bias, whose error is not known; None below 10 images."""
+        distance = inputs.once(distance_of)
+        return None if distance.bias is None else Measured(distance.value - distance.bias)
+
+    def values(self, measured: Measured) -> tuple[float | None, ...]:
+        """Return the value alone."""
+        return (measured.value,)
+
+
+def distance_of(inputs: Inputs) -> Measured:
+    """Return FID of the inputs, see `fid`."""
+    return fid(inputs.features, inputs.reference)
 
 
 def frechet_distance(square: float, sigma: Tensor, reference: Reference) -> float:
