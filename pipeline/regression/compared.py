@@ -68,8 +68,8 @@ def compared(ours: dict[str, Measured], theirs: dict[str, Measured], in_pairs: b
     """
 
     def one(name: str) -> Compared:
-        there, here = theirs[name], ours[name]
-        return Compared(there.value, here.value, paired(here, there) if in_pairs else unpaired(here, there))
+        baseline, other = theirs[name], ours[name]
+        return Compared(baseline.value, other.value, paired(other, baseline) if in_pairs else unpaired(other, baseline))
 
     return {name: one(name) for name in theirs}
 

@@ -51,12 +51,12 @@ class Beside:
             "device": [contrast.devices for contrast in self.contrasts],
             "torch": [contrast.releases for contrast in self.contrasts],
         }
-        found = differing(self.baseline, self.other)
+        conditions = differing(self.baseline, self.other)
         for name, names in drawn_by.items():
-            there, here = ("/".join(sorted(set(of_side))) for of_side in zip(*names, strict=True))
-            if there != here:
-                found[name] = there, here
-        return found
+            of_baseline, of_other = ("/".join(sorted(set(of_side))) for of_side in zip(*names, strict=True))
+            if of_baseline != of_other:
+                conditions[name] = of_baseline, of_other
+        return conditions
 
 
 def contrast(sides: Sequence[Side]) -> list[Beside]:
@@ -72,16 +72,16 @@ def contrast(sides: Sequence[Side]) -> list[Beside]:
     reference = common_reference(sides)
     # by the baseline's settings, each of which is then read once, and its features need not be kept
     tasks.sort(key=lambda task: baseline.run.settings.index(task[1]))
-    found: list[list[Contrast]] = [[] for _ in others]
+    contrasts: list[list[Contrast]] = [[] for _ in others]
     theirs = None
     for i, one, two in tasks:
         if theirs is None or theirs.setting != one:
             theirs = _read(baseline, one, reference)
-        found[i].append(_contrast(theirs, _read(others[i], two, reference), same_noise(baseline, others[i])))
-    levelled = iter(decided([one for of_other in found for one in of_other]))
+        contrasts[i].append(_contrast(theirs, _read(others[i], two, reference), same_noise(baseline, others[i])))
+    levelled = iter(decided([one for of_other in contrasts for one in of_other]))
     return [
         Beside(baseline, other, same_noise(baseline, other), [next(levelled) for _ in of_other])
-        for other, of_other in zip(others, found, strict=True)
+        for other, of_other in zip(others, contrasts, strict=True)
     ]
 
 

@@ -88,7 +88,10 @@ def _conditions(beside: Beside) -> list[str]:
         noise = f"pairs of images with the same noise: seed {config.seed}, {config.num_images:,} images"
     else:
         noise = "not pairs: the images have other noise or another number, so small differences are hidden"
-    return [noise, *(f"other {name}: {there} → {here}" for name, (there, here) in beside.differing.items())]
+    return [
+        noise,
+        *(f"other {name}: {of_baseline} → {of_other}" for name, (of_baseline, of_other) in beside.differing.items()),
+    ]
 
 
 def _head() -> list[str]:
@@ -98,17 +101,17 @@ def _head() -> list[str]:
 
 
 def _cells(one: Contrast) -> list[str]:
-    there, here = (setting.slug for setting in one.settings)
+    of_baseline, of_other = (setting.slug for setting in one.settings)
     before, after = one.images_per_second
-    calls, calls_here = (setting.nfe for setting in one.settings)
+    calls, calls_of_other = (setting.nfe for setting in one.settings)
     return [
-        here if there == here else f"{there} → {here}",
+        of_other if of_baseline == of_other else f"{of_baseline} → {of_other}",
         f"{one.fid.baseline:.4g} → {one.fid.other:.4g}",
         _difference(one.fid),
         _QUALITY[one.quality],
         *(_difference(one.metrics.get(metric.name)) for metric in beside_fid()),
         f"{before:,.4g} → {after:,.4g} ({after / before:.2f}×)",
-        f"{calls} → {calls_here} ({calls_here / calls:.2f}×)",
+        f"{calls} → {calls_of_other} ({calls_of_other / calls:.2f}×)",
     ]
 
 

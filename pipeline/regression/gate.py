@@ -74,12 +74,12 @@ def _quality(comparison: Comparison, limits: Limits) -> str:
 
 
 def _speed(comparison: Comparison, limits: Limits) -> str:
-    there, here = comparison.speeds
-    if there.network_share is None or here.network_share is None:
+    baseline, tonight = comparison.speeds
+    if baseline.network_share is None or tonight.network_share is None:
         return "not compared"
-    if there.devices != here.devices or len(here.devices) != 1:
+    if baseline.devices != tonight.devices or len(tonight.devices) != 1:
         return "not compared"
-    return "slower" if here.network_share < (1 - limits.speed) * there.network_share else "ok"
+    return "slower" if tonight.network_share < (1 - limits.speed) * baseline.network_share else "ok"
 
 
 def check_extractor(comparisons: Sequence[Comparison], url: str) -> None:

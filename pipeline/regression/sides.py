@@ -63,33 +63,33 @@ def pairs(baseline: Side, others: Sequence[Side]) -> list[list[tuple[Setting, Se
     whole = [side for side in (baseline, *others) if side.setting is None]
     slugs = [{setting.slug for setting in side.run.settings} for side in whole]
     common = set.intersection(*slugs) if slugs else set()
-    found = []
+    paired_settings = []
     for other in others:
         if other.setting is not None:
-            found.append([(baseline.setting or baseline.find(other.setting.slug), other.setting)])
+            paired_settings.append([(baseline.setting or baseline.find(other.setting.slug), other.setting)])
         elif baseline.setting is not None:
-            found.append([(baseline.setting, other.find(baseline.setting.slug))])
+            paired_settings.append([(baseline.setting, other.find(baseline.setting.slug))])
         elif common:
-            found.append([(one, other.find(one.slug)) for one in baseline.run.settings if one.slug in common])
+            paired_settings.append([(one, other.find(one.slug)) for one in baseline.run.settings if one.slug in common])
         else:
             raise UserError(f"{', '.join(side.text for side in whole)} have no setting in common")
-    return found
+    return paired_settings
 
 
 def same_noise(one: Side, other: Side) -> bool:
     """Return whether image i of both sides began with the same noise, and both have as many images."""
-    there, here = one.run, other.run
-    alike = all(there.identity.get(name) == here.identity.get(name) for name in _SAME_NOISE)
-    return alike and there.model.image_shape == here.model.image_shape
+    ours, theirs = one.run, other.run
+    alike = all(ours.identity.get(name) == theirs.identity.get(name) for name in _SAME_NOISE)
+    return alike and ours.model.image_shape == theirs.model.image_shape
 
 
 def differing(one: Side, other: Side) -> dict[str, tuple[str, str]]:
     """Return the conditions of drawing that differ: name → (one's, the other's); digests are shortened."""
-    there, here = one.run.identity, other.run.identity
+    ours, theirs = one.run.identity, other.run.identity
     return {
-        name.replace("_", " "): (_short(there.get(name)), _short(here.get(name)))
+        name.replace("_", " "): (_short(ours.get(name)), _short(theirs.get(name)))
         for name in _CONDITIONS
-        if there.get(name) != here.get(name)
+        if ours.get(name) != theirs.get(name)
     }
 
 
@@ -102,10 +102,10 @@ def common_reference(sides: Sequence[Side]) -> Reference:
 
     """
     first = sides[0]
-    found = [_measured_by(side) for side in sides]
-    for side, identity in zip(sides, found, strict=True):
-        if identity != found[0]:
-            _refuse(first, side, found[0], identity)
+    identities = [_measured_by(side) for side in sides]
+    for side, identity in zip(sides, identities, strict=True):
+        if identity != identities[0]:
+            _refuse(first, side, identities[0], identity)
     references = [measured_reference(side.run.storage, side.run.measurement) for side in sides]
     digests = [{"content of the reference": reference.provenance.get("digest")} for reference in references]
     for side, reference, digest in zip(sides, references, digests, strict=True):
@@ -122,8 +122,8 @@ def _measured_by(side: Side) -> dict[str, Any]:
     return identity
 
 
-def _refuse(one: Side, other: Side, there: dict[str, Any], here: dict[str, Any]) -> None:
-    texts = [f"{name.replace('_', ' ')} {there[name]} and {here[name]}" for name in there if there[name] != here[name]]
+def _refuse(one: Side, other: Side, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    texts = [f"{name.replace('_', ' ')} {ours[name]} and {theirs[name]}" for name in ours if ours[name] != theirs[name]]
     raise UserError(f"{one.text} and {other.text} cannot be compared: {'; '.join(texts)}")
 
 

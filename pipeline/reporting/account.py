@@ -31,15 +31,15 @@ def cost(part: Part, price_per_hour: float | None) -> list[tuple[str, str]]:
         except DamagedFileError:
             content = {}
     devices = sorted({row["device"] for row in part.measured.values() if row.get("device")})
-    found = [("device", ", ".join(devices) or "unknown"), ("dtype of the network", run.config.network)]
+    lines = [("device", ", ".join(devices) or "unknown"), ("dtype of the network", run.config.network)]
     if not content:
-        return [*found, ("hours", "unknown: there is no result.json")]
+        return [*lines, ("hours", "unknown: there is no result.json")]
     gpu, cpu = content["gpu_hours"], content["cpu_hours"]
-    found += [("GPU hours", f"{gpu:.2f}"), ("CPU core hours", f"{cpu:.2f}")]
+    lines += [("GPU hours", f"{gpu:.2f}"), ("CPU core hours", f"{cpu:.2f}")]
     if price_per_hour is not None:
         hours, unit = (gpu, "GPU hour") if gpu else (cpu, "CPU core hour")
-        found.append(("price", f"{hours * price_per_hour:,.2f}, at {price_per_hour:g} a {unit}"))
-    return found
+        lines.append(("price", f"{hours * price_per_hour:,.2f}, at {price_per_hour:g} a {unit}"))
+    return lines
 
 
 def protocol(part: Part) -> list[tuple[str, str]]:
@@ -65,27 +65,27 @@ def protocol(part: Part) -> list[tuple[str, str]]:
 def commands(part: Part) -> list[str]:
     """Return the command lines that draw and measure an output again, without secrets and storage options."""
     measurement = part.run.measurement
-    found = [f"python jobs/sweep.py --config {shlex.quote(f'{part.output}/{SWEEP}')} --out {_AGAIN}"]
+    lines = [f"python jobs/sweep.py --config {shlex.quote(f'{part.output}/{SWEEP}')} --out {_AGAIN}"]
     if measurement.path:
         options = {"extractor": measurement.extractor.name, "reference": measurement.reference.spec}
         if measurement.extractor.weights:
             options["extractor-weights"] = measurement.extractor.weights
         given = " ".join(f"--{name} {shlex.quote(public(value))}" for name, value in options.items())
-        found.append(f"python jobs/evaluate.py --out {_AGAIN} {given}")
-    return found
+        lines.append(f"python jobs/evaluate.py --out {_AGAIN} {given}")
+    return lines
 
 
 def links(part: Part, first: Run) -> list[tuple[str, str]]:
     """Return (name, relative address) of an output's files that are there, from the page of the run `first`."""
-    run, found = part.run, []
+    run, lines = part.run, []
     paths = (run.paths.metrics, run.paths.report("table.md"), run.paths.report("table.csv"), SWEEP)
-    there = {folder: run.storage.ls(folder) for folder in {posixpath.dirname(path) for path in paths}}
+    listed = {folder: run.storage.ls(folder) for folder in {posixpath.dirname(path) for path in paths}}
     for path in paths:
         folder, name = posixpath.split(path)
         address = _relative(_address(run, path), posixpath.dirname(_address(first, first.paths.report())))
-        if address and name in there[folder]:
-            found.append((name, address))
-    return found
+        if address and name in listed[folder]:
+            lines.append((name, address))
+    return lines
 
 
 def _address(run: Run, path: str) -> str:

@@ -122,11 +122,11 @@ class _Scale:
         """Return ticks whose labels do not touch: the finest round numbers for which that holds, or some of them."""
         for values in [wanted] if wanted else self._round():
             inside = [value for value in values if self.low <= self._of(value) <= self.high]
-            found = [Tick(self.at(value), f"{value:g}") for value in inside]
-            if 1 < len(found) <= _MOST_TICKS and all(_apart(one, other, across) for one, other in pairwise(found)):
-                return found
-        kept = found[:1]
-        for tick in found[1:]:
+            ticks = [Tick(self.at(value), f"{value:g}") for value in inside]
+            if 1 < len(ticks) <= _MOST_TICKS and all(_apart(one, other, across) for one, other in pairwise(ticks)):
+                return ticks
+        kept = ticks[:1]
+        for tick in ticks[1:]:
             kept += [tick] if _apart(kept[-1], tick, across) else []
         return kept
 

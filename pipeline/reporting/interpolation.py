@@ -36,10 +36,10 @@ def publish(study: Study, setting: Setting, grid: list[Row], rows: list[Row], an
         animated: whether to write an animation of the first lines.
 
     """
-    lines, found = _lines(rows), numbers(setting, rows)
+    lines, numbered = _lines(rows), numbers(setting, rows)
     write = study.storage.write
-    write(METRICS, (json.dumps(found, indent=2) + "\n").encode())
-    text, below = to_text(found), caption(study, setting, found)
+    write(METRICS, (json.dumps(numbered, indent=2) + "\n").encode())
+    text, below = to_text(numbered), caption(study, setting, numbered)
     write(f"{REPORT}/table.md", f"```\n{text}\n```\n\n{below}\n".encode())
     count = math.isqrt(len(grid))
     figures = {"grid": _grid(grid, count), "lines": _figure_of_lines(lines)}
@@ -72,23 +72,23 @@ def measured(path: str, lines: list[list[Row]]) -> dict[str, Any]:
     }
 
 
-def to_text(found: list[Row]) -> str:
+def to_text(numbered: list[Row]) -> str:
     """Return the table for a terminal."""
     lines = [["path", "largest step / mean step", "norm of x_T in the middle"]]
-    for one in found:
+    for one in numbered:
         norm = one["x_T_norm_in_the_middle"]
         ratio = f"{one['smoothness']:.2f} ± {one['smoothness_se']:.2f}"
         lines.append([_SAYS[one["path"]], ratio, "–" if norm is None else f"{norm:.3f}"])
     return text_table(lines, least=(32, 24, 26), head=1)
 
 
-def caption(study: Study, setting: Setting, found: list[Row]) -> str:
+def caption(study: Study, setting: Setting, numbered: list[Row]) -> str:
     """Return what the numbers are of."""
     source, count = study.identity["encodings"], study.identity["count"]
     between = f"encodings of {source['images']}" if source else "image seeds"
     name = labels([setting.method])[setting.method]
     text = (
-        f"{found[0]['lines']} lines of {count} pictures between {between}, {name}, "
+        f"{numbered[0]['lines']} lines of {count} pictures between {between}, {name}, "
         f"S = {setting.steps}; steps are distances in features. 1 is an even walk, {count - 1} a single jump; ± one "
         "standard error over lines. Norms are over √(C·H·W), that of noise."
     )
@@ -99,10 +99,10 @@ def caption(study: Study, setting: Setting, found: list[Row]) -> str:
 
 def _lines(rows: list[Row]) -> dict[str, list[list[Row]]]:
     """Return path → lines, each of rows in the order of the line."""
-    found: dict[str, dict[tuple[int, int], list[Row]]] = {path: {} for path in _SAYS}
+    numbered: dict[str, dict[tuple[int, int], list[Row]]] = {path: {} for path in _SAYS}
     for row in rows:
-        found[row["path"]].setdefault((row["seed"], row["to_seed"]), []).append(row)
-    return {path: [*lines.values()] for path, lines in found.items()}
+        numbered[row["path"]].setdefault((row["seed"], row["to_seed"]), []).append(row)
+    return {path: [*lines.values()] for path, lines in numbered.items()}
 
 
 def _grid(grid: list[Row], count: int) -> Figures:

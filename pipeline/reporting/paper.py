@@ -111,7 +111,7 @@ def differences(run: Run, rows: Rows) -> list[str]:
     extractor = run.measurement.extractor
     reference, source = (next(iter(rows.values()))["reference"].get(name) for name in ("num_images", "source"))
     ema = {True: "", False: "the weights are not EMA", None: "whether the weights are EMA is unknown"}[run.model.ema]
-    found = {
+    differences = {
         f"{run.config.num_images:,} images, not {experiment.num_images:,}": run.config.num_images
         != experiment.num_images,
         f"images of {run.model.image_shape}, not {experiment.image_shape}": run.model.image_shape
@@ -127,7 +127,7 @@ def differences(run: Run, rows: Rows) -> list[str]:
         f"a network in {run.config.dtype}": run.config.dtype != "float32",
         ema: bool(ema),
     }
-    return [text for text, differs in found.items() if differs]
+    return [text for text, differs in differences.items() if differs]
 
 
 def paper_fid(experiment: Experiment, setting: Setting) -> float | None:

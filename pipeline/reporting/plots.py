@@ -223,13 +223,13 @@ def _ticks_at_budgets(axes: Axes, rows: Rows) -> None:
 
 def saved(figure: Figure) -> Figures:
     """Return the files of a figure, and close it."""
-    found = {}
+    images = {}
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # it is laid out: once is enough
     box = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
     for kind, left_out in (("png", "Software"), ("pdf", "CreationDate")):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=150, bbox_inches=box, metadata={left_out: None})
-        found[kind] = buffer.getvalue()
+        images[kind] = buffer.getvalue()
     plt.close(figure)
-    return found
+    return images

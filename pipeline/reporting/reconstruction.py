@@ -56,7 +56,7 @@ def differences(study: Study) -> list[str]:
     """Return why the errors cannot be set beside the paper's; empty if they can. What is unknown differs."""
     identity, model = study.identity, study.model
     spacings = {setting.spacing for setting in study.settings}
-    found = {
+    differences = {
         f"images of {identity['images']}, not CIFAR10's test set": identity["images"] != "cifar10-val",
         f"{identity['num_images']:,} images, not 10,000": identity["num_images"] != 10_000,
         "weights that are not EMA, or of which it is unknown": model.ema is not True,
@@ -64,7 +64,7 @@ def differences(study: Study) -> list[str]:
         f"τ {', '.join(sorted(spacings))}, not quadratic": spacings != {"quadratic"},
         f"a network in {study.config.dtype}": study.config.dtype != "float32",
     }
-    return [text for text, differs in found.items() if differs]
+    return [text for text, differs in differences.items() if differs]
 
 
 def caption(study: Study, rows: Rows, reasons: list[str]) -> list[str]:
@@ -122,13 +122,13 @@ def _head(rows: Rows) -> list[str]:
 
 def _cells(rows: Rows) -> list[list[str]]:
     names = labels((setting.method for setting in rows), short=True)
-    found = []
+    table_rows = []
     for setting, row in rows.items():
         error = f"{row['mse']:.2e} ± {row['mse_se']:.0e}"
         cells = [names[setting.method], f"{setting.steps}", f"{setting.nfe}", error, f"{row['x_T_std']:.3f}"]
         paper: list[Any] = [row["mse_paper"]] if _has_paper(rows) else []
-        found.append(cells + [f"{value:g}" if value else "" for value in paper])
-    return found
+        table_rows.append(cells + [f"{value:g}" if value else "" for value in paper])
+    return table_rows
 
 
 def _csv(rows: Rows) -> str:

@@ -47,9 +47,9 @@ def publish(run: Run, seen: Mapping[str, Pixels] | None = None) -> str:
     run.storage.write(run.paths.metrics, (json.dumps([*measured.values()], indent=2) + "\n").encode())
     near = _with_consistency(run, measured)
     rows, lines = _compared(run, near), caption(run, measured)
-    found = _conclusions(run, measured)
+    said = _conclusions(run, measured)
     later = later_samplers() if rows is not near and run.config.preset == "cifar10" else ""
-    beneath = "\n" + "\n\n".join(found) + "\n" + later
+    beneath = "\n" + "\n\n".join(said) + "\n" + later
     run.storage.write(run.paths.report("table.md"), (table.to_markdown(rows, "\n\n".join(lines)) + beneath).encode())
     run.storage.write(run.paths.report("table.tex"), table.to_latex(rows, "\n% ".join(lines)).encode())
     run.storage.write(run.paths.report("table.csv"), table.to_csv(rows).encode())
@@ -71,9 +71,9 @@ def publish(run: Run, seen: Mapping[str, Pixels] | None = None) -> str:
     for name, formats in figures.items():
         for kind, data in formats.items():
             run.storage.write(run.paths.report(f"{name}.{kind}"), data)
-    run.storage.write(run.paths.report(PAGE), page.to_html([Part(run, rows, lines, pictures)], found))
+    run.storage.write(run.paths.report(PAGE), page.to_html([Part(run, rows, lines, pictures)], said))
     out, paths = run.config.out.rstrip("/"), run.paths
-    below = "\n\n".join(["\n".join(found), "\n".join(lines)])
+    below = "\n\n".join(["\n".join(said), "\n".join(lines)])
     return f"{table.to_text(rows)}\n\n{below}\nFiles: {out}/{paths.metrics}, {out}/{paths.report()}"
 
 
@@ -93,7 +93,7 @@ def write_page(
         studies: see `page.to_html`.
 
     """
-    parts, found = [], []
+    parts, said = [], []
     for run in runs:
         known = {} if seen is None else seen
         for setting in run.settings:
@@ -104,9 +104,9 @@ def write_page(
         rows = _with_consistency(run, run.metrics())
         parts.append(Part(run, _compared(run, rows), caption(run, rows) if rows else [], pictures))
         name = f"{run.config.out.rstrip('/')}: " if len(runs) > 1 else ""
-        found += [name + text for text in _conclusions(run, rows)]
+        said += [name + text for text in _conclusions(run, rows)]
     first = runs[0]
-    first.storage.write(first.paths.report(PAGE), page.to_html(parts, found, price_per_hour, studies))
+    first.storage.write(first.paths.report(PAGE), page.to_html(parts, said, price_per_hour, studies))
     return f"{first.config.out.rstrip('/')}/{first.paths.report(PAGE)}"
 
 
@@ -169,8 +169,8 @@ def _beside(run: Run, setting: Setting) -> dict[str, Any]:
 
 def _with_consistency(run: Run, measured: Rows) -> dict[Setting, Row]:
     """Return the rows that are measured, with the distance from the sampler's largest S where that is known."""
-    found = read_consistency(run.storage, run.paths, run.settings)
-    near = {s: {"consistency": one["score"], "consistency_se": one["score_se"]} for s, one in found.items()}
+    compared = read_consistency(run.storage, run.paths, run.settings)
+    near = {s: {"consistency": one["score"], "consistency_se": one["score_se"]} for s, one in compared.items()}
     return {setting: row | near.get(setting, {}) for setting, row in measured.items()}
 
 

@@ -56,21 +56,21 @@ def best_set(rows: Sequence[Row]) -> set[int]:
     if not finite:
         return set()
     lowest = min(finite, key=lambda i: rows[i]["fid"])
-    best, found = rows[lowest], {lowest}
+    best, chosen = rows[lowest], {lowest}
     for i in finite:
         one, other = rows[i].get("fid_se"), best.get("fid_se")
         if None not in (one, other) and rows[i]["fid"] - best["fid"] < TWO_SIDED * math.hypot(one or 0.0, other or 0.0):
-            found.add(i)
-    return found
+            chosen.add(i)
+    return chosen
 
 
 def frontier(items: Iterable[T], of: Callable[[T], tuple[float, float]]) -> list[T]:
     """Return the items that no other beats in both numbers of `of`, by the first: less is better in both."""
-    found: list[T] = []
+    chosen: list[T] = []
     for item in sorted(items, key=of):
-        if not found or of(item)[1] < of(found[-1])[1]:
-            found.append(item)
-    return found
+        if not chosen or of(item)[1] < of(chosen[-1])[1]:
+            chosen.append(item)
+    return chosen
 
 
 def line(setting: Setting, label: str, output: str, row: Row | None, best: bool) -> Line:

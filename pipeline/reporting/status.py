@@ -27,7 +27,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True)
-class Found:
+class SettingStatus:
     """What the listing of a setting's images shows."""
 
     setting: Setting
@@ -48,7 +48,7 @@ class Status:
     """Seconds since result.json was written; nan if there is none."""
     result: dict[str, Any]
     """Content of result.json; {} if there is none."""
-    found: list[Found]
+    drawn: list[SettingStatus]
 
 
 def read_status(storage: Storage, shards: Shards, now: float) -> Status:
@@ -65,20 +65,20 @@ def read_status(storage: Storage, shards: Shards, now: float) -> Status:
     """
     result = storage.read_json(RESULT) if RESULT in storage.names() else {}
     started = seconds_of(result["started"]) if result else -math.inf
-    found = []
+    drawn = []
     for setting, firsts in shards.parts:
-        there = storage.dated(folder("images", setting.slug))
+        dated = storage.dated(folder("images", setting.slug))
         of_setting = Shards([(setting, firsts)], shards.num_images, shards.shard_size)
-        files = sorted((there[s.name][1], s.rows) for s in of_setting if there.get(s.name, (0, 0.0))[0])
+        files = sorted((dated[s.name][1], s.rows) for s in of_setting if dated.get(s.name, (0, 0.0))[0])
         recent = [file for file in files if file[0] >= started]
-        found.append(Found(setting, shards.num_images, sum(rows for _, rows in files), recent))
+        drawn.append(SettingStatus(setting, shards.num_images, sum(rows for _, rows in files), recent))
     state = result.get("state", UNKNOWN)
     age = now - seconds_of(result["updated"]) if result else math.nan
     if state == RUNNING and age > SECONDS_UNTIL_KILLED:
         state = KILLED
-    if state == FINISHED and any(one.done < one.images for one in found):
+    if state == FINISHED and any(one.done < one.images for one in drawn):
         state = INCOMPLETE
-    return Status(state, age, result, found)
+    return Status(state, age, result, drawn)
 
 
 def rate(files: list[tuple[float, int]]) -> float:
@@ -91,16 +91,16 @@ def to_text(status: Status) -> str:
     """Return the status as lines: one per setting, the totals, and the state."""
     stages = status.result.get("stages", {})
     table = [["setting", "done", "of", "in flight", "failed", "images/s", "left"]]
-    for one in status.found:
+    for one in status.drawn:
         said = stages.get("drawing", {}).get(one.setting.slug, {})
         in_flight = said.get("in_flight", 0) if status.state == RUNNING else 0
         speed = rate(one.recent)
         left = _left((one.images - one.done) / speed, status.state) if speed else "–"
         counts = [f"{one.done:,}", f"{one.images:,}", f"{in_flight}", f"{said.get('failed', 0)}"]
         table.append([one.setting.slug, *counts, _number(speed), left])
-    done, images = sum(one.done for one in status.found), sum(one.images for one in status.found)
-    cost = sum((one.images - one.done) * one.setting.nfe for one in status.found)
-    recent = sorted((time, rows, rows * one.setting.nfe) for one in status.found for time, rows in one.recent)
+    done, images = sum(one.done for one in status.drawn), sum(one.images for one in status.drawn)
+    cost = sum((one.images - one.done) * one.setting.nfe for one in status.drawn)
+    recent = sorted((time, rows, rows * one.setting.nfe) for one in status.drawn for time, rows in one.recent)
     speed = rate([(time, rows) for time, rows, _ in recent])
     calls = rate([(time, cost) for time, _, cost in recent])
     left = _left(cost / calls, status.state) if calls else "–"

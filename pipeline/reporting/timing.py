@@ -27,22 +27,22 @@ def proportions(rows: Rows) -> list[Proportion]:
     Rows are weighted by 1 / seconds², since a time's error grows with it; the slope is then
     Σ (calls / seconds) / Σ (calls / seconds)². A method with one S has no line.
     """
-    found = []
+    proportions = []
     for method in dict.fromkeys(setting.method for setting in rows):
         rates = [s.nfe * row["images_per_second"] for s, row in rows.items() if s.method == method]
         if len(rates) > 1 and all(math.isfinite(rate) and rate > 0 for rate in rates):
             slope = sum(rates) / sum(rate * rate for rate in rates)
             off = max(abs(1 / (rate * slope) - 1) for rate in rates)
-            found.append(Proportion(method, slope, off, len(rates)))
-    return found
+            proportions.append(Proportion(method, slope, off, len(rates)))
+    return proportions
 
 
-def to_line(found: list[Proportion], names: Mapping[Method, str]) -> list[str]:
+def to_line(proportions: list[Proportion], names: Mapping[Method, str]) -> list[str]:
     """Return a line on how well time follows calls; none if no method has several S. `names` are labels."""
-    if not found:
+    if not proportions:
         return []
-    least, most = (duration(pick(one.seconds_a_call for one in found)) for pick in (min, max))
-    worst = max(found, key=lambda one: one.deviation)
+    least, most = (duration(pick(one.seconds_a_call for one in proportions)) for pick in (min, max))
+    worst = max(proportions, key=lambda one: one.deviation)
     calls = least if least == most else f"{least} to {most}"
     return [
         f"Time follows calls: {calls} a network call and image of one worker; measured times are within "

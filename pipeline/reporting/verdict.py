@@ -117,7 +117,7 @@ def verdict(rows: Rows) -> Verdict:
     """
     if len(rows) < 2:
         return Verdict("it takes two settings")
-    known = {setting: found for setting, row in rows.items() if (found := _measured(row)) is not None}
+    known = {setting: measured for setting, row in rows.items() if (measured := _measured(row)) is not None}
     if len(known) < len(rows):
         text = f"{len(rows) - len(known)} of {len(rows)} settings have no FID without groups of their images"
         return Verdict(f"{text} (fewer than 10 images, or measured by an earlier release)")
@@ -134,24 +134,24 @@ def verdict(rows: Rows) -> Verdict:
     return Verdict("", tuple(standings), len({row.get("device") for row in rows.values()}) == 1)
 
 
-def to_lines(found: Verdict, names: Mapping[Method, str]) -> list[str]:
+def to_lines(verdict: Verdict, names: Mapping[Method, str]) -> list[str]:
     """Return the verdict as sentences, the answer first; `names` are labels."""
 
     def name(one: Standing) -> str:
         return f"{names[one.setting.method]} at {one.nfe} calls"
 
-    if found.reason:
-        return [f"No verdict on the best setting: {found.reason}."]
-    best, cheapest, fastest = found.best, found.cheapest, found.fastest
+    if verdict.reason:
+        return [f"No verdict on the best setting: {verdict.reason}."]
+    best, cheapest, fastest = verdict.best, verdict.cheapest, verdict.fastest
     of_best = f"{name(best)}: {_fid(best.fid)} ± {best.fid_se:.1g}"
     if cheapest == best:
-        fewest = best.nfe == min(one.nfe for one in found.standings)
+        fewest = best.nfe == min(one.nfe for one in verdict.standings)
         rest = "is of the fewest calls too" if fewest else "is beyond noise better than all of fewer calls"
         lines = [f"The best FID ({of_best}) {rest}."]
     else:
-        few = f"{found.fewer_calls:.1f}× fewer calls"
-        if found.longest.nfe > best.nfe:
-            few += f", {found.fewer_than_longest:.1f}× fewer than {name(found.longest)}"
+        few = f"{verdict.fewer_calls:.1f}× fewer calls"
+        if verdict.longest.nfe > best.nfe:
+            few += f", {verdict.fewer_than_longest:.1f}× fewer than {name(verdict.longest)}"
         answer = f"{name(cheapest)} ({_fid(cheapest.fid)}) is within noise of the best ({of_best})"
         lines = [f"{answer}: {few}, {_at_most(cheapest)}."]
         if cheapest.at_most > best.fid:
@@ -163,15 +163,16 @@ def to_lines(found: Verdict, names: Mapping[Method, str]) -> list[str]:
             f"{1 / fastest.seconds:,.0f} images/s, {best.seconds / fastest.seconds:.1f} times the best's{bound}."
         )
     between = "; " if any(", " in label for label in names.values()) else ", "
-    frontier = between.join(f"{name(one)} ({_fid(one.fid)})" for one in found.frontier)
+    frontier = between.join(f"{name(one)} ({_fid(one.fid)})" for one in verdict.frontier)
     lines.append(f"No setting beats these in both calls and FID: {frontier}.")
-    reached = sorted((one.nfe, names[method]) for method, one in found.first_within.items() if one is not None)
-    never = [names[method] for method, one in found.first_within.items() if one is None]
+    reached = sorted((one.nfe, names[method]) for method, one in verdict.first_within.items() if one is not None)
+    never = [names[method] for method, one in verdict.first_within.items() if one is None]
     fewest_calls = between.join(f"{label} {nfe}" for nfe, label in reached)
     rest = f"; never: {between.join(never)}" if never else ""
     lines.append(f"Fewest calls within noise of the best: {fewest_calls}{rest}.")
     lines.append(
-        f"Differences are over pairs of the same seed; {_PERCENT} is for all {len(found.standings)} settings together."
+        f"Differences are over pairs of the same seed; {_PERCENT} is for all {len(verdict.standings)} settings "
+        "together."
     )
     return lines
 

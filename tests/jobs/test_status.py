@@ -51,7 +51,7 @@ def test_rates_and_time_left_are_of_this_run(opened):
     stages = {"drawing": {"ddim-S50-eta0-linear": {"images": 180, "done": 80, "in_flight": 3, "failed": 1}}}
     opened.storage.write_json(RESULT, content("running", age=20, stages=stages))
     found = status(opened)
-    assert [(one.images, one.done) for one in found.found] == [(200, 0), (200, 100)]
+    assert [(one.images, one.done) for one in found.drawn] == [(200, 0), (200, 100)]
     assert (found.state, found.age) == ("running", 20.0)
     lines = to_text(found).splitlines()
     # 60 images in the 30 s after the first file: 2 a second, so 100 take 50 s; and 100 network calls × images a second

@@ -4,7 +4,7 @@ import math
 
 from measured_rows import GRID
 
-from pipeline.reporting.status import Found, Status, to_text
+from pipeline.reporting.status import SettingStatus, Status, to_text
 
 STAGES = {
     "drawing": {GRID[0].slug: {"images": 900, "done": 5, "in_flight": 4, "failed": 2}},
@@ -17,8 +17,8 @@ RESULT = {
 }
 # 8 calls an image, 30 images in 5 s; 31 calls an image, 120 in 20 s and 60 s later than the first
 FOUND = [
-    Found(GRID[0], 900, 250, [(100.0, 40), (102.0, 10), (105.0, 20)]),
-    Found(GRID[2], 1200, 480, [(160.0, 60), (170.0, 50), (180.0, 70)]),
+    SettingStatus(GRID[0], 900, 250, [(100.0, 40), (102.0, 10), (105.0, 20)]),
+    SettingStatus(GRID[2], 1200, 480, [(160.0, 60), (170.0, 50), (180.0, 70)]),
 ]
 
 
@@ -60,6 +60,6 @@ def test_what_does_not_run_has_nothing_in_flight_and_no_time_left():
     stopped = lines("stopped")
     assert cells(stopped[1]) == [GRID[0].slug, "250", "900", "0", "2", "6.0", "–"]
     assert cells(stopped[3])[-1] == "–"
-    unknown = lines("unknown", math.nan, [Found(GRID[0], 900, 0, [])], {})
+    unknown = lines("unknown", math.nan, [SettingStatus(GRID[0], 900, 0, [])], {})
     assert cells(unknown[1]) == [GRID[0].slug, "0", "900", "0", "0", "–", "–"]
     assert unknown[-1].endswith("or an earlier version wrote this")
