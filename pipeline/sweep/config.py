@@ -201,14 +201,14 @@ def weights_of(given: Any, extractors: Sequence[str]) -> dict[str, str]:
         pairs = [*given.items()]
     else:
         pairs = [_extractor_and_file(text, extractors) for text in ([given] if isinstance(given, str) else given or ())]
-    files: dict[str, str] = {}
+    weights: dict[str, str] = {}
     for name, file in pairs:
         if name not in extractors:
             raise ValueError(f"{name} is not one of the extractors, {', '.join(extractors)}")
-        if name in files:
+        if name in weights:
             raise ValueError(f"the weights of {name} are given twice")
-        files[name] = file
-    return files
+        weights[name] = file
+    return weights
 
 
 def _extractor_and_file(text: str, extractors: Sequence[str]) -> tuple[str, str]:

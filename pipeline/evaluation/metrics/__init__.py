@@ -46,8 +46,8 @@ def measure(features: Tensor, logits: Tensor | None, reference: Reference) -> di
 
     """
     inputs = Inputs(features, logits, reference)
-    measurements = {metric.name: metric.measure(inputs) for metric in compared_metrics()}
-    return {name: measured for name, measured in measurements.items() if measured is not None}
+    metrics = {metric.name: metric.measure(inputs) for metric in compared_metrics()}
+    return {name: measured for name, measured in metrics.items() if measured is not None}
 
 
 def compute_metrics(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, Any]:

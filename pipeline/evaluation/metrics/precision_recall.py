@@ -56,7 +56,7 @@ def _both(inputs: Inputs) -> tuple[float, float]:
     assert real is not None
     # The first argument is the generated side. For 50,000 images all distances at once would take 30 GB, and
     # batches of the default size 8 GB. Up to 20,000 images batches are of 2,500, then smaller.
-    values = prc_features_to_metric(
+    both = prc_features_to_metric(
         features,
         real,
         prc_neighborhood=inputs.options["prc_neighborhood"],
@@ -64,7 +64,7 @@ def _both(inputs: Inputs) -> tuple[float, float]:
         save_cpu_ram=True,
         verbose=False,
     )
-    return values[KEY_METRIC_PRECISION], values[KEY_METRIC_RECALL]
+    return both[KEY_METRIC_PRECISION], both[KEY_METRIC_RECALL]
 
 
 def rows_at_once(most: int, num_images: int) -> int:
