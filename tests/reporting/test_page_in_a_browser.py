@@ -150,7 +150,7 @@ def test_a_picture_enlarges_and_closes(see, size):
     assert dialog.is_visible()
     assert dialog.locator("img").bounding_box()["width"] > 2 * small
     assert dialog.locator("img").get_attribute("alt") == button.locator("img").get_attribute("alt")
-    assert "UniPC-2, S = 10" in dialog.text_content()
+    assert "UniPC-2, time-quadratic, S = 10" in dialog.text_content()
     assert "10 calls" in dialog.text_content()
     box = dialog.bounding_box()
     assert box["x"] >= 0
