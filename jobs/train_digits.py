@@ -3,7 +3,8 @@
     python jobs/train_digits.py                    # into pipeline/assets: what is shipped
     python jobs/train_digits.py --out /tmp/assets --steps 500
 
-Prints a loss line every 500 steps, the classifier's held-out accuracy, and where the files went.
+Needs an extra, pip install -e ".[train]". Prints a loss line every 500 steps, the classifier's held-out accuracy, and
+where the files went.
 """
 
 from pipeline.cli import Parser, exit_with

@@ -49,7 +49,13 @@ def test_rooms_import_downward_only(file):
 
 def test_the_house_has_its_rooms_and_no_more():
     paths = [path for path in (ROOT / "pipeline").iterdir() if path.name != "__pycache__"]
-    assert {path.name for path in paths if path.is_file()} == {"__init__.py", "cli.py", "device.py", "text_table.py"}
+    assert {path.name for path in paths if path.is_file()} == {
+        "__init__.py",
+        "cli.py",
+        "device.py",
+        "py.typed",
+        "text_table.py",
+    }
     assert {path.name for path in paths if path.is_dir()} == {*ROOMS, "assets"} - {"cli", "device", "text_table"}
 
 

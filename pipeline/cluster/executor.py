@@ -22,7 +22,7 @@ from pipeline import UserError
 from pipeline.cluster.address import cannot_start, check_address
 from pipeline.cluster.dispatch import Event, Failure, Watcher, run
 from pipeline.cluster.host import Host
-from pipeline.cluster.resources import JEMALLOC, Request, Resources, choose, joins_a_cluster
+from pipeline.cluster.resources import OF_OWN_RAY, Request, Resources, choose, joins_a_cluster
 from pipeline.cluster.task import Arguments, Item, Task, Work
 from pipeline.storage.store import StorageError
 
@@ -83,7 +83,7 @@ class Cluster:
 def _connect() -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not joins_a_cluster():
-        os.environ.update(JEMALLOC | os.environ)  # for Ray's processes
+        os.environ.update(OF_OWN_RAY | os.environ)  # for Ray's processes
         try:
             ray.init(address="local", include_dashboard=False, **quiet)  # bare, it takes a crashed cluster's address
         except OSError as error:  # its temporary folder is another user's, no folder, too long a path, full, …

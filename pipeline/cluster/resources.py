@@ -16,6 +16,9 @@ SMALLEST_SHARE = 1e-4
 JEMALLOC = {"RAY_LD_PRELOAD_ON_WORKERS": "1", "MALLOC_CONF": "dirty_decay_ms:-1"}
 """What makes Ray's workers allocate by the jemalloc that comes with Ray, and keep the memory that they free. With glibc
 large tensors go back to the system and come anew, page by page, in each call of a network on a CPU."""
+OF_OWN_RAY = JEMALLOC | {"RAY_worker_niceness": "0"}
+"""What the processes of a Ray that a job starts itself have in their environment. Ray adds this niceness to the
+command's; its own 15 would starve workers beside what else runs on the machine."""
 
 
 def joins_a_cluster() -> bool:

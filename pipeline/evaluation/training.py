@@ -6,22 +6,23 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.evaluation.digits_classifier import DigitsNetwork
+from pipeline.images.digits import digits_data
 
 
 def digits() -> tuple[Tensor, Tensor]:
     """Return scikit-learn's digits: float32 (1797, 1, 8, 8) in [-1, 1], and their classes."""
-    data = load_digits()
-    return torch.tensor(data.images, dtype=torch.float32)[:, None] / 8 - 1, torch.tensor(data.target)
+    images, labels = digits_data()
+    return images.float()[:, None] / 8 - 1, labels.long()
 
 
 def train_classifier(x_0: Tensor, labels: Tensor, seed: int, epochs: int = 40) -> tuple[DigitsNetwork, float]:
     """Train on a stratified 80 % of the digits and return the network and its accuracy on the other 20 %."""
+    from sklearn.model_selection import train_test_split  # of the extra "train"
+
     train, held_out = train_test_split(torch.arange(len(x_0)), test_size=0.2, stratify=labels, random_state=seed)
     network = DigitsNetwork()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)

@@ -14,22 +14,23 @@ def started(monkeypatch):
     """What `ray.init` is called with; no Ray is started."""
     calls = []
     monkeypatch.setattr(executor.ray, "init", lambda **given: calls.append(given))
-    for name in executor.JEMALLOC:
+    for name in executor.OF_OWN_RAY:
         monkeypatch.setenv(name, "")  # is taken back after the test, whatever is set in it
         monkeypatch.delenv(name)
     return calls
 
 
 @pytest.mark.parametrize("own", [None, "narenas:1", ""])
-def test_workers_keep_their_memory_but_as_the_user_says_where_he_does(started, monkeypatch, own):
+def test_workers_keep_memory_and_the_commands_niceness_but_as_the_user_says(started, monkeypatch, own):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if own is not None:
         monkeypatch.setenv("MALLOC_CONF", own)
     executor._connect()
-    environment = {name: executor.os.environ.get(name) for name in executor.JEMALLOC}
+    environment = {name: executor.os.environ.get(name) for name in executor.OF_OWN_RAY}
     assert environment == {
         "RAY_LD_PRELOAD_ON_WORKERS": "1",
         "MALLOC_CONF": "dirty_decay_ms:-1" if own is None else own,
+        "RAY_worker_niceness": "0",
     }
     assert [(call["address"], call["include_dashboard"]) for call in started] == [("local", False)]
 

@@ -57,11 +57,16 @@ def check(sampler, schedule, spacing, budget):
 
 
 @pytest.mark.parametrize(("text", "kind"), CASES)
-def test_grids_fall_and_walks_are_finite_and_take_the_calls_that_are_counted(text, kind):
+@pytest.mark.parametrize(
+    ("schedules", "budgets"),
+    [(SHORT, (1, 2, 3, 7, 10, 23, 24)), pytest.param(LONG, (1, 2, 3, 7, 10, 600, 999, 1000), marks=pytest.mark.slow)],
+    ids=["24", "1000"],
+)
+def test_grids_fall_and_walks_are_finite_and_take_the_calls_that_are_counted(text, kind, schedules, budgets):
     for end in ("first", "zero"):
         sampler = make(text, end=end)
-        for spacing in SHORT[kind].spacings:
-            enough = [check(sampler, SHORT[kind], spacing, budget) for budget in (1, 2, 3, 7, 10, 23, 24)]
+        for spacing in schedules[kind].spacings:
+            enough = [check(sampler, schedules[kind], spacing, budget) for budget in budgets]
             assert enough == sorted(enough)
             assert enough[-1]
 
