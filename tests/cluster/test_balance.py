@@ -112,6 +112,7 @@ print(json.dumps({"failures": len(failures), "cpu": time.process_time() - cpu, "
 """
 
 
+@pytest.mark.slow
 def test_the_line_of_a_million_tasks_in_little_memory(tmp_path):
     """The driver's own share: what it holds beyond its libraries. 500 MB are allowed to the whole."""
     command = [sys.executable, "-c", MILLION, str(tmp_path / "out")]
