@@ -21,6 +21,7 @@ OF_THE_USER = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in OF_THE_USER} | {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # an entrypoint's `python` is this one
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # else a cluster would starve beside the sweeps of other tests, which have it
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
 
