@@ -19,6 +19,7 @@ from pipeline.sweep.grid import Setting
 from pipeline.sweep.images import ImageFile, read_footer, write_images
 from pipeline.sweep.model import read_model
 from pipeline.sweep.shards import Shard, Shards, pending, plan_all
+from pipeline.sweep.study import Study
 from pipeline.work.kind import Claims, File, Place, RunWork
 
 
@@ -47,6 +48,12 @@ class DrawArguments:
     """Images per network call."""
     form: Form = "plain"
     """How the network runs."""
+
+    @classmethod
+    def of_study(cls, study: Study) -> "DrawArguments":
+        """Return the arguments for a study's model and noise."""
+        config = study.config
+        return cls(Place.of(study), study.identity, config.model, config.dtype, config.seed, config.batch_size)
 
 
 class DrawWorker:

@@ -22,7 +22,7 @@ from pipeline.sweep.layout import folder
 from pipeline.sweep.study import Study
 from pipeline.work.between import CORNERS, InterpolateConfig
 from pipeline.work.draw import DrawArguments, DrawWorker
-from pipeline.work.kind import Claims, File, Place, StudyWork
+from pipeline.work.kind import Claims, File, StudyWork
 from pipeline.work.reconstruct import encoded, saved_encodings
 
 
@@ -143,10 +143,8 @@ class Interpolate(StudyWork[InterpolateArguments, Lines, int]):
     def arguments(self) -> InterpolateArguments:
         """The arguments for the study's model, setting and extractor."""
         config, (setting,) = self.of, self.study.settings
-        of_config = config.model, config.dtype, config.seed, config.batch_size
-        drawing = DrawArguments(Place.of(self.study), self.study.identity, *of_config)
         extractor = extractor_info(config.extractor, config.extractor_weights)
-        return InterpolateArguments(drawing, setting, config.count, extractor)
+        return InterpolateArguments(DrawArguments.of_study(self.study), setting, config.count, extractor)
 
     def planned(self) -> list[Task[Lines]]:
         """Return one task for each batch of lines, and one for the grid."""

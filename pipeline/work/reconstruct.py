@@ -22,7 +22,7 @@ from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed
 from pipeline.sweep.shards import Shard, Shards, plan, plan_all
 from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, saved_identity, saved_study
 from pipeline.work.draw import DrawArguments, DrawWorker
-from pipeline.work.kind import Claims, File, Place, StudyWork
+from pipeline.work.kind import Claims, File, StudyWork
 
 
 class ReconstructConfig(StudyConfig):
@@ -175,8 +175,7 @@ class Reconstruct(StudyWork[ReconstructArguments, Shard, int]):
         """The arguments for the study's model and images."""
         config = self.study.config
         assert isinstance(config, ReconstructConfig)
-        of_config = config.model, config.dtype, config.seed, config.batch_size
-        return ReconstructArguments(DrawArguments(Place.of(self.study), self.study.identity, *of_config), config.images)
+        return ReconstructArguments(DrawArguments.of_study(self.study), config.images)
 
     def shards(self) -> Shards:
         """Return all shards."""

@@ -18,7 +18,7 @@ from pipeline.sweep.drawn import read_drawn, write_drawn
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.study import Study, StudyConfig, inspect, open_study
 from pipeline.work.draw import DrawArguments, DrawWorker
-from pipeline.work.kind import Claims, File, Place, StudyWork
+from pipeline.work.kind import Claims, File, StudyWork
 
 
 class TraceConfig(StudyConfig):
@@ -103,9 +103,7 @@ class Trace(StudyWork[TraceArguments, Setting, int]):
         """The arguments for the study's model and seeds."""
         config = self.study.config
         assert isinstance(config, TraceConfig)
-        of_config = config.model, config.dtype, config.seed, config.batch_size
-        drawing = DrawArguments(Place.of(self.study), self.study.identity, *of_config)
-        return TraceArguments(drawing, config.seeds, config.columns)
+        return TraceArguments(DrawArguments.of_study(self.study), config.seeds, config.columns)
 
     def planned(self) -> list[Task[Setting]]:
         """Return one task per setting."""
