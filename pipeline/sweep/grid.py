@@ -149,7 +149,8 @@ def read_row(row: Row) -> tuple[Setting, Row]:
     """
     method, others = Method.read(row)
     setting = Setting(method, others.pop("steps"), others.pop("nfe"))
-    if unknown := [key for key in others if key not in row_keys() | OF_FILES]:
+    known = row_keys() | OF_FILES
+    if unknown := [key for key in others if key not in known]:
         name = method.sampler.name
         raise ValueError(f"it has {unknown[0]!r}, which neither its sampler {name} nor a metric of this release knows")
     return setting, others
