@@ -45,7 +45,6 @@ def benchmark(quick: bool, jobs: Path) -> dict[str, Any]:
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its own name; with its 15, workers give way
     numbers: dict[str, Any] = {"machine": machine(device), "quick": quick}
     print("\n".join(f"{name}: {value}" for name, value in numbers["machine"].items()))
     with tempfile.TemporaryDirectory() as folder:
