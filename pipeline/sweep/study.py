@@ -1,6 +1,7 @@
 """A study: an output that is no sweep, as a reconstruction."""
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
@@ -24,7 +25,7 @@ def same_as_sweep(name: str) -> str:
     return str(SweepConfig.model_fields[name].description)
 
 
-class StudyConfig(BaseModel):
+class StudyConfig(BaseModel, ABC):
     """What all studies ask for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,12 +36,14 @@ class StudyConfig(BaseModel):
 
     out: str = Field(description=same_as_sweep("out"))
     model: str = Field(default="digits", description=same_as_sweep("model"))
-    sampler: tuple[str, ...] = Field(default=("ddim",), description=same_as_sweep("sampler"))
-    steps: tuple[int, ...] = Field(default=(50,), description=same_as_sweep("steps"))
-    spacing: tuple[str, ...] | None = Field(default=None, description=same_as_sweep("spacing"))
     dtype: Precision = Field(default="float32", description=same_as_sweep("dtype"))
     seed: int = Field(default=0, ge=0, lt=2**64, description=same_as_sweep("seed"))
     batch_size: int = Field(default=250, ge=1, le=10**9, description=same_as_sweep("batch_size"))
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The options of a sweep that has the study's settings: `sampler`, `steps` and any `spacing`."""
 
     @property
     def grid(self) -> SweepConfig:
@@ -50,8 +53,21 @@ class StudyConfig(BaseModel):
             ValidationError: a sampler, budget or spacing is unknown.
 
         """
-        given = self.model_dump(include={"out", "model", "sampler", "steps", "spacing", "dtype", "seed", "batch_size"})
-        return SweepConfig.model_validate(given | {"eta": None})
+        given = self.model_dump(include={"out", "model", "dtype", "seed", "batch_size"})
+        return SweepConfig.model_validate(given | {"eta": None} | self.settings)
+
+
+class GridConfig(StudyConfig):
+    """What those studies ask for that take a sweep's settings."""
+
+    sampler: tuple[str, ...] = Field(default=("ddim",), description=same_as_sweep("sampler"))
+    steps: tuple[int, ...] = Field(default=(50,), description=same_as_sweep("steps"))
+    spacing: tuple[str, ...] | None = Field(default=None, description=same_as_sweep("spacing"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The three options that it has."""
+        return self.model_dump(include={"sampler", "steps", "spacing"})
 
 
 Config = TypeVar("Config", bound=StudyConfig)

@@ -6,14 +6,14 @@ from pydantic import Field
 
 from pipeline import UserError
 from pipeline.evaluation.extractors import extractor_info
-from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, same_as_sweep
+from pipeline.sweep.study import GridConfig, Study, inspect, open_study, same_as_sweep
 from pipeline.work.reconstruct import assert_encoded, saved_encodings
 
 CORNERS = 4
 """Images whose x_T are the grid's corners."""
 
 
-class InterpolateConfig(StudyConfig):
+class InterpolateConfig(GridConfig):
     """Between which x_T images are drawn, and how many."""
 
     kind = "interpolation"

@@ -20,12 +20,12 @@ from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.grid import Row, Setting
 from pipeline.sweep.reconstructed import KIND, Reconstructed, read_reconstructed, write_reconstructed
 from pipeline.sweep.shards import Shard, Shards, plan, plan_all
-from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, saved_identity, saved_study
+from pipeline.sweep.study import GridConfig, Study, inspect, open_study, saved_identity, saved_study
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Claims, File, StudyWork
 
 
-class ReconstructConfig(StudyConfig):
+class ReconstructConfig(GridConfig):
     """Which images are reconstructed, and by which walks."""
 
     kind = "reconstruction"

@@ -16,12 +16,12 @@ from pipeline.reporting import trajectory
 from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import read_drawn, write_drawn
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.study import Study, StudyConfig, inspect, open_study
+from pipeline.sweep.study import GridConfig, Study, inspect, open_study
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.kind import Claims, File, StudyWork
 
 
-class TraceConfig(StudyConfig):
+class TraceConfig(GridConfig):
     """Whose walks are shown, and at how many steps."""
 
     kind = "trajectory"
