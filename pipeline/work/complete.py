@@ -141,7 +141,8 @@ class _OfStudy:
         pass  # a study leaves nothing open
 
     def perform(self, joined: Cluster) -> None:
-        perform(self.work, joined, self.output.result)
+        while self.work.tasks():  # of some studies those that are done say what comes next
+            perform(self.work, joined, self.output.result)
 
     def publishable(self, study: Study) -> bool:
         return not self._work_of(study).tasks()

@@ -178,7 +178,7 @@ class Extract(RunWork[ExtractArguments, Lacking, int]):
         """
         run, prefix = self.run, self.run.measurement.prefix
         for path, part in reference_files(run.measurement, listed).items():
-            yield File(path, partial(_check_reference, path, part, run.measurement.reference.identity))
+            yield File(path, partial(check_reference, path, part, run.measurement.reference.identity))
         for shard in plan_all(settings, run.config.num_images, run.config.shard_size):
             path = prefix + shard.path("features")
             fingerprint = shard.setting.fingerprint(run.measurement.identity)
@@ -190,7 +190,8 @@ def _check_features(path: str, shard: Shard, fingerprint: str, storage: Storage)
     return {shard.path("images"): read_planned(storage, path, shard, fingerprint).metadata["digest"]}
 
 
-def _check_reference(path: str, shard: ReferenceShard | None, identity: str, storage: Storage) -> Claims:
+def check_reference(path: str, shard: ReferenceShard | None, identity: str, storage: Storage) -> Claims:
+    """Check a file of a reference, which makes no claims. Raises DamagedFileError."""
     if shard is None:
         read_reference(storage, path)
     else:

@@ -10,9 +10,10 @@ from pipeline.work.match import Consistency
 from pipeline.work.measure import Measure
 from pipeline.work.reconstruct import Reconstruct
 from pipeline.work.trace import Trace
+from pipeline.work.tune import Tune
 
 _KINDS: tuple[type[RunWork[Any, Any, Any]], ...] = (Draw, Extract, Measure, Consistency)
 WORKS = {kind.name: kind for kind in _KINDS}
-_OF_STUDIES: tuple[type[StudyWork[Any, Any, Any]], ...] = (Reconstruct, Interpolate, Trace)
+_OF_STUDIES: tuple[type[StudyWork[Any, Any, Any]], ...] = (Reconstruct, Interpolate, Trace, Tune)
 STUDIES = {work.config.kind: work for work in _OF_STUDIES}
 """Kind of a study → its work."""
