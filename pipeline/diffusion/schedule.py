@@ -7,22 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.noise import FRACTIONAL, step_of
 from pipeline.diffusion.spacing import LAM_SPACINGS, REAL_SPACINGS, SPACINGS, check_steps, make_tau, parse_spacing
-
-
-def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> Tensor:
-    """Return DDPM's linear betas: float64, shape (T,), both ends included."""
-    return torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
-
-
-def alphas_cumprod(betas: Tensor) -> Tensor:
-    """Return the running product of 1 - beta: float64, shape (T,). It is the paper's alpha_t (DDPM's alpha-bar)."""
-    return torch.cumprod(1.0 - betas.double(), dim=0)
-
 
 _KARRAS_RHO = 7
 

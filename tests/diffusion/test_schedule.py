@@ -8,8 +8,9 @@ import torch
 from diffusers import DDIMScheduler
 from schedules import SCHEDULE, schedule
 
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.noise import FRACTIONAL, X_T_STEP, step_of
-from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
+from pipeline.diffusion.schedule import TIME_0
 from pipeline.diffusion.spacing import REAL_SPACINGS, SPACINGS, make_tau, parse_spacing
 
 

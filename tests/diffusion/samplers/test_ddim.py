@@ -10,8 +10,9 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from schedules import SCHEDULE
 
 from pipeline.diffusion import noise
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
+from pipeline.diffusion.schedule import TIME_0
 from pipeline.diffusion.spacing import make_tau
 from pipeline.images.pixels import to_uint8
 
