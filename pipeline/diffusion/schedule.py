@@ -1,5 +1,6 @@
 """The noise schedule of training at any time: a table of timesteps, or a flow, whose time is continuous."""
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -7,22 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.noise import FRACTIONAL, step_of
 from pipeline.diffusion.spacing import LAM_SPACINGS, REAL_SPACINGS, SPACINGS, check_steps, make_tau, parse_spacing
-
-
-def linear_betas(num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 2e-2) -> Tensor:
-    """Return DDPM's linear betas: float64, shape (T,), both ends included."""
-    return torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
-
-
-def alphas_cumprod(betas: Tensor) -> Tensor:
-    """Return the running product of 1 - beta: float64, shape (T,). It is the paper's alpha_t (DDPM's alpha-bar)."""
-    return torch.cumprod(1.0 - betas.double(), dim=0)
-
 
 _KARRAS_RHO = 7
 
@@ -94,18 +84,14 @@ class Schedule(ABC):
 
     @abstractmethod
     def times_at(self, lams: np.ndarray) -> np.ndarray:
-        """Return the times with the given log(alpha / sigma), limited to those from `first` to `last`."""
+        """Return the times with the given log(alpha / sigma), limited to those of the schedule."""
 
     @abstractmethod
     def noise_step(self, node: Node) -> int:
         """Return the step of a node's noise, for `noise.normal`: another for each time, and never x_T's or labels'."""
 
-    @abstractmethod
-    def _whole_tau(self, spacing: str, count: int) -> list[float]:
-        """Return the times of a spacing of whole timesteps. Raises ValueError, see `tau`."""
-
     def node_at(self, lam: float) -> Node:
-        """Return the node with the given log(alpha / sigma), limited to the times from `first` to `last`."""
+        """Return the node with the given log(alpha / sigma), limited to the times of the schedule."""
         return self.node(float(self.times_at(np.array(lam))))
 
     def nodes(self, tau: Sequence[float]) -> Grid:
@@ -127,19 +113,40 @@ class Schedule(ABC):
         `last_with_signal`, and `last` follows.
 
         Args:
-            spacing: one of `spacings`, or a comma-separated list of timesteps on a schedule that has timesteps.
-            count: the number of times, from 1 to `num_times`; see `make_tau` for spacings with whole timesteps.
+            spacing: one of `spacings`, or a comma-separated list of times, which is tau itself, rounded as nodes are.
+            count: the number of times, from 1 to `num_times`; see `make_tau` for spacings with whole timesteps. It is
+                not used if the spacing is a list.
 
         Raises:
             ValueError: the spacing is unknown or not for this schedule, or the count is out of range.
 
         """
+        listed = parse_spacing(spacing)
+        if listed is not None:
+            return self._listed_tau(spacing, listed)
+        if spacing not in self.spacings:
+            names = ", ".join(self.spacings)
+            text = f"spacing {spacing!r} has whole timesteps, and the model's time is continuous"
+            raise ValueError(f"{text}: use {names}")
         if spacing not in REAL_SPACINGS:
-            return self._whole_tau(spacing, count)
+            return [*make_tau(spacing, count, self.num_times)]
         check_steps(count, self.num_times)
         if spacing in LAM_SPACINGS and self.last_with_signal < self.last:
             return [*self._even_tau(spacing, count - 1, self.last_with_signal), self.last]
         return self._even_tau(spacing, count, self.last)
+
+    def _listed_tau(self, spacing: str, listed: Sequence[float]) -> list[float]:
+        if listed[-1] > self.last:
+            raise ValueError(f"spacing {spacing!r} has a time above {self.last:g}, the model's last")
+        if listed[0] <= self.time_0.t:
+            raise ValueError(f"spacing {spacing!r} has time 0, where the model's images are: begin above it")
+        nodes = [*map(self.node, listed)]
+        times = zip([self.time_0.t, *listed], [self.time_0, *nodes], strict=True)
+        for (time, node), (later, noisier) in itertools.pairwise(times):
+            if noisier.lam >= node.lam:
+                text = f"spacing {spacing!r} has times that the model rounds to the same noise"
+                raise ValueError(f"{text}, {time:.15g} and {later:.15g}: move them apart")
+        return [node.t for node in nodes]
 
     def _even_tau(self, spacing: str, count: int, last: float) -> list[float]:
         even = np.linspace(1, 0, count)[::-1]  # from the last time, so that a single time is that one
@@ -235,9 +242,6 @@ class Discrete(Schedule):
         """Return the timestep itself if it is whole, see `noise.step_of`."""
         return step_of(node.t, self.resolution)
 
-    def _whole_tau(self, spacing: str, count: int) -> list[float]:
-        return [*make_tau(spacing, count, self.num_times)]
-
 
 @dataclass(frozen=True)
 class Continuous(Schedule):
@@ -262,18 +266,13 @@ class Continuous(Schedule):
         return Node(u, (1 - u) ** 2 / ((1 - u) ** 2 + u**2))
 
     def times_at(self, lams: np.ndarray) -> np.ndarray:
-        """Return the times with the given log(alpha / sigma), limited to those from 0.001 to 1."""
-        times: np.ndarray = np.clip(1 / (1 + np.exp(lams)), self.first, self.last)
+        """Return the times with the given log(alpha / sigma), from 0 to 1."""
+        times: np.ndarray = 1 / (1 + np.exp(lams))
         return times
 
     def noise_step(self, node: Node) -> int:
         """Return the time in units of 1 / (2^31 - 2), with the bit of fractional timesteps: x_T's step is one above."""
         return FRACTIONAL | round(node.t * _FLOW_TIMES)
-
-    def _whole_tau(self, spacing: str, count: int) -> list[float]:
-        parse_spacing(spacing)
-        names = ", ".join(self.spacings)
-        raise ValueError(f"spacing {spacing!r} has whole timesteps, and the model's time is continuous: use {names}")
 
 
 _FLOW_TIMES = 2**31 - 2

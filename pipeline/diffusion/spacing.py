@@ -1,6 +1,7 @@
 """Spacings by name, the paper's and its code's subsequences tau of timesteps, and the search for a budget's count."""
 
 import itertools
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cache
@@ -33,23 +34,44 @@ def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
     return counts[bisect_left(counts, most, key=calls)]
 
 
-def parse_spacing(spacing: str) -> tuple[int, ...] | None:
-    """Return the timesteps of a spacing that lists them, such as "0,250,500,750"; None for a spacing with a name.
+def parse_spacing(spacing: str) -> tuple[float, ...] | None:
+    """Return the times of a spacing that lists them, such as "0,39.5,250,500"; None for a spacing with a name.
+
+    Whole times are integers. Whether the times are a schedule's, its `tau` says.
 
     Raises:
-        ValueError: the text is neither a known name nor a strictly increasing list of timesteps.
+        ValueError: the text is neither a known name nor a strictly increasing list of times.
 
     """
     if spacing in SPACINGS:
         return None
     try:
-        tau = tuple(int(part) for part in spacing.split(","))
+        tau = tuple(map(_time, spacing.split(",")))
     except ValueError:
         names = ", ".join(SPACINGS)
-        raise ValueError(f"unknown spacing {spacing!r}: use {names}, or timesteps such as 0,250,500,750") from None
-    if tau[0] < 0 or any(a >= b for a, b in itertools.pairwise(tau)):
-        raise ValueError(f"spacing {spacing!r} must be a strictly increasing list of timesteps from 0")
+        raise ValueError(f"unknown spacing {spacing!r}: use {names}, or times such as 0,39.5,250,500") from None
+    if not all(map(math.isfinite, tau)) or tau[0] < 0 or any(a >= b for a, b in itertools.pairwise(tau)):
+        raise ValueError(f"spacing {spacing!r} must be a strictly increasing list of times from 0")
     return tau
+
+
+def canonical(spacing: str) -> str:
+    """Return a spacing's text, with numbers that are not written as integers in their shortest form.
+
+    So "0,39.50,1e2" and "0,39.5,100" are one spacing, with one name of its files. For errors see `parse_spacing`.
+    """
+    listed = parse_spacing(spacing)
+    if listed is None or not set(".eE") & set(spacing):
+        return spacing
+    return ",".join(map(repr, listed))
+
+
+def _time(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        time = float(text)
+        return int(time) if time.is_integer() else time
 
 
 def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[int]:
@@ -63,20 +85,15 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
     has no repeats, so values of floor(c i^2) that are 0 or repeat are dropped, and the nfe can be below `steps`.
 
     Args:
-        spacing: one of `INTEGER_SPACINGS`, or a comma-separated list of timesteps, which is tau itself.
-        steps: S, from 1 to `num_train_timesteps`; not used if the spacing is a list.
+        spacing: one of `INTEGER_SPACINGS`.
+        steps: S, from 1 to `num_train_timesteps`.
         num_train_timesteps: T.
 
     Raises:
-        ValueError: `steps` or a listed timestep is out of range, or the spacing is unknown.
+        ValueError: `steps` is out of range.
 
     """
     total = num_train_timesteps
-    listed = parse_spacing(spacing)
-    if listed is not None:
-        if listed[-1] >= total:
-            raise ValueError(f"spacing {spacing!r} has a timestep above {total - 1}, the model's last")
-        return list(listed)
     check_steps(steps, total)
     if spacing == "linear":
         return list(range(0, total, total // steps))
@@ -84,6 +101,7 @@ def make_tau(spacing: str, steps: int, num_train_timesteps: int = 1000) -> list[
         return [int(s) for s in np.linspace(0, np.sqrt(total * 0.8), steps) ** 2]
     if spacing == "paper-linear":
         return [total * i // steps - 1 for i in range(1, steps + 1)]
+    assert spacing == "paper-quadratic"
     return sorted({total * i * i // steps**2 - 1 for i in range(1, steps + 1)} - {-1})
 
 

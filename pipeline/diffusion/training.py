@@ -10,7 +10,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 
 NUM_TRAIN_TIMESTEPS = 1000
 WARM_UP_STEPS = 200

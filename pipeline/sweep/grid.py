@@ -81,11 +81,11 @@ Rows = Mapping[Setting, Row]
 def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
     """Return the product of the config's spacings, samplers and steps, in the order of the table.
 
-    A spacing that lists timesteps gives one setting per sampler, whose S is the number of its network calls. Budgets
+    A spacing that lists times gives one setting per sampler, whose S is the number of its network calls. Budgets
     that are too small for a sampler are left out: see `notes`.
 
     Raises:
-        UserError: a step count or timestep does not fit the model or the sampler, or no budget is large enough for one.
+        UserError: a step count or time does not fit the model or the sampler, or no budget is large enough for one.
 
     """
     return _grid(config, schedule)[0]
@@ -174,9 +174,9 @@ def _setting(method: Method, steps: int, schedule: Schedule) -> Setting:
 
 
 def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:
-    """Return the network calls for listed timesteps. Raises ValueError if they do not fit the schedule or sampler."""
+    """Return the network calls for listed times. Raises ValueError if they do not fit the schedule or sampler."""
     tau = schedule.tau(spacing, 1)
     grid = sampler.nodes(schedule, tau)
     if not grid:
-        raise ValueError(f"{sampler.name} needs more timesteps than the {len(tau)} of {spacing}")
+        raise ValueError(f"{sampler.name} needs more times than the {len(tau)} of {spacing}")
     return network_calls(sampler, grid)

@@ -14,9 +14,9 @@ from diffusers import (
 )
 from schedules import AT_7
 
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.checkpoint import read_checkpoint
 from pipeline.diffusion.network import UNet
-from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
 from pipeline.sweep.model import model_folder
 
 

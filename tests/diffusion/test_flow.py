@@ -90,13 +90,45 @@ def test_grids_even_in_lam_begin_before_the_end_of_a_table_that_ends_in_0():
     assert table.node_at(-60).t == 998
 
 
-@pytest.mark.parametrize("spacing", [*INTEGER_SPACINGS, "0,250,500"])
+@pytest.mark.parametrize("spacing", INTEGER_SPACINGS)
 def test_whole_timesteps_on_a_flow_are_refused_in_one_line(spacing):
     says = "has whole timesteps, and the model's time is continuous: use logsnr, karras, time-linear, time-quadratic"
     with pytest.raises(ValueError, match=f"^spacing '{spacing}' {says}$"):
         FLOW.tau(spacing, 10)
     with pytest.raises(ValueError, match="unknown spacing 'cosine'"):
         FLOW.tau("cosine", 10)
+
+
+def test_listed_times_of_a_flow_are_above_0_and_at_most_1():
+    assert FLOW.tau("0.0001,0.25,0.5,1", 9) == pytest.approx([0.0001, 0.25, 0.5, 1], abs=0.5 / UNIT)
+    for spacing, says in {
+        "0,0.5,1": "has time 0, where the model's images are: begin above it",
+        "0.5,1.5": "has a time above 1, the model's last",
+        "0,250,500": "has a time above 1, the model's last",
+        "1e-9,0.5": "has times that the model rounds to the same noise, 0 and 1e-09: move them apart",
+        "0.5,0.5000000001": "has times that the model rounds to the same noise, 0.5 and 0.5000000001: move them apart",
+    }.items():
+        with pytest.raises(ValueError, match=f"^spacing '{spacing}' {says}$"):
+            FLOW.tau(spacing, 10)
+
+
+@pytest.mark.parametrize("text", ["ddim", "unipc", "dpm_solver:order=2", "deis:variant=t", "heun:end=first"])
+def test_samplers_walk_listed_times_of_a_flow_below_the_first_of_its_grids(text):
+    """A walk that ends at its first time ends at the lowest that is listed, or at 0.001 if that is above it."""
+    sampler = samplers.make(*samplers.parse(text))
+    for listed, lowest in [("0.0001,0.0005,0.3,0.8", 0.0001), ("0.2,0.3,0.8", 0.001)]:
+        grid = sampler.grid(FLOW, listed, 20)
+        times = [node.t for node in grid]
+        assert times == sorted({*times}, reverse=True)
+        if sampler.end == "first":
+            assert times[-1] == pytest.approx(lowest, abs=0.5 / UNIT)
+        predict = predictor(lambda x_t, node: torch.ones_like(x_t), PARAMETRIZATIONS["epsilon"], False)
+        x_0 = sampler.sample(predict, X_T, grid, pytest.fail)
+        # for an eps that is the same everywhere each of them is exact: x_t / alpha moves by eps sigma / alpha
+        start, last = grid[0], grid[-1]
+        moved = last.sigma / last.alpha - start.sigma / start.alpha
+        # sigma² is 1 - alpha_cumprod, of which 6 digits are left at u = 0.0001, and lam is of it
+        torch.testing.assert_close(x_0, last.alpha * (X_T / start.alpha + moved), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(

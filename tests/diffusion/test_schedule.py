@@ -8,9 +8,10 @@ import torch
 from diffusers import DDIMScheduler
 from schedules import SCHEDULE, schedule
 
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.noise import FRACTIONAL, X_T_STEP, step_of
-from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
-from pipeline.diffusion.spacing import REAL_SPACINGS, SPACINGS, make_tau, parse_spacing
+from pipeline.diffusion.schedule import TIME_0
+from pipeline.diffusion.spacing import REAL_SPACINGS, SPACINGS, canonical, make_tau, parse_spacing
 
 
 def test_alphas_cumprod_in_float64_against_a_product_of_exact_terms():
@@ -80,8 +81,28 @@ def test_paper_full_chain():
 
 
 def test_a_list_is_taken_as_it_is():
-    assert make_tau("0,7,400", 99) == [0, 7, 400]
+    assert SCHEDULE.tau("0,7,400", 99) == [0, 7, 400]
+    assert SCHEDULE.tau("0,39.5,95.25,999", 99) == [0, 39.5, 95.25, 999]
+    assert SCHEDULE.tau("998.9", 1) == [round(998.9 / SCHEDULE.resolution) * SCHEDULE.resolution]
     assert parse_spacing("linear") is None
+    assert [type(time) for time in parse_spacing("0,7.0,39.5,4e2")] == [int, int, float, int]
+
+
+def test_a_list_is_spelled_in_one_way_unless_it_is_of_integers():
+    """Those were allowed by earlier releases, whose names of files have their text."""
+    for text in ("linear", "0,250,500", "0, 250", "007"):
+        assert canonical(text) == text
+    assert canonical("0,39.50, 1e2,250.0") == canonical("0.0,39.5,100,250") == "0,39.5,100,250"
+
+
+def test_times_that_are_one_node_are_refused_and_the_nearest_are_not():
+    step = SCHEDULE.resolution
+    assert SCHEDULE.tau(f"5,{5 + step!r},6", 1) == [5, 5 + step, 6]
+    text = f"0,5,{5 + 0.4 * step!r}"
+    with pytest.raises(ValueError, match=f"^spacing '{text}' has times that .* noise, 5 and 5.0000001.*: move them ap"):
+        SCHEDULE.tau(text, 1)
+    with pytest.raises(ValueError, match="noise, 0 and 1e-09: move"):
+        SCHEDULE.tau("0,1e-9,7", 1)
 
 
 def test_a_grid_ends_at_time_0_where_alpha_is_1():
@@ -169,8 +190,17 @@ def test_a_fractional_time_has_an_exact_key_of_31_bits(steps):
         ("3,2", 10, "increasing"),
         ("-1,2", 10, "increasing"),
         ("0,1000", 10, "above 999"),
+        ("0,999.5", 10, "above 999"),
+        ("0,39.5,39.5", 10, "increasing"),
+        ("0,40.5,39.5", 10, "increasing"),
+        ("-0.5,2", 10, "increasing list of times from 0"),
+        ("0,nan,2", 10, "increasing"),
+        ("0,2,inf", 10, "increasing"),
+        ("0,1e999", 10, "increasing"),
+        ("0,,2", 10, "unknown spacing '0,,2': use .*, or times such as 0,39.5,250,500"),
+        ("0;2.5", 10, "unknown spacing"),
     ],
 )
 def test_bad_input_is_named(spacing, steps, says):
     with pytest.raises(ValueError, match=says):
-        make_tau(spacing, steps)
+        SCHEDULE.tau(spacing, steps)

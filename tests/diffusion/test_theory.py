@@ -8,7 +8,7 @@ import torch
 import walks
 from scipy import stats
 
-from pipeline.diffusion.schedule import alphas_cumprod, linear_betas
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.spacing import make_tau
 
 ALPHAS = alphas_cumprod(linear_betas())

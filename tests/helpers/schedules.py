@@ -5,8 +5,9 @@ import math
 
 import torch
 
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.samplers import SAMPLERS
-from pipeline.diffusion.schedule import Continuous, Discrete, alphas_cumprod, linear_betas
+from pipeline.diffusion.schedule import Continuous, Discrete
 
 OURS = [name for name, sampler in SAMPLERS.items() if sampler.__module__.startswith("pipeline.")]
 """The names of the package's samplers: other tests register their own."""

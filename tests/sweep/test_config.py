@@ -35,6 +35,7 @@ def test_repeated_values_count_once():
         ({"eta": ["1.5"]}, "--eta"),
         ({"eta": ["fat"]}, "--eta"),
         ({"spacing": ["cubic"]}, "--spacing: unknown spacing 'cubic': use linear, quadratic, paper-linear"),
+        ({"spacing": ["0,39.5,nan"]}, "--spacing: spacing '0,39.5,nan' must be a strictly increasing list of times"),
         ({"num_images": "1"}, "--num-images: .*2"),
         ({"shard_size": "0"}, "--shard-size: .*1"),
         ({"batch_size": "-1"}, "--batch-size"),

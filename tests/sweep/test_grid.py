@@ -6,7 +6,7 @@ from schedules import SCHEDULE, schedule
 from pipeline import UserError
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
-from pipeline.sweep.grid import notes, settings
+from pipeline.sweep.grid import described, notes, settings
 
 
 def test_the_default_grid_is_the_papers_rows_and_columns():
@@ -29,6 +29,14 @@ def test_slugs_are_folder_names_and_differ():
     near = settings(SweepConfig(steps=(10,), eta=("0.1234567", "0.1234568", "1e-7", "0", "-0")), SCHEDULE)
     assert [s.slug[12:-7] for s in near] == ["0.1234567", "0.1234568", "1e-07", "0"]
     assert all(set(slug) <= set("abcdefghijklmnopqrstuvwxyzSE0123456789.-") for slug in slugs)
+
+
+def test_listed_times_have_the_slug_of_their_text_however_they_are_written():
+    texts = ("0,250,500", "0,39.5,100", "0,39.50,1e2", "0.0,39.5,100.0")
+    whole, real = settings(SweepConfig(sampler=("unipc",), eta=None, spacing=texts), SCHEDULE)
+    assert (whole.slug, real.slug) == ("unipc-S2-tauce1a8848", "unipc-S2-tauf8486bfa")
+    assert [node.t for node in real.grid(SCHEDULE)] == [100, 39.5, 0]
+    assert described(real.describe(), SCHEDULE) == real
 
 
 def test_the_true_number_of_calls_is_recorded():
@@ -88,3 +96,9 @@ def test_what_does_not_fit_the_model_is_named():
         settings(SweepConfig(steps=(501,)), schedule(500))
     with pytest.raises(UserError, match="--spacing: .* above 499"):
         settings(SweepConfig(spacing=("0,700",)), schedule(500))
+    with pytest.raises(UserError, match="--spacing: .* above 499, the model's last"):
+        settings(SweepConfig(spacing=("0,499.5",)), schedule(500))
+    with pytest.raises(UserError, match="--spacing: .* same noise, 5 and 5.00000001: move them apart"):
+        settings(SweepConfig(spacing=("0,5,5.00000001",)), schedule(500))
+    with pytest.raises(UserError, match="--spacing: the grid has times so near each other"):
+        settings(SweepConfig(sampler=("dpm_solver",), eta=None, spacing=("0,5,5.000001",)), SCHEDULE)

@@ -173,7 +173,7 @@ def test_a_flow_is_drawn_by_eulers_steps_in_its_own_time(tmp_path):
 
 @pytest.mark.usefixtures("flow")
 def test_whole_timesteps_of_a_flow_are_one_line(tmp_path):
-    for given in ([], ["--spacing", "0,250,500"]):
+    for given in ([], ["--spacing", "paper-linear"]):
         status, _, err = run_here("sweep", "--model", "toy", *given, "--out", tmp_path / "out")
         assert (status, err.splitlines()) == (2, [err.strip()])
         assert err.startswith("error: --spacing: spacing ")

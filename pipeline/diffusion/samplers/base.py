@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.diffusion.prediction import Predict, Prediction
 from pipeline.diffusion.schedule import Grid, Node, Schedule
-from pipeline.diffusion.spacing import largest_count
+from pipeline.diffusion.spacing import largest_count, parse_spacing
 
 Noise = Callable[[Node], Tensor]
 """noise(node): standard normal noise of x_T's shape, for the step that starts at the node."""
@@ -116,10 +116,10 @@ class Sampler(ABC):
             ValueError: the sampler cannot walk given times.
 
         """
-        if self.end == "zero":
-            outer = schedule.nodes(tau)
-        else:
-            outer = schedule.nodes(tau if tau[0] == schedule.first else [schedule.first, *tau])[:-1]
+        outer = schedule.nodes(tau)
+        if self.end == "first":
+            first = schedule.node(schedule.first)
+            outer = outer[:-1] if outer[-2].t <= first.t else (*outer[:-1], first)
         start = outer[:1] if outer[0].alpha == 0 else ()  # whose step is `walk`'s
         outer = outer[len(start) :]
         refined = self.refine(schedule, outer) if len(outer) > 1 else outer if start else ()
@@ -148,11 +148,13 @@ class Sampler(ABC):
             grid = of(count)
             return network_calls(self, grid) if grid else 0
 
-        total = schedule.num_times
+        total = schedule.num_times if parse_spacing(spacing) is None else 1  # a list is the same for any count
         count = largest_count(calls, budget, total)
         if count and (grid := of(count)):
             return grid
-        least = next(filter(None, map(calls, range(1, total + 1))))
+        least = next(filter(None, map(calls, range(1, total + 1))), None)
+        if least is None:
+            raise ValueError(f"{self.name} needs more times than {spacing} has on this model")
         raise TooFewCallsError(f"{self.name} takes {least} network calls at least, not {budget}")
 
     @abstractmethod

@@ -67,7 +67,7 @@ class DPMFast(Sampler):
 
     def nodes(self, schedule: Schedule, tau: Sequence[float]) -> Grid:
         """Refuse times: only a budget says how many steps there are. Raises ValueError."""
-        raise ValueError(f"{self.name} finds its steps from a budget of calls: it cannot walk listed timesteps")
+        raise ValueError(f"{self.name} finds its steps from a budget of calls: it cannot walk listed times")
 
     def grid(self, schedule: Schedule, spacing: str, budget: int) -> Grid:
         """Return the largest grid within a budget; see `Sampler.grid`."""
@@ -102,7 +102,10 @@ def _with_inner(schedule: Schedule, outer: Grid, orders: Sequence[int]) -> Grid:
     lams = [node.lam + (prev.lam - node.lam) * i / order for (node, prev), order in steps for i in range(1, order)]
     inner = map(schedule.node, schedule.times_at(np.array(lams)).tolist())
     nodes = [at for (node, _), order in steps for at in (node, *itertools.islice(inner, order - 1))]
-    return (*nodes, *outer[len(orders) :])
+    grid = (*nodes, *outer[len(orders) :])
+    if any(node.lam >= prev.lam for node, prev in itertools.pairwise(grid)):
+        raise ValueError("the grid has times so near each other that the inner points of a step are none of their own")
+    return grid
 
 
 def _walk(predict: Predict, x_T: Tensor, grid: Grid, orders: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:

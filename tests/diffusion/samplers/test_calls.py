@@ -110,6 +110,25 @@ def test_the_budget_is_used_up_where_times_repeat(text, spacing, budget):
     assert network_calls(sampler, sampler.grid(SCHEDULE, spacing, budget)) == budget
 
 
+@pytest.mark.parametrize("text", [text for text in TEXTS if text != "dpm_fast"])
+def test_a_list_of_a_grids_times_is_that_grid(text):
+    for sampler in both_ends(text):
+        tau = SCHEDULE.tau("time-quadratic", 9)
+        listed = sampler.grid(SCHEDULE, ",".join(map(repr, tau)), 100)
+        assert listed == sampler.nodes(SCHEDULE, tau)
+        ours = [0, 39.5, 95.25, 313, 452, 774]
+        shown = walked(sampler, sampler.grid(SCHEDULE, "0,39.5,95.25,313,452,774", 100))
+        # the lowest is the end of walks that end at the first timestep
+        assert {*ours[sampler.end == "first" :]} <= {node.t for node in shown}
+
+
+def test_times_too_near_for_inner_points_are_one_line():
+    near = f"0,500,{500 + SCHEDULE.resolution!r}"
+    with pytest.raises(ValueError, match="^the grid has times so near each other that the inner points of a step are"):
+        samplers.make("dpm_solver", {}).grid(SCHEDULE, near, 100)
+    assert len(samplers.make("unipc", {}).grid(SCHEDULE, near, 100)) == 3
+
+
 def test_budgets_that_are_too_small_name_the_least():
     for text, budget, least in [("pndm", 12, 13), ("dpm_solver:order=3", 2, 3), ("heun:end=first", 1, 2)]:
         sampler = samplers.make(*samplers.parse(text))
@@ -136,6 +155,12 @@ def test_repeated_times_are_visited_once_but_by_ddim():
     assert len(DDIM().grid(SCHEDULE, "quadratic", 50)) == 51
     grid = samplers.make("ipndm", {}).grid(SCHEDULE, "quadratic", 50)
     assert len({node.t for node in grid}) == len(grid) == 51  # of 51 times that it asks for, one repeats
+
+
+def test_a_sampler_that_no_number_of_times_suffices_says_so():
+    for table, spacing in ((schedule(3), "linear"), (SCHEDULE, "0,10.5,500")):
+        with pytest.raises(ValueError, match=f"pndm needs more times than {spacing} has on this model"):
+            samplers.make("pndm", {}).grid(table, spacing, 3)
 
 
 def test_short_schedules_are_walked_too():

@@ -10,8 +10,9 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from schedules import SCHEDULE
 
 from pipeline.diffusion import noise
+from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.samplers.ddim import DDIM
-from pipeline.diffusion.schedule import TIME_0, alphas_cumprod, linear_betas
+from pipeline.diffusion.schedule import TIME_0
 from pipeline.diffusion.spacing import make_tau
 from pipeline.images.pixels import to_uint8
 
@@ -60,7 +61,7 @@ def x_start(dtype=torch.float64):
 @pytest.mark.parametrize("steps", [1, 2, 10, 30, 100])
 @pytest.mark.parametrize("clip", [False, True])
 def test_trajectories_against_a_transcription(spacing, eta, steps, clip):
-    tau = make_tau(spacing, steps)
+    tau = [*map(int, SCHEDULE.tau(spacing, steps))]
     ours = walks.sample(model, x_start(), tau, ALPHAS, step_noise, eta, clip)
     expected = transcription(x_start().numpy(), tau, eta, clip)
     # α is a product of up to 1000 terms, each rounded to 2^-53; every step brings that error in once more, and what
