@@ -111,4 +111,3 @@ def on_default(sampler: Sampler, schedule: Schedule, calls: int) -> Setting | No
     except TooFewCallsError:
         return None
     return Setting(Method(sampler, sampler.spacing, sampler.clips), calls, network_calls(sampler, grid))
-

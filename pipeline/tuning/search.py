@@ -19,7 +19,7 @@ features, in which what all images have wrong in the same way counts as FID does
 whose noise the settings have in common. Samplers that inject noise have no image of the teacher's, and that alone."""
 FEW, SOME, ALL = 128, 256, 1024
 """Images a setting in the first rounds and the refinement, in the next, and in the last."""
-MOVES = 100
+MOVES = 60
 """Grids that a refinement tries."""
 _PART = 8
 """Settings a task."""

@@ -345,8 +345,7 @@ class Tune(StudyWork[TuneArguments, Item, None]):
 
 def shown_of(answer: Answer) -> list[Setting]:
     """Return the settings whose pictures stand beside each other: the best default, what was tuned, the teacher."""
-    tuned = answer.proof.best or answer.proof.closest
-    return [answer.proof.best_default, *([] if tuned is None else [tuned.setting]), answer.teacher]
+    return [answer.proof.best_default, (answer.proof.best or answer.proof.closest).setting, answer.teacher]
 
 
 def read_plain(storage: Storage, path: str, own: str) -> dict[str, Any]:
