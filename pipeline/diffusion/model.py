@@ -16,6 +16,7 @@ from pipeline.diffusion.network import Network, Timed
 from pipeline.diffusion.prediction import PARAMETRIZATIONS, Predict, assert_predicts, predictor
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.schedule import SCHEDULES, Grid, Node, Schedule
+from pipeline.diffusion.tuned import tuned_grids
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,13 @@ class ModelInfo:
         return {"model": self.digest} | ({} if self.num_classes is None else {"labels": "equal"})
 
     def schedule(self) -> Schedule:
-        """Return the schedule that the model was trained with. Raises UserError if it is none for its prediction."""
+        """Return the schedule that the model was trained with, with the grids that were searched for the model.
+
+        Raises UserError if it is none for its prediction.
+        """
         schedule = SCHEDULES[self.noise_schedule](self.num_train_timesteps, self.beta_start, self.beta_end)
         assert_predicts(self.prediction_type, schedule)
-        return schedule
+        return replace(schedule, tuned=tuned_grids(self.digest))
 
 
 _SAVED = TypeAdapter(ModelInfo)

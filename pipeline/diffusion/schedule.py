@@ -3,9 +3,10 @@
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -49,19 +50,24 @@ TIME_0 = Node(-1.0, 1.0)
 
 Grid = tuple[Node, ...]
 """The nodes that a sampler visits, from noise to data: one more than the number of steps."""
+TunedGrids = Mapping[str, Mapping[int, Sequence[float]]]
+"""A sampler, as the user types it → a budget of network calls → ascending times."""
 
 
+@dataclass(frozen=True)
 class Schedule(ABC):
     """The noise level of training at any time, and the grids of times by name."""
 
-    spacings: tuple[str, ...]
+    spacings: ClassVar[tuple[str, ...]]
     """The names of the spacings that `tau` knows."""
-    time_0: Node
+    time_0: ClassVar[Node]
     """The node without noise, at which sampling ends."""
-    first: float
+    first: ClassVar[float]
     """The time nearest to time 0 in the grids with real-valued times; samplers with `end=first` end there."""
     x_T_scale = 1.0
     """What standard normal noise is multiplied by to be x_T."""
+    tuned: TunedGrids = field(default_factory=dict, compare=False, repr=False, kw_only=True)
+    """The grids that were searched for the model whose schedule it is."""
 
     @property
     @abstractmethod

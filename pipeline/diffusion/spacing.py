@@ -14,6 +14,9 @@ REAL_SPACINGS = (*LAM_SPACINGS, "time-linear", "time-quadratic")
 SPACINGS = (*INTEGER_SPACINGS, *REAL_SPACINGS)
 REPEATING = ("quadratic", "paper-quadratic")
 """The spacings that have fewer different times than they are asked for."""
+TUNED = "tuned"
+"""The times that were searched for a model, sampler and budget, see `tuned`. No formula has them, so it is none of
+`SPACINGS`."""
 
 
 def largest_count(calls: Callable[[int], int], budget: int, total: int) -> int:
@@ -43,12 +46,12 @@ def parse_spacing(spacing: str) -> tuple[float, ...] | None:
         ValueError: the text is neither a known name nor a strictly increasing list of times.
 
     """
-    if spacing in SPACINGS:
+    if spacing in (*SPACINGS, TUNED):
         return None
     try:
         tau = tuple(map(_time, spacing.split(",")))
     except ValueError:
-        names = ", ".join(SPACINGS)
+        names = ", ".join([*SPACINGS, TUNED])
         raise ValueError(f"unknown spacing {spacing!r}: use {names}, or times such as 0,39.5,250,500") from None
     if not all(map(math.isfinite, tau)) or tau[0] < 0 or any(a >= b for a, b in itertools.pairwise(tau)):
         raise ValueError(f"spacing {spacing!r} must be a strictly increasing list of times from 0")

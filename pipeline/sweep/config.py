@@ -21,7 +21,7 @@ from pipeline.diffusion import samplers
 from pipeline.diffusion.noise import NOISE_VERSION
 from pipeline.diffusion.samplers.base import Sampler
 from pipeline.diffusion.samplers.ddim import DDIM, Eta
-from pipeline.diffusion.spacing import SPACINGS, canonical
+from pipeline.diffusion.spacing import SPACINGS, TUNED, canonical
 from pipeline.sweep.presets import DDIM_SPACINGS, MISSING, PRESETS
 
 Steps = Annotated[int, Field(ge=1)]
@@ -70,7 +70,7 @@ class SweepConfig(BaseModel):
     )
     spacing: tuple[str, ...] | None = Field(
         default=None,
-        description=f"{', '.join(SPACINGS)}, or times such as 0,39.5,250; default each sampler's own",
+        description=f"{', '.join([*SPACINGS, TUNED])}, or times such as 0,39.5,250; default each sampler's own",
     )
     clip: Clip = Field(
         default="hat", description="where pred_x0 is clipped: hat (for σ̂ alone, as the authors), always, never"

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline import UserError
 from pipeline.diffusion import samplers
-from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
+from pipeline.diffusion.samplers.base import NoGridError, Sampler, network_calls
 from pipeline.diffusion.schedule import Grid, Schedule
-from pipeline.diffusion.spacing import REPEATING, parse_spacing
+from pipeline.diffusion.spacing import REPEATING, TUNED, parse_spacing
+from pipeline.diffusion.tuned import tuned_spacing
 from pipeline.evaluation.metrics import row_keys
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
@@ -30,6 +31,8 @@ class Setting:
     """S, a budget of network calls. For DDIM it is the paper's S, see `make_tau`."""
     nfe: int = field(compare=False)
     """Network calls per image. The number follows from the other fields and the model's T."""
+    tuned: str = field(default="", compare=False)
+    """The times of the spacing `tuned` for this model, listed; empty for other spacings and for a row that was read."""
 
     @property
     def sampler(self) -> Sampler:
@@ -58,19 +61,22 @@ class Setting:
 
     def grid(self, schedule: Schedule) -> Grid:
         """Return the nodes that the sampler visits."""
-        return self.sampler.grid(schedule, self.spacing, self.steps)
+        return self.sampler.grid(schedule, self.tuned or self.spacing, self.steps)
 
     def fingerprint(self, identity: dict[str, Any]) -> str:
         """Return the fingerprint in the setting's files for the identity of a run or a measurement.
 
         A sampler whose arithmetic has changed has another version, so its files have another fingerprint. Files of
         version 1 have the fingerprint of the identity itself. On spacings that repeat times the fingerprint has the
-        number of calls too: from about S = 29 earlier releases visited fewer times under the same name.
+        number of calls too: from about S = 29 earlier releases visited fewer times under the same name. For `tuned` it
+        has the times, which another release may have searched anew.
         """
         version = self.sampler.version
         more = {} if version == 1 else {"sampler": f"{self.sampler.name} {version}"}
         if self.spacing in REPEATING and self.sampler.name != "ddim":
             more["nfe"] = str(self.nfe)
+        if self.spacing == TUNED:
+            more["tau"] = self.tuned
         return fingerprint(identity | more)
 
 
@@ -82,7 +88,7 @@ def settings(config: SweepConfig, schedule: Schedule) -> list[Setting]:
     """Return the product of the config's spacings, samplers and steps, in the order of the table.
 
     A spacing that lists times gives one setting per sampler, whose S is the number of its network calls. Budgets
-    that are too small for a sampler are left out: see `notes`.
+    that are too small for a sampler, or were not searched, are left out: see `notes`.
 
     Raises:
         UserError: a step count or time does not fit the model or the sampler, or no budget is large enough for one.
@@ -106,23 +112,23 @@ def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[
     for spacing, sampler in given or [(config.spacings(sampler)[0], sampler) for sampler in chosen]:
         listed = parse_spacing(spacing)
         clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
-        small: dict[int, TooFewCallsError] = {}
+        without: dict[int, NoGridError] = {}
         try:
             budgets = (_calls(sampler, spacing, schedule),) if listed else config.steps
             for steps in budgets:
                 try:
                     setting = _setting(Method(sampler, spacing, clip), steps, schedule)
                     grid[setting.slug] = setting
-                except TooFewCallsError as error:
-                    small[steps] = error
+                except NoGridError as error:
+                    without[steps] = error
         except ValueError as error:
             of_steps = listed is None and spacing in schedule.spacings
             raise UserError(f"{'--steps' if of_steps else '--spacing'}: {error}") from None
-        if len(small) == len(budgets):
-            raise UserError(f"--steps: {small[max(small)]}, in spacing {spacing}")
-        if small:
-            cells = ", ".join(map(str, small))
-            empty.append(f"{small[max(small)]}, in spacing {spacing}: no cell at S = {cells}")
+        if len(without) == len(budgets):
+            raise UserError(f"--steps: {without[max(without)]}, in spacing {spacing}")
+        if without:
+            cells = ", ".join(map(str, without))
+            empty.append(f"{without[max(without)]}, in spacing {spacing}: no cell at S = {cells}")
     return list(grid.values()), empty
 
 
@@ -169,8 +175,9 @@ def assert_versions(out: str, versions: dict[str, int]) -> None:
 
 
 def _setting(method: Method, steps: int, schedule: Schedule) -> Setting:
-    sampler = method.sampler
-    return Setting(method, steps, network_calls(sampler, sampler.grid(schedule, method.spacing, steps)))
+    sampler, spacing = method.sampler, method.spacing
+    tuned = tuned_spacing(schedule.tuned, sampler, steps) if spacing == TUNED else ""
+    return Setting(method, steps, network_calls(sampler, sampler.grid(schedule, tuned or spacing, steps)), tuned)
 
 
 def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:

@@ -1,9 +1,12 @@
 """The grid: its product, slugs, and what does not fit the model."""
 
+from dataclasses import replace
+
 import pytest
 from schedules import SCHEDULE, schedule
 
 from pipeline import UserError
+from pipeline.diffusion.spacing import TUNED
 from pipeline.storage.sealed import fingerprint
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import described, notes, settings
@@ -89,6 +92,47 @@ def test_cells_below_a_samplers_least_are_empty_and_said_with_the_least():
         "dpm_solver takes 3 network calls at least, not 2, in spacing logsnr: no cell at S = 2",
     ]
     assert notes(SweepConfig(), SCHEDULE) == []
+
+
+def tuned(spacing=(TUNED,), steps=(3, 4, 5), sampler=("unipc",), **times):
+    """The grid of a model with tuned grids, and its notes."""
+    table = {3: (0, 45, 338, 688), 5: (0, 39.5, 95, 313, 452, 774)} | {int(s[1:]): tau for s, tau in times.items()}
+    of_model = replace(SCHEDULE, tuned={"unipc": table})
+    config = SweepConfig(sampler=sampler, eta=None, steps=steps, spacing=spacing)
+    return settings(config, of_model), notes(config, of_model)
+
+
+def test_a_tuned_grid_has_its_name_and_its_times_in_the_fingerprint():
+    identity = {"model": "m"}
+    (three, five), _ = tuned(steps=(3, 5))
+    assert [(s.slug, s.steps, s.nfe, s.spacing) for s in (three, five)] == [
+        ("unipc-S3-tuned", 3, 3, "tuned"),
+        ("unipc-S5-tuned", 5, 5, "tuned"),
+    ]
+    (listed,), _ = tuned(spacing=("0,39.5,95,313,452,774",))
+    assert five.grid(SCHEDULE) == listed.grid(SCHEDULE)
+    assert {**listed.describe(), "spacing": "tuned"} == five.describe()
+    (searched_anew,), _ = tuned(steps=(5,), S5=(0, 39.5, 95, 313, 452, 775))
+    assert searched_anew == five
+    assert searched_anew.fingerprint(identity) != five.fingerprint(identity)
+    assert tuned(steps=(5,), S3=(0, 1, 2))[0][0].fingerprint(identity) == five.fingerprint(identity)
+    of_model = replace(SCHEDULE, tuned={"unipc": {5: (0, 39.5, 95, 313, 452, 774)}})
+    assert described(five.describe(), of_model).fingerprint(identity) == five.fingerprint(identity)
+
+
+def test_budgets_without_a_tuned_grid_are_empty_cells_unless_all_are():
+    grid, said = tuned()
+    assert [setting.steps for setting in grid] == [3, 5]
+    says = "UniPC-2 has tuned grids at S = 3, 5 on this model, not 4, in spacing tuned"
+    assert said == [f"{says}: no cell at S = 4"]
+    with pytest.raises(UserError, match=f"^--steps: {says}$"):
+        tuned(steps=(4,))
+    with pytest.raises(UserError, match="^--spacing: Heun has no tuned grids on this model, which has those of unipc$"):
+        tuned(sampler=("unipc", "heun"))
+    with pytest.raises(UserError, match="^--spacing: this model has no tuned grids: jobs/tune.py finds them$"):
+        settings(SweepConfig(sampler=("unipc",), eta=None, steps=(5,), spacing=(TUNED,)), SCHEDULE)
+    with pytest.raises(UserError, match="--steps: unipc takes 4 network calls at least, not 3"):
+        tuned(steps=(3,), S3=(0, 45, 200, 338, 688))  # a table that asks for more than its budget
 
 
 def test_what_does_not_fit_the_model_is_named():

@@ -35,7 +35,11 @@ LowerOrderFinal = Annotated[int | Literal["always", "never"], BeforeValidator(_l
 this number. A step into time 0 counts as the last of them, as in diffusers."""
 
 
-class TooFewCallsError(ValueError):
+class NoGridError(ValueError):
+    """A budget has no grid; others of the same sampler and spacing may have."""
+
+
+class TooFewCallsError(NoGridError):
     """A budget pays for no walk of the sampler."""
 
 
