@@ -14,8 +14,9 @@ bad input, 130 interrupted.
 from pipeline.cli import Parser, exit_with, storage_options
 
 from pipeline.cluster.resources import Request
+from pipeline.tuning.config import TuneConfig, open_tuning
 from pipeline.work.complete import conduct
-from pipeline.work.tune import Tune, TuneConfig, open_tuning
+from pipeline.work.tune import Tune
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The search: rounds in which fewer and fewer settings are scored on more and more seeds, the best of them refined."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,62 +8,17 @@ from pipeline.diffusion.schedule import Schedule
 from pipeline.sweep.grid import Setting
 from pipeline.tuning.candidates import defaults, ends_at_first, listed, most_times, on_default, variants
 from pipeline.tuning.grids import Times, named
+from pipeline.tuning.tasks import SEARCHED, Refine, Score, Scores
 
-FIRST_SEED = 2**40
-"""The first seed of the images that are searched on. A proof's seeds begin at 0 and are at most 10^9, so that no image
-of one is of the other."""
 CRITERIA = ("pixels", "features", "law", "fid")
 """What settings are chosen by on the searched seeds, less is better. The first three are distances to the teacher's
 images of the same x_T: the mean squared one of pixels and of features, and the Fréchet distance between both sets'
 features, in which what all images have wrong in the same way counts as FID does it. The last is FID to the reference,
 whose noise the settings have in common. Samplers that inject noise have no image of the teacher's, and that alone."""
-FEW, SOME, ALL = 128, 256, 1024
-"""Images a setting in the first rounds and the refinement, in the next, and in the last."""
-MOVES = 60
-"""Grids that a refinement tries."""
+FEW, SOME = 128, 256
+"""Images a setting in the first rounds, and in the next and the refinement."""
 _PART = 8
 """Settings a task."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A task: score some settings on the first `number` searched seeds by all criteria."""
-
-    calls: int
-    round: str
-    part: int
-    settings: tuple[Setting, ...]
-    number: int
-
-    @property
-    def path(self) -> str:
-        """The path of its file, below the study's folder."""
-        return f"search/S{self.calls}/{self.round}-{self.part:03d}.json"
-
-    @property
-    def cost(self) -> int:
-        """Network calls × images."""
-        return self.number * sum(setting.nfe for setting in self.settings)
-
-
-@dataclass(frozen=True)
-class Refine:
-    """A task: move the times of a setting to where one criterion is least."""
-
-    calls: int
-    criterion: str
-    setting: Setting
-    number: int
-
-    @property
-    def path(self) -> str:
-        """The path of its file, below the study's folder."""
-        return f"search/S{self.calls}/{self.criterion}-{self.setting.slug}.json"
-
-    @property
-    def cost(self) -> int:
-        """Network calls × images, at most."""
-        return MOVES * self.number * self.setting.nfe
 
 
 @dataclass(frozen=True)
@@ -78,8 +33,6 @@ class Found:
     """Network calls × images of the search, without the teacher's."""
 
 
-Scores = Mapping[str, float | None]
-"""Criterion → score; None where the setting has none, or its images are not finite."""
 Rounds = Generator[Sequence[Any], Sequence[Any], Found]
 """Yields the tasks of a round, and is sent the content of their files."""
 
@@ -127,7 +80,7 @@ class Search:
             refined.append(setting)
             self.origin.setdefault(setting, f"{self.origin[task.setting]}, refined by {task.criterion}")
         plain = self._first(plain, "fid", 4)
-        yield from self._score("last", [*refined, *self._best(self.origin, 1), *plain], ALL)
+        yield from self._score("last", [*refined, *self._best(self.origin, 1), *plain], SEARCHED)
         proposed = [s for criterion in CRITERIA for s in self._first(self.origin, criterion, 1)]
         proposed += self._first(self.origin, "fid", 2)
         finalists = {setting: self.origin[setting] for setting in dict.fromkeys(proposed)}

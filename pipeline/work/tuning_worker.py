@@ -23,32 +23,27 @@ from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import write_drawn
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.measured import measured_reference, read_planned
-from pipeline.sweep.shards import Shard, plan
+from pipeline.sweep.shards import plan
 from pipeline.tuning.candidates import ends_at_first, listed
 from pipeline.tuning.grids import Times
 from pipeline.tuning.paths import late_starts, single_steps
 from pipeline.tuning.refine import refine
-from pipeline.tuning.search import FIRST_SEED, MOVES, Refine, Score, Scores
+from pipeline.tuning.tasks import (
+    FIRST_SEED,
+    FOLDER,
+    MOVES,
+    SHARD_SIZE,
+    Draw,
+    MeasureOne,
+    Refine,
+    Score,
+    Scores,
+    Show,
+    Teach,
+    teaching,
+)
 from pipeline.work.draw import DrawArguments, DrawWorker
 from pipeline.work.extract import ExtractArguments, ExtractWorker
-
-FOLDER = "tuning"
-"""The folder of a tuning's files."""
-SHARD_SIZE = 1000
-"""Images of the proof in one file."""
-
-
-@dataclass(frozen=True)
-class Teach:
-    """A task: walk the teacher from the x_T of the searched seeds first ≤ i < end, counted from `FIRST_SEED`."""
-
-    first: int
-    end: int
-
-    @property
-    def path(self) -> str:
-        """The path of its file, below the study's folder."""
-        return f"teacher/seeds-{self.first:06d}-{self.end:06d}.parquet"
 
 
 @dataclass(frozen=True)
@@ -57,44 +52,6 @@ class OfReference:
 
     source: ReferenceShard | str
     path: str
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A task: draw a shard of a setting's fresh images and keep their features."""
-
-    shard: Shard
-
-    @property
-    def path(self) -> str:
-        """The path of its file, below the study's folder."""
-        return self.shard.path("proof")
-
-
-@dataclass(frozen=True)
-class MeasureOne:
-    """A task: measure a setting's fresh images."""
-
-    setting: Setting
-    number: int
-
-    @property
-    def path(self) -> str:
-        """The path of its file, below the study's folder."""
-        return f"proof/{self.setting.slug}.json"
-
-
-@dataclass(frozen=True)
-class Show:
-    """A task: draw the first fresh images of a setting as pictures."""
-
-    setting: Setting
-    number: int
-
-    @property
-    def path(self) -> str:
-        """The path of its file, below the study's folder."""
-        return f"pictures/{self.setting.slug}.parquet"
 
 
 Item = Teach | OfReference | Score | Refine | Draw | MeasureOne | Show
@@ -107,8 +64,6 @@ class TuneArguments:
     drawing: DrawArguments
     measurement: Measurement
     teacher: Setting
-    searched: int
-    """Seeds of which there are images of the teacher's."""
 
 
 @dataclass(frozen=True)
@@ -263,19 +218,10 @@ class TuneWorker:
     def taught_first(self, number: int) -> Taught:
         """Return what the teacher made of the first searched seeds. Raises DamagedFileError."""
         if number not in self.taught:
-            parts = [read_taught(self.storage, item, self.fingerprint) for item in teaching(self.arguments.searched)]
+            parts = [read_taught(self.storage, item, self.fingerprint) for item in teaching()]
             images, features = (torch.cat([part[name] for part in parts])[:number] for name in ("image", "features"))
             self.taught[number] = Taught(images.view(-1, *self.drawer.model.info.image_shape), features)
         return self.taught[number]
-
-
-def teaching(number: int) -> list[Teach]:
-    """Return the teacher's tasks for the first searched seeds."""
-    return [Teach(first, min(first + TEACHER_SHARD, number)) for first in range(0, number, TEACHER_SHARD)]
-
-
-TEACHER_SHARD = 128
-"""Searched seeds in one of the teacher's files."""
 
 
 def read_taught(storage: Storage, item: Teach, own: str) -> dict[str, Tensor]:
@@ -300,9 +246,3 @@ def _searched(first: int, end: int) -> Tensor:
 
 def _plain(measured: Measured) -> dict[str, Any]:
     return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in asdict(measured).items()}
-
-
-def measured_of(saved: dict[str, Any]) -> Measured:
-    """Return a metric that was measured from what its file has."""
-    tensors = {name: torch.tensor(v, dtype=torch.float64) for name, v in saved.items() if isinstance(v, list)}
-    return Measured(**(saved | tensors))
