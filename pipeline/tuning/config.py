@@ -1,7 +1,6 @@
 """For which budgets a sampler and its grid are searched, and how they are proven."""
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -12,8 +11,8 @@ from pipeline.diffusion.schedule import Schedule
 from pipeline.evaluation.measurement import open_measurement
 from pipeline.sweep.config import Steps
 from pipeline.sweep.study import Study, StudyConfig, inspect, open_study, same_as_sweep, saved_identity
-from pipeline.tuning.candidates import defaults, on_default
-from pipeline.tuning.tasks import FOLDER
+from pipeline.tuning.candidates import defaults, most_times
+from pipeline.tuning.tasks import FOLDER, TEACHER, TEACHER_CALLS
 
 SEARCH_VERSION = 1
 """A number that must grow whenever the same command may find another grid, so that no output is made by two."""
@@ -54,25 +53,31 @@ def open_tuning(config: TuneConfig, storage_options: dict[str, Any] | None) -> S
     model = inspect(config.model)
     schedule = model.schedule()
     config = config.model_copy(update={"calls": tuple(sorted(set(config.calls)))})
-    least = {name: [c for c in config.calls if any_default([name], schedule, c)] for name in config.sampler}
-    for calls in config.calls:
-        if not any(calls in paid for paid in least.values()):
-            raise UserError(f"--calls {calls}: none of {', '.join(config.sampler)} takes so few network calls")
-    left_out = [name for name, paid in least.items() if not paid]
-    if left_out:
-        print(f"left out, since they take more network calls: {', '.join(left_out)}", file=sys.stderr)
-    config = config.model_copy(update={"sampler": tuple(name for name, paid in least.items() if paid)})
+    paid = {calls: [n for n in config.sampler if pays(n, schedule, calls)] for calls in config.calls}
+    for calls, names in paid.items():
+        if not names:
+            given = ", ".join(config.sampler)
+            raise UserError(f"--calls {calls}: none of {given} can be given times for so few network calls, give more")
+        if calls >= TEACHER_CALLS:
+            text = f"the search is led by {TEACHER_CALLS} calls of {TEACHER}, give fewer than these"
+            raise UserError(f"--calls {calls}: {text}")
+    possible = tuple(name for name in config.sampler if any(name in names for names in paid.values()))
+    left_out = [name for name in config.sampler if name not in possible]
+    config = config.model_copy(update={"sampler": possible})
     known = saved_identity(config, "reference", storage_options)
     chosen = config.extractor, config.extractor_weights, config.reference
     measurement = open_measurement(*chosen, model.image_shape, model.identity, known)
     more = {
         "search": SEARCH_VERSION,
-        **config.model_dump(include={"calls", "sampler", "num_images"}),
+        **config.model_dump(mode="json", include={"calls", "sampler", "num_images"}),
         **{name: measurement.identity[name] for name in ("extractor", "extractor_weights", "reference")},
     }
-    return open_study(config, model, more, storage_options)
+    study = open_study(config, model, more, storage_options)
+    if left_out:
+        print(f"not searched, for so few calls or since it takes no times: {', '.join(left_out)}", file=sys.stderr)
+    return study
 
 
-def any_default(names: Sequence[str], schedule: Schedule, calls: int) -> bool:
-    """Return whether a budget pays for a walk of one of some samplers on its default grid."""
-    return any(on_default(sampler, schedule, calls) for sampler in defaults(names))
+def pays(name: str, schedule: Schedule, calls: int) -> bool:
+    """Return whether a budget pays for a walk of a sampler that is given times."""
+    return any(most_times(sampler, schedule, calls) for sampler in defaults([name]))

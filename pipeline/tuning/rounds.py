@@ -18,10 +18,8 @@ from pipeline.tuning.cost import Cost, repaid, same_quality
 from pipeline.tuning.grids import Times
 from pipeline.tuning.proof import Metrics, prove
 from pipeline.tuning.search import SOME, Search
-from pipeline.tuning.tasks import SEARCHED, SHARD_SIZE, Draw, MeasureOne, Score, Show
+from pipeline.tuning.tasks import SEARCHED, SHARD_SIZE, TEACHER, TEACHER_CALLS, Draw, MeasureOne, Score, Show
 
-TEACHER, TEACHER_CALLS = "unipc", 50
-"""The sampler whose images others are to reach with fewer calls, on its default grid."""
 LADDER = (1, 2, 3, 5, 8, 12, 17, 25)
 """How many calls more the defaults get, until one is as good as what was tuned."""
 PICTURES = 10

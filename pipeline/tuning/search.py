@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import RunFailedError
 from pipeline.diffusion.schedule import Schedule
 from pipeline.sweep.grid import Setting
 from pipeline.tuning.candidates import defaults, ends_at_first, listed, most_times, on_default, variants
@@ -55,11 +56,13 @@ class Search:
     cost: int = 0
 
     def rounds(self) -> Rounds:
-        """Search."""
+        """Search. Raises RunFailedError if no setting draws finite images."""
         plain = [one for s in defaults(self.names) if (one := on_default(s, self.schedule, self.calls))]
         samplers = [sampler for name in self.names for sampler in variants(name)]
         begin = [one for s in samplers for one in self._grids(s, few=True)]
         yield from self._score("samplers", [*plain, *begin], FEW)
+        if not self._first(self.origin, "fid", 1):
+            raise RunFailedError("no image of the search is finite: the weights are broken, or too large for --dtype")
         chosen = dict.fromkeys(setting.sampler for setting in self._best(self.origin, 2))
         more = [one for s in chosen for one in self._grids(s, few=False) if one not in self.known]
         first = dict(self.known)

@@ -11,6 +11,8 @@ FOLDER = "tuning"
 FIRST_SEED = 2**40
 """The first seed of the images that are searched on. A proof's seeds begin at 0 and are at most 10^9, so that no image
 of one is of the other."""
+TEACHER, TEACHER_CALLS = "unipc", 50
+"""The sampler whose images others are to reach with fewer calls, on its default grid."""
 SEARCHED = 1024
 """Images of the teacher's, and of a setting in the last round of the search."""
 TAUGHT_AT_ONCE = 128

@@ -25,8 +25,8 @@ from pipeline.tuning.answer import Answer
 from pipeline.tuning.config import TuneConfig
 from pipeline.tuning.grids import Times
 from pipeline.tuning.paths import best_path
-from pipeline.tuning.rounds import PICTURES, TEACHER_CALLS, Budget, Walked, shown_of, teacher_of
-from pipeline.tuning.tasks import FOLDER, Draw, MeasureOne, Refine, Score, Show, Teach, teaching
+from pipeline.tuning.rounds import PICTURES, Budget, Walked, shown_of, teacher_of
+from pipeline.tuning.tasks import FOLDER, TEACHER_CALLS, Draw, MeasureOne, Refine, Score, Show, Teach, teaching
 from pipeline.work.draw import DrawArguments
 from pipeline.work.extract import THE_REFERENCE, check_reference
 from pipeline.work.kind import Claims, File, StudyWork
@@ -106,19 +106,24 @@ class Tune(StudyWork[TuneArguments, Item, None]):
 
         first: list[Item] = [*self._reference(listed), *teaching()]
         known, answers = [*first], []
-        if done(first):
-            with contextlib.suppress(DamagedFileError):  # what follows from it is not known: whoever reads it says so
-                taught = [self._read(item) for item in first if isinstance(item, Teach)]
-                for calls in self.of.calls:
-                    if calls not in self._budgets:
-                        path, config = self._path_by(taught), self.of
-                        budget = Budget(calls, config.sampler, self.study.schedule, config.num_images, path)
-                        self._budgets[calls] = Walked(budget.rounds())
-                    walked = self._budgets[calls]
-                    walked.walk(done, self._read)
-                    known += walked.items
-                    answers += [] if walked.answer is None else [walked.answer]
+        for calls in self.of.calls if done(first) else ():
+            try:
+                walked = self._walked_by(calls, first)
+            except DamagedFileError:  # what follows from it is not known: whoever needs it says so
+                break
+            with contextlib.suppress(DamagedFileError):
+                walked.walk(done, self._read)
+            known += walked.items
+            answers += [] if walked.answer is None else [walked.answer]
         return [self._task(item) for item in {item.path: item for item in known}.values()], answers
+
+    def _walked_by(self, calls: int, first: Sequence[Item]) -> Walked:
+        """Return the rounds of a budget, which go on where they were. Raises DamagedFileError."""
+        if calls not in self._budgets:
+            path = self._path_by([self._read(item) for item in first if isinstance(item, Teach)])
+            budget = Budget(calls, self.of.sampler, self.study.schedule, self.of.num_images, path)
+            self._budgets[calls] = Walked(budget.rounds())
+        return self._budgets[calls]
 
     def _path_by(self, taught: Sequence[Mapping[str, Tensor]]) -> Callable[[int], Times | None]:
         """Return what gives the cheapest grid of so many times by the teacher's single steps; None if it has fewer."""
