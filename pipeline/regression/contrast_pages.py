@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.evaluation.metrics import compared_metrics
-from pipeline.evaluation.metrics.base import listed
+from pipeline.evaluation.metrics import METRICS, compared_metrics
+from pipeline.evaluation.metrics.base import Metric, listed
 from pipeline.evaluation.metrics.fid import FID
 from pipeline.regression.compared import ALPHA, Compared, beside_fid
 from pipeline.regression.contrast import Beside, Contrast
@@ -107,19 +107,23 @@ def _cells(one: Contrast) -> list[str]:
     return [
         of_other if of_baseline == of_other else f"{of_baseline} → {of_other}",
         f"{one.fid.baseline:.4g} → {one.fid.other:.4g}",
-        _difference(one.fid),
+        _difference(METRICS[FID.name], one),
         _QUALITY[one.quality],
-        *(_difference(one.metrics.get(metric.name)) for metric in beside_fid()),
+        *(_difference(metric, one) for metric in beside_fid()),
         f"{before:,.4g} → {after:,.4g} ({after / before:.2f}×)",
         f"{calls} → {calls_of_other} ({calls_of_other / calls:.2f}×)",
     ]
 
 
-def _difference(metric: Compared | None) -> str:
-    if metric is None:
+def _difference(metric: Metric, one: Contrast) -> str:
+    compared = one.metrics.get(metric.name)
+    if compared is None:
         return "–"
-    text = f"{metric.difference.value:+.3g}"
-    return text if metric.interval is None else f"{text} [{metric.interval[0]:+.3g}, {metric.interval[1]:+.3g}]"
+    text = metric.shown_difference(compared.difference.value)
+    if compared.interval is None:
+        return text
+    low, high = map(metric.shown_difference, compared.interval)
+    return f"{text} [{low}, {high}]"
 
 
 def _notes(besides: Sequence[Beside]) -> list[str]:

@@ -1,12 +1,14 @@
 """The history: one Parquet file per night with one row per setting, never written again."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.evaluation.metrics import compared_metrics
+from pipeline.evaluation.metrics.base import Metric
 from pipeline.regression.compared import beside_fid
 from pipeline.regression.gate import Verdict
 from pipeline.storage.store import DamagedFileError, Storage
@@ -16,21 +18,24 @@ FOLDER = "history"
 _LATER = ("sampler", "network_share", "baseline_network_share", "share_limit")
 
 
-def schema() -> pa.Schema:
-    """Return the columns of a night's file.
+def schema(rows: Sequence[Mapping[str, Any]] = ()) -> pa.Schema:
+    """Return the columns of a night's file, which has these rows.
 
     Each metric that is compared has its value, by the name of its key, and its standard error; both are null where it
-    is not measured, as IS for an extractor without logits. `delta_fid` is without the excess that few images give,
-    which nights of earlier releases left in it; `low` and `high` are its interval, null for too few images. `fid_limit`
-    is the FID above which a change beyond noise fails the gate. `share_limit` is the network's share of the drawing
-    below which it fails, or null if speed is not compared.
+    is not measured, as IS for an extractor without logits. The metadata of the value's field has `title`, with an arrow
+    to where it is better, and `decimals`, with which a column of all the night's values and errors reads well: the most
+    that the metric gives one of these values. Files of earlier releases, and columns without a value, have no
+    `decimals`. `delta_fid` is without the excess that few images give, which nights of earlier releases left in it;
+    `low` and `high` are its interval, null for too few images. `fid_limit` is the FID above which a change beyond noise
+    fails the gate. `share_limit` is the network's share of the drawing below which it fails, or null if speed is not
+    compared.
     """
     return pa.schema(
         [
             ("date", pa.timestamp("s", tz="UTC")),
             *((name, pa.string()) for name in ("night", "setting", "sampler", "eta", "spacing")),
             *((name, pa.int64()) for name in ("steps", "nfe", "num_images", "differing")),
-            *(pa.field(m.key, pa.float64(), metadata={"title": m.heading}) for m in compared_metrics()),
+            *(pa.field(m.key, pa.float64(), metadata=_metadata(m, rows)) for m in compared_metrics()),
             *((name, pa.float64()) for name in _errors()),
             *((name, pa.float64()) for name in ("baseline_fid", "delta_fid", "low", "high", "fid_limit")),
             *((name, pa.float64()) for name in ("images_per_second", "baseline_images_per_second")),
@@ -80,13 +85,18 @@ def rows(verdicts: list[Verdict], night: str, date: datetime, torch: str, model:
     return result
 
 
+def _metadata(metric: Metric, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    decimals = [metric.decimals(row[metric.key]) for row in rows if row[metric.key] is not None]
+    return {"title": metric.heading} | ({"decimals": str(max(decimals))} if decimals else {})
+
+
 def _errors() -> list[str]:
     return [metric.se for metric in compared_metrics() if metric.se is not None]
 
 
 def append(storage: Storage, night: str, rows: list[dict[str, Any]]) -> None:
     """Commit the file of a night."""
-    storage.write_table(f"{FOLDER}/{night}.parquet", pa.Table.from_pylist(rows, schema()), {}, row_group_size=1000)
+    storage.write_table(f"{FOLDER}/{night}.parquet", pa.Table.from_pylist(rows, schema(rows)), {}, row_group_size=1000)
 
 
 def read(storage: Storage) -> list[dict[str, Any]]:

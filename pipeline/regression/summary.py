@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
-from pipeline.evaluation.metrics.base import listed
-from pipeline.regression.compared import ALPHA, Compared, beside_fid
-from pipeline.regression.comparison import Speed
+from pipeline.evaluation.metrics.base import Metric, listed
+from pipeline.regression.compared import ALPHA, beside_fid
+from pipeline.regression.comparison import Comparison, Speed
 from pipeline.regression.gate import Verdict, first_difference
 
 _MARKS = {
@@ -108,8 +108,8 @@ def to_markdown(night: Night) -> str:
         speed = "**slower**" if verdict.speed == "slower" else verdict.speed
         lines.append(
             f"| {comparison.setting.slug} | {comparison.fid.baseline:.3f} | {comparison.row['fid']:.3f} "
-            f"| {comparison.change:+.1%} | {_interval(comparison.fid)} | {quality} "
-            f"| {' | '.join(_with_interval(comparison.metrics.get(metric.name)) for metric in beside_fid())} "
+            f"| {comparison.change:+.1%} | {_interval_of_fid(comparison)} | {quality} "
+            f"| {' | '.join(_with_interval(metric, comparison) for metric in beside_fid())} "
             f"| {before.images_per_second:,.0f} → {tonight.images_per_second:,.0f} "
             f"| {_share(before)} → {_share(tonight)} | {speed} |"
         )
@@ -174,12 +174,17 @@ def _document(suite: ElementTree.Element) -> bytes:
     return text + b"\n"
 
 
-def _interval(metric: Compared) -> str:
-    return "–" if metric.interval is None else f"{metric.interval[0]:+.3f} … {metric.interval[1]:+.3f}"
+def _interval_of_fid(comparison: Comparison) -> str:
+    interval = comparison.fid.interval
+    return "–" if interval is None else f"{interval[0]:+.3f} … {interval[1]:+.3f}"
 
 
-def _with_interval(metric: Compared | None) -> str:
-    return "–" if metric is None else f"{metric.difference.value:+.3f} ({_interval(metric)})"
+def _with_interval(metric: Metric, comparison: Comparison) -> str:
+    compared = comparison.metrics.get(metric.name)
+    if compared is None:
+        return "–"
+    interval = "–" if compared.interval is None else " … ".join(map(metric.shown_difference, compared.interval))
+    return f"{metric.shown_difference(compared.difference.value)} ({interval})"
 
 
 def _share(speed: Speed) -> str:

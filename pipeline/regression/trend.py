@@ -1,4 +1,4 @@
-"""The trend page: FID and speed of each setting over the nights, in one self-contained HTML file."""
+"""The trend page: compared metrics and speed of each setting over the nights, in one self-contained HTML file."""
 
 import base64
 import io
@@ -14,9 +14,14 @@ import matplotlib.pyplot as plt
 from jinja2 import Environment
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from pipeline.evaluation.metrics.base import Metric
+from pipeline.regression.compared import beside_fid
 
 _BAND = {"color": "#2e7d32", "alpha": 0.15, "linewidth": 0}
 _BAD = "#b00020"
+_BARS: dict[str, Any] = {"fmt": "none", "ecolor": "#888", "elinewidth": 1, "capsize": 2}
 _MARGIN = timedelta(hours=12)
 
 
@@ -30,8 +35,18 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
     """
     last = [row for row in history if row["night"] == history[-1]["night"]]
     by_setting = {row["setting"]: [other for other in history if other["setting"] == row["setting"]] for row in last}
+    others = [metric for metric in beside_fid() if _measured(metric, history)]
     plots = [
-        {"setting": setting, "png": base64.b64encode(plot(nights)).decode()} for setting, nights in by_setting.items()
+        {
+            "setting": setting,
+            "png": base64.b64encode(plot(nights)).decode(),
+            "others": [
+                {"title": metric.title, "png": base64.b64encode(plot_metric(metric, nights)).decode()}
+                for metric in others
+                if _measured(metric, nights)
+            ],
+        }
+        for setting, nights in by_setting.items()
     ]
     template = files("pipeline.regression").joinpath("trend.html.j2").read_text(encoding="utf-8")
     return (
@@ -42,6 +57,7 @@ def to_html(history: list[dict[str, Any]], headline: str) -> str:
             nights=len({row["night"] for row in history}),
             last=f"{history[-1]['date']:%Y-%m-%d %H:%M} UTC",
             rows=last,
+            others=others,
             plots=plots,
         )
     )
@@ -62,7 +78,7 @@ def plot(nights: list[dict[str, Any]]) -> bytes:
     left.step(span, _wide(baseline), where="mid", color="#2e7d32", linewidth=1)
     middles = [zero + (low + high) / 2 for _, zero, low, high in bars]
     halves = [(high - low) / 2 for *_, low, high in bars]
-    left.errorbar([bar[0] for bar in bars], middles, halves, fmt="none", ecolor="#888", elinewidth=1, capsize=2)
+    left.errorbar([bar[0] for bar in bars], middles, halves, **_BARS)
     _points(left, dates, fid, [row["quality"] == "worse" for row in nights], [True] * len(nights))
     left.set_ylabel("FID")
 
@@ -73,7 +89,29 @@ def plot(nights: list[dict[str, Any]]) -> bytes:
     right.fill_between(span, _wide(floor), right.get_ylim()[1], where=_wide(compared), step="mid", **_BAND)
     _points(right, dates, shares, [row["speed"] == "slower" for row in nights], compared)
     right.set_ylabel("network calls, % of drawing")
-    for axes in (left, right):
+    return _png(figure)
+
+
+def plot_metric(metric: Metric, nights: list[dict[str, Any]]) -> bytes:
+    """Return a PNG of a metric of one setting's nights: its value, with a bar of one standard error to either side."""
+    figure, axes = plt.subplots(figsize=(5.5, 2.1), layout="constrained")
+    dates = [row["date"] for row in nights]
+    values = [math.nan if row[metric.key] is None else row[metric.key] for row in nights]
+    errors = [row[metric.se] if metric.se else None for row in nights]
+    axes.errorbar(dates, values, [math.nan if error is None else error for error in errors], **_BARS)
+    _points(axes, dates, values, [False] * len(nights), [True] * len(nights))
+    axes.set_xlim(dates[0] - _MARGIN, dates[-1] + _MARGIN)
+    axes.set_ylabel(metric.heading)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    return _png(figure)
+
+
+def _measured(metric: Metric, rows: list[dict[str, Any]]) -> bool:
+    return any(row[metric.key] is not None for row in rows)
+
+
+def _png(figure: Figure) -> bytes:
+    for axes in figure.axes:
         locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

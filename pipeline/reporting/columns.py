@@ -84,7 +84,7 @@ def shown(column: Column, row: Row) -> str:
 
 def metric_shown(name: str, row: Row) -> str:
     """Return a metric of a row as reports show it, by its name."""
-    return shown(Column.of(METRICS[name]), row)
+    return METRICS[name].shown(row)
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import toy_metric
 from scipy import stats
 
 from pipeline.evaluation.difference import Difference
@@ -79,6 +80,20 @@ def test_every_cell_of_the_markdown_and_the_text(besides):
     assert "\n".join(["other", *(f"  {line}" for line in CONDITIONS)]) in text
     for shown in (page, text):
         assert "intervals of 95 %; those of ΔFID hold for all 3 settings together (Holm)" in shown
+
+
+def test_a_registered_metric_has_its_own_decimals_unless_they_would_hide_a_difference(besides, monkeypatch):
+    toy_metric.registered(monkeypatch)
+    differences = [Difference(0.0312345, 0.0, DEGREES), Difference(4e-7, 0.0, DEGREES), Difference(0.0, None, DEGREES)]
+    for one, difference in zip(CONTRASTS, differences, strict=True):
+        monkeypatch.setitem(one.metrics, "norm", Compared(11.0, 11.03, difference))
+    table = [line[2:-2].split(" | ") for line in to_markdown(besides).splitlines() if line.startswith("|")]
+    place = table[0].index("Δmean norm")
+    shown = ["+0.03123 [+0.03123, +0.03123]", "+4e-07 [+4e-07, +4e-07]", "+0.00000"]
+    assert [line[place] for line in table[2:]] == shown
+    assert [line[:place] + line[place + 1 :] for line in table[2:]] == CELLS
+    lines = [line for line in to_text(besides).splitlines() if "×)" in line]
+    assert all(f"  {cell}  " in line for cell, line in zip(shown, lines, strict=True))
 
 
 def test_the_json_has_the_same_in_full(besides):

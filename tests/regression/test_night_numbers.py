@@ -23,7 +23,7 @@ def interval(metric, level):
 
 def with_interval(metric):
     low, high = interval(metric, 0.05)
-    return f"{metric.difference.value:+.3f} ({low:+.3f} … {high:+.3f})"
+    return f"{metric.difference.value:+.3g} ({low:+.3g} … {high:+.3g})"
 
 
 def test_every_cell_of_the_summary():
@@ -78,3 +78,19 @@ def test_every_number_of_the_history():
             **{"share_limit": pytest.approx(0.7 * (0.91 - 0.02 * i)), "quality": QUALITY[i], "differing": 1},
         }
         assert {name: row[name] for name in expected} == expected
+
+
+def test_a_columns_metadata_have_the_most_decimals_of_the_nights_values():
+    """FID has 3 decimals below 1 and 2 from there on, IS always 2, and KID 4 below 1."""
+    date = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
+    rows = history.rows(VERDICTS, "night", date, "2.9", "m" * 64)
+
+    def decimals(rows):
+        fields = [history.schema(rows).field(name) for name in ("fid", "is_mean", "kid_mean")]
+        return [(field.metadata[b"title"].decode(), field.metadata.get(b"decimals")) for field in fields]
+
+    assert decimals(rows) == [("FID ↓", b"2"), ("IS ↑", b"2"), ("KID ↓", b"4")]
+    assert decimals([*rows, rows[0] | {"fid": 0.41, "kid_mean": None}]) == [
+        *(("FID ↓", b"3"), ("IS ↑", b"2"), ("KID ↓", b"4")),
+    ]
+    assert decimals([row | {"kid_mean": None} for row in rows])[2] == ("KID ↓", None)

@@ -156,16 +156,16 @@ class Links(HTMLParser):
 
 
 @pytest.mark.parametrize("days", [1, 30])
-def test_the_trend_page_is_one_file_with_a_picture_a_setting(days):
+def test_the_trend_page_is_one_file_with_pictures_of_each_setting(days):
     nights = [row for day in range(days - 1) for row in rows(CLEAN, day)] + rows(REGRESSED, days)
     page = trend.to_html(nights, "REGRESSION: <1>")
     links = Links(page)
     assert links.open == []
-    assert len(links.loads) == 4
-    for link in links.loads:
+    assert len(links.loads) == 4 * 3  # FID with speed, IS, KID
+    for i, link in enumerate(links.loads):
         data = re.fullmatch(r"data:image/png;base64,(.+)", link).group(1)
         picture = Image.open(io.BytesIO(base64.b64decode(data)))
-        assert picture.width > 800
+        assert picture.width > (400 if i % 3 else 800)
         assert np.asarray(picture.convert("L")).std() > 5  # not blank
     assert "REGRESSION: &lt;1&gt;" in page
     assert f"{days} night{'' if days == 1 else 's'}, the last on" in page

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import toy_metric
 from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
 from pages import Page
 
+from pipeline.evaluation.metrics import METRICS
 from pipeline.regression import trend
 
 BLUE, RED, WHITE = "#1565c0", "#b00020", "#ffffff"
@@ -25,6 +27,9 @@ def night(i, setting="a"):
         **{"delta_fid": fid - 1.16 - 0.04 * i, "low": fid - 1.14 - 0.06 * i, "high": fid - 0.96 - 0.01 * i},
         **{"images_per_second": 4120.0 + 900 * i, "baseline_images_per_second": 5330.0 + 400 * i},
         **{"network_share": SHARES[i], "share_limit": None if i >= 2 else 0.63 + 0.02 * i},
+        # no IS on the second night, and no error of it on the third; KID is never measured
+        **{"is_mean": None if i == 1 else 6.1 + 0.07 * i, "is_se": [0.04, None, None, 0.05][i]},
+        **{"kid_mean": None, "kid_se": None},
         **{"quality": ["noise", "better", "worse", "same"][i], "speed": ["ok", "slower", *["not compared"] * 2][i]},
     }
 
@@ -42,6 +47,17 @@ def axes(monkeypatch):
     monkeypatch.undo()
     yield kept[0].axes
     plt.close(kept[0])
+
+
+def artists(monkeypatch, metric, nights):
+    """The axes of another metric; its picture is closed already, which leaves the artists as they are."""
+    kept = []
+    monkeypatch.setattr(trend.plt, "close", kept.append)
+    assert trend.plot_metric(metric, nights)[:4] == b"\x89PNG"
+    monkeypatch.undo()
+    plt.close(kept[0])
+    (one,) = kept[0].axes
+    return one
 
 
 def points(axes):
@@ -97,6 +113,34 @@ def test_the_networks_share_in_percent_above_its_band_where_it_is_compared(axes)
 def test_every_cell_of_the_table():
     rows = [*NIGHTS[:3], night(0, "b") | {"date": NIGHTS[2]["date"], "night": "n2"}]
     head, one, other = Page(trend.to_html(rows, "clean")).rows
-    assert head == ["setting", "FID, baseline", "FID", "ΔFID", "quality", "images/s", "network", "speed"]
-    assert one == ["a", "1.170", "1.850", "+52.1 %", "worse", "5,920", "?", "not compared"]
-    assert other == ["b", "1.090", "1.310", "+13.8 %", "noise", "4,120", "91.0 %", "ok"]
+    assert head == ["setting", "FID, baseline", "FID", "ΔFID", "quality", "images/s", "network", "speed", "IS ↑"]
+    assert one == ["a", "1.170", "1.850", "+52.1 %", "worse", "5,920", "?", "not compared", "6.24"]
+    assert other == ["b", "1.090", "1.310", "+13.8 %", "noise", "4,120", "91.0 %", "ok", "6.10 ± 0.04"]
+
+
+def test_another_metrics_value_and_its_standard_error_to_either_side(monkeypatch):
+    axes = artists(monkeypatch, METRICS["is"], NIGHTS)
+    assert axes.get_ylabel() == "IS ↑"
+    assert axes.get_xlim() == (pytest.approx(DATES[0] - 0.5), pytest.approx(DATES[-1] + 0.5))
+    assert [(d, c, inside) for d, _, c, inside in points(axes)] == [(d, BLUE, BLUE) for d in DATES]
+    assert [value for _, value, *_ in points(axes)] == pytest.approx([6.1, np.nan, 6.24, 6.31], nan_ok=True)
+    (bars,) = [c.get_segments() for c in axes.collections]
+    assert np.array([bar for bar in bars if len(bar)]) == pytest.approx(
+        np.array([[(DATES[0], 6.06), (DATES[0], 6.14)], [(DATES[3], 6.26), (DATES[3], 6.36)]])
+    )
+
+
+def test_a_registered_metric_has_its_pictures_and_a_column_with_its_decimals(monkeypatch):
+    toy_metric.registered(monkeypatch)
+    rows = [row | {"norm": 11.0 + 0.001 * i, "norm_se": 0.004} for i, row in enumerate(NIGHTS[:3])]
+    rows.append(night(0, "b") | {"date": NIGHTS[2]["date"], "night": "n2", "norm": None, "norm_se": None})
+    page = Page(trend.to_html(rows, "clean"))
+    assert [row[-2:] for row in page.rows] == [
+        *(["IS ↑", "mean norm ↑"], ["6.24", "11.00200 ± 0.00400"], ["6.10 ± 0.04", "–"]),
+    ]
+    assert [image["alt"] for image in page.all("img") if "FID" not in image["alt"]] == [
+        f"{name} over the nights" for name in ("IS of a", "mean norm of a", "IS of b")
+    ]
+    axes = artists(monkeypatch, toy_metric.MeanNorm(), rows[:3])
+    assert axes.get_ylabel() == "mean norm ↑"
+    assert [value for _, value, *_ in points(axes)] == [11.0, 11.001, 11.002]

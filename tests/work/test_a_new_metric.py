@@ -78,7 +78,7 @@ def test_a_comparison_has_its_difference(swept, tmp_path):
     assert norm["values"] == [a["norm"], b["norm"]]
     assert norm["difference"] == pytest.approx(b["norm"] - a["norm"])
     low, high = norm["interval"]
-    assert f"{norm['difference']:+.3g} [{low:+.3g}, {high:+.3g}]" in line
+    assert f"{norm['difference']:+.5f} [{low:+.5f}, {high:+.5f}]" in line
 
 
 def test_a_night_has_its_difference_and_keeps_its_value_and_error(swept, tmp_path):
@@ -90,13 +90,20 @@ def test_a_night_has_its_difference_and_keeps_its_value_and_error(swept, tmp_pat
     assert status == 0, err
     table = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line.startswith("|")]
     place = table[0].index("Δmean norm")
-    assert [line[place] for line in table[2:]] == ["+0.000 (+0.000 … +0.000)"] * 2
+    assert [line[place] for line in table[2:]] == ["+0.00000 (+0.00000 … +0.00000)"] * 2
     assert "ΔIS, ΔKID and Δmean norm: 95 %, uncorrected" in text
     (file,) = (home / "history").iterdir()
     night = pq.read_table(file)
-    assert night.schema.field("norm").metadata[b"title"].decode() == "mean norm ↑"
+    metadata = {key.decode(): value.decode() for key, value in night.schema.field("norm").metadata.items()}
+    assert (metadata["title"], metadata["decimals"]) == ("mean norm ↑", "5")
     found = night.select(["norm", "norm_se"]).to_pylist()
     assert found == [{key: row[key] for key in ("norm", "norm_se")} for row in rows(out)]
+    page = Page((home / "trend.html").read_text())
+    place = page.rows[0].index("mean norm ↑")
+    assert [row[place] for row in page.rows[1:]] == cells(out)
+    assert [image["alt"] for image in page.all("img") if "norm" in image["alt"]] == [
+        f"mean norm of {slug} over the nights" for slug in SLUGS
+    ]
 
 
 def test_where_it_is_not_registered_its_output_is_refused_in_one_line(swept, monkeypatch):

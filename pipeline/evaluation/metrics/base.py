@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
@@ -86,6 +86,8 @@ class Metric(ABC):
     """Whether tables have it, for the terminal and in report/; page and CSV have all metrics."""
     compared: ClassVar[bool] = False
     """Whether jobs/compare.py and jobs/nightly.py compute its differences, for which images may be pairs."""
+    significant: ClassVar[int | None] = None
+    """Significant digits of its differences, however small; None shows them with its `decimals`."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -115,6 +117,24 @@ class Metric(ABC):
     def decimals(self, value: float) -> int:
         """Return with how many decimals a value and its error are shown."""
         return 2 if abs(value) >= 1 else 3
+
+    def shown(self, row: Mapping[str, Any]) -> str:
+        """Return it as text from a row of its keys: the value and, if it is known, "± " and its error."""
+        value, error = row.get(self.key), row.get(self.se) if self.se else None
+        if value is None:
+            return "–"
+        decimals = self.decimals(value)
+        return f"{value:.{decimals}f}" + ("" if error is None else f" ± {error:.{decimals}f}")
+
+    def shown_difference(self, number: float) -> str:
+        """Return a difference, or an end of its interval, as text with its sign.
+
+        It has `significant` digits, else `decimals`; three digits where with its decimals it would look like 0.
+        """
+        if self.significant is not None:
+            return f"{number:+.{self.significant}g}"
+        text = f"{number:+.{self.decimals(number)}f}"
+        return f"{number:+.3g}" if number and not float(text) else text
 
     @abstractmethod
     def compute(self, inputs: Inputs) -> Measured | None:

@@ -21,6 +21,7 @@ class FID(Metric):
     name = "fid"
     title = "FID"
     in_tables = compared = True
+    significant = 3
     keys = ("fid", "fid_se", "fid_bias")
 
     def compute(self, inputs: Inputs) -> Measured:

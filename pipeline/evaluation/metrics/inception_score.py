@@ -16,6 +16,7 @@ class InceptionScore(Metric):
     higher_is_better = True
     needs = ("logits",)
     in_tables = compared = True
+    significant = 3
     keys = ("is_mean", "is_std", "is_se")
 
     def decimals(self, value: float) -> int:

@@ -18,6 +18,7 @@ class KID(Metric):
     title = "KID"
     needs = ("reference features",)
     compared = True
+    significant = 3
     keys = ("kid_mean", "kid_std", "kid_se")
 
     def decimals(self, value: float) -> int:
