@@ -23,6 +23,7 @@ ROOMS = {
     "reporting": {"sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
     "tuning": {"reporting", "sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
 }
+ROOMS["tuning"] = {"reporting", *ROOMS["reporting"]}
 ROOMS["work"] = {*ROOMS} - {"cli"}
 ROOMS["benchmark"] = {*ROOMS} - {"cli"}
 FILES = sorted((ROOT / "pipeline").rglob("*.py"))
