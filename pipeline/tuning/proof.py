@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import torch
-
 from pipeline.evaluation.difference import Difference, holm, paired
 from pipeline.evaluation.metrics.fid import FID
 from pipeline.evaluation.uncertainty import Measured
@@ -75,24 +73,40 @@ class Proof:
 
     @property
     def closest(self) -> Finalist | None:
-        """The finalist with the smallest p-value of those that do not win, among equal ones that with the smallest
-        difference of FID; None if all win.
-        """  # noqa: D205
+        """The finalist with the smallest p-value of those that do not win; None if all win.
+
+        Of several with the same p-value, as 1, it is the one whose difference of FID is least.
+        """
         others = [finalist for finalist in self.finalists if not finalist.wins]
         return min(others, key=lambda finalist: (finalist.p_value, finalist.difference.value), default=None)
 
     @property
     def images_needed(self) -> int | None:
-        """How many fresh images of each setting would settle it, if nothing wins; None if there is no such number.
+        """How many fresh images of each setting would settle it, if nothing wins; None if no such number is known.
 
-        See `unsettled` for why there is none.
+        With so many, the closest finalist would win with probability `POWER`, if its true difference Δ to its hardest
+        default is the measured one. This is the textbook sample size of a two-sided z test: the standard error of n
+        images is SE √(N/n), and |Δ| must be z(1 - level/2) + z(POWER) of these, so n = N ((z + z) SE / |Δ|)². The
+        other defaults, whose differences are further from 0 in standard errors, need fewer. A measured difference has
+        an error itself, so the number tells orders of magnitude.
         """
-        raise NotImplementedError
+        closest = None if self.best else self.closest
+        if closest is None or self.unsettled:
+            return None
+        fid, normal = closest.difference, NormalDist()
+        assert fid.se is not None
+        errors = normal.inv_cdf(1 - closest.level / 2) + normal.inv_cdf(POWER)
+        return math.ceil(self.num_images * (errors * fid.se / fid.value) ** 2)
 
     @property
     def unsettled(self) -> str | None:
-        """Why no number of images is known that would settle it, as a part of a sentence; None if one is, or one wins."""
-        raise NotImplementedError
+        """Why `images_needed` knows no number though nothing wins, as a clause; None if it knows one."""
+        closest = None if self.best else self.closest
+        if closest is None:
+            return None
+        if closest.difference.value >= 0:
+            return f"its FID is not below that of {closest.hardest.slug}, which more images do not change"
+        return "there are too few images for a standard error" if closest.difference.se is None else None
 
 
 def prove(
@@ -100,22 +114,42 @@ def prove(
 ) -> Proof:
     """Return what fresh seeds say of the finalists of a search.
 
+    A finalist wins if its FID is lower than each default's. To be wrong on that the test of the default that is no
+    worse in truth must be wrong, so the largest p-value needs no correction for their number (an intersection-union
+    test: Berger, 1982). Finalists are corrected for by Holm.
+
     Args:
-        finalists: setting → what `evaluation.metrics.measure` returns of its images of the fresh seeds.
+        finalists: setting → what `evaluation.metrics.measure` returns of its images of the fresh seeds; at least one.
         defaults: the same of the settings that a finalist must beat; at least one.
         num_images: fresh images of each setting; image i of all has the same seed.
-        alpha: the chance that is allowed for any claim where no finalist is better.
+        alpha: the chance that is allowed for a claim of any finalist that is not better than each default.
 
     """
-    raise NotImplementedError
+    against = {setting: _against(measured, defaults) for setting, measured in finalists.items()}
+    p_values = [max(_p_value(one[FID.name]) for one in of_one.values()) for of_one in against.values()]
+    decided = zip(finalists.items(), p_values, *holm(p_values, alpha), strict=True)
+    ones = [
+        Finalist(setting, measured, against[setting], p_value, level, wins)
+        for (setting, measured), p_value, wins, level in decided
+    ]
+    return Proof(ones, defaults, num_images, alpha)
 
 
 def gap_closed(tuned: Measured, default: Measured, teacher: Measured) -> Difference | None:
-    """Return the share of the gap of FID from a default to the teacher that a tuned setting closes, with its error.
+    """Return the share of FID's gap between a default and the teacher that a tuned setting closes, with its error.
 
-    None if the gap is not above 0 beyond noise: a share of nothing has no meaning.
+    It is R = A / B with A = default - tuned and B = default - teacher, in pairs and without bias. Its error is by the
+    delta method: to first order R changes by (a - R b) / B where A changes by a and B by b, so each image, or group
+    that is left out, changes it by that.
+
+    None if B is not above 0 beyond noise, at 5 %: a share of no gap means nothing.
     """
-    raise NotImplementedError
+    gap = paired(default, teacher)
+    if gap.value <= 0 or gap.p_value >= 0.05:
+        return None
+    share = paired(default, tuned).value / gap.value
+    error = paired(default - tuned, _scaled(default - teacher, share))
+    return Difference(share, None if error.se is None else error.se / gap.value, error.degrees)
 
 
 def bias_free(measured: Measured) -> float:
@@ -125,3 +159,15 @@ def bias_free(measured: Measured) -> float:
 
 def _p_value(fid: Difference) -> float:
     return fid.p_value if fid.value < 0 else 1.0
+
+
+def _against(measured: Metrics, defaults: Mapping[Setting, Metrics]) -> dict[Setting, dict[str, Difference]]:
+    return {
+        default: {name: paired(one, theirs[name]) for name, one in measured.items() if name in theirs}
+        for default, theirs in defaults.items()
+    }
+
+
+def _scaled(fid: Measured, factor: float) -> Measured:
+    influence, left_out = (None if part is None else factor * part for part in (fid.influence, fid.left_out))
+    return Measured(factor * fid.value, influence, left_out)
