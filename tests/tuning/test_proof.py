@@ -71,6 +71,13 @@ def test_a_finalist_that_loses_to_one_default_does_not_win():
     assert (both.images_needed, both.unsettled) == (None, None)
 
 
+def test_of_two_better_defaults_the_harder_is_the_one_that_is_better_by_more():
+    x = normals(0, 50)
+    (one,) = prove(sides(x[:, None]), sides(torch.stack([x - 1, x - 3, x - 2], 1), first=5), 50).finalists
+    assert one.hardest == setting(6)
+    assert one.difference.value == pytest.approx(3)
+
+
 def test_of_several_winners_the_best_is_the_one_with_the_lowest_fid():
     """Without bias: of two that are alike in FID it is that with the larger bias."""
     finalists = sides(normals(0, 50, 3) - torch.tensor([20.0, 31.0, 30.0]))
@@ -166,9 +173,12 @@ def test_the_share_of_the_gap_that_is_closed_is_covered():
 
 
 def test_no_share_of_a_gap_that_is_not_beyond_noise():
-    x, y = normals(0, 200, 2).T
+    x, own = normals(0, 200, 2).T
+    own = (own - own.mean()) / own.std()  # a difference by it has an error of 1/√200 = 0.0707
     default, tuned = mean_of(1 + x), mean_of(0.5 + x)
-    assert gap_closed(tuned, default, mean_of(0.98 + y)) is None
-    assert gap_closed(tuned, default, mean_of(2 + y)) is None
-    assert gap_closed(default, default, mean_of(y)).value == 0
-    assert gap_closed(mean_of(y), default, mean_of(y)).interval(0.05) == pytest.approx((1, 1))
+    assert gap_closed(tuned, default, mean_of(1 + x + own - 1.9 * 0.0707)) is None
+    assert gap_closed(tuned, default, mean_of(1 + x + own - 2.0 * 0.0707)) is not None
+    assert gap_closed(tuned, default, mean_of(1 + x + own + 5.0 * 0.0707)) is None
+    teacher = mean_of(x + own)
+    assert gap_closed(default, default, teacher).value == 0
+    assert gap_closed(teacher, default, teacher).interval(0.05) == pytest.approx((1, 1))
