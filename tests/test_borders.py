@@ -21,6 +21,7 @@ ROOMS = {
     "sweep": {"evaluation", "diffusion", "images", "storage", "device"},
     "regression": {"sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
     "reporting": {"sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
+    "tuning": {"reporting", "sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
 }
 ROOMS["work"] = {*ROOMS} - {"cli"}
 ROOMS["benchmark"] = {*ROOMS} - {"cli"}
