@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.diffusion.spacing import parse_spacing
 from pipeline.evaluation.difference import Difference
 from pipeline.evaluation.metrics import METRICS, compared_metrics
-from pipeline.evaluation.metrics.base import Metric, listed
+from pipeline.evaluation.metrics.base import Metric
 from pipeline.evaluation.metrics.fid import FID
 from pipeline.reporting.columns import Column, metric_shown
 from pipeline.sweep.grid import Setting
@@ -196,12 +196,12 @@ def table(answers: Sequence[Answer]) -> str:
 def notes(answers: Sequence[Answer]) -> str:
     """Return what the numbers are, in a line each."""
     answer = answers[0]
-    others = listed([metric.title for metric in other_metrics(answer.of_teacher)])
+    others = ", ".join(metric.title for metric in other_metrics(answer.of_teacher))
     finalists, defaults = (
         sorted({len(count) for count in counts})
         for counts in ([one.proof.finalists for one in answers], [one.proof.defaults for one in answers])
     )
-    as_measured = f"; {others} are as measured" if others else ""
+    as_measured = f"; {others}: as measured" if others else ""
     percent = f"{1 - answer.proof.alpha:.0%}".replace("%", " %")
     lines = [
         f"FID is without its bias by few images (fid_inf in table.csv), ± one standard error{as_measured}.",

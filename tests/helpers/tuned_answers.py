@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from scipy.linalg import hadamard
 from schedules import SCHEDULE
+from scipy.linalg import hadamard
 
 from pipeline.evaluation.uncertainty import Measured
 from pipeline.sweep.config import SweepConfig
@@ -61,9 +61,7 @@ def answer(calls, searched, defaults, teacher=0.102, ladder=(), cost=(1_234_000,
     assert len(each) == len(given)
     finalists, others = dict([*each.items()][: len(searched)]), dict([*each.items()][len(searched) :])
     proof = prove(finalists, others, num_images)
-    steps = {
-        setting("unipc", "time-quadratic", at): metrics(fid, 0.009, 20 + i) for i, (at, fid) in enumerate(ladder)
-    }
+    steps = {setting("unipc", "time-quadratic", at): metrics(fid, 0.009, 20 + i) for i, (at, fid) in enumerate(ladder)}
     paid = Cost(*cost)
     of_ladder = {one.nfe: of_one["fid"] for one, of_one in steps.items()}
     quality = proof.best and same_quality(proof.best.measured["fid"], of_ladder)
@@ -90,12 +88,13 @@ LADDER = [(6, 0.19), (8, 0.119)]
 
 def winner(**changes):
     """UniPC-2 wins by 0.114, whose error is 0.015, as hypot(0.012, 0.009)."""
-    return answer(5, SEARCHED, DEFAULTS, **{"ladder": LADDER, **changes})
+    return answer(5, SEARCHED, **{"defaults": DEFAULTS, "ladder": LADDER, **changes})
 
 
 def none_wins(**changes):
     """At 8 calls the better of two finalists is lower by 0.011, whose error is 0.015."""
-    searched = [("unipc", "0,10,39,95,200,313,452,600,900", 0.108, 0.009), ("ddim", "1,50,99,200,300,400,500,800", 2, 0.1)]
+    times = "0,10,39,95,200,313,452,600,900", "1,50,99,200,300,400,500,800"
+    searched = [("unipc", times[0], 0.108, 0.009), ("ddim", times[1], 2.0, 0.1)]
     defaults = [("unipc", "time-quadratic", 0.119, 0.012), ("ddim", "linear", 0.9, 0.05)]
     return answer(8, searched, defaults, **changes)
 
@@ -108,11 +107,7 @@ def worse(**changes):
 
 def pictures(*answers):
     """Ten gray images a setting, each of one value of its own."""
-    shown = [
-        setting
-        for one in answers
-        for setting in (one.proof.best_default, one.lead.setting, one.teacher)
-    ]
+    shown = [setting for one in answers for setting in (one.proof.best_default, one.lead.setting, one.teacher)]
     return {
         one: np.full((10, 8, 8, 1), 30 + 25 * i, np.uint8) + np.arange(10, dtype=np.uint8)[:, None, None, None]
         for i, one in enumerate(dict.fromkeys(shown))
