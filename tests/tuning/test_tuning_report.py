@@ -122,7 +122,7 @@ CELLS = [
     ["default", "UniPC-2", "time-quadratic", "5", "0.245 ± 0.014", "", ""],
     ["default", "DPM-Solver++ 2M", "time-quadratic", "5", "0.364 ± 0.022", "", ""],
     ["ladder", "UniPC-2", "time-quadratic", "6", "0.190 ± 0.012", "", ""],
-    ["ladder", "UniPC-2", "time-quadratic", "8", "0.119 ± 0.012", "", ""],
+    ["ladder", "UniPC-2", "time-quadratic", "8", "0.121 ± 0.012", "", ""],
     ["teacher", "UniPC-2", "time-quadratic", "50", "0.102 ± 0.010", "", ""],
 ]
 MORE = [
@@ -142,6 +142,16 @@ def test_cells_of_the_table_are_the_numbers(study, quick):
     assert [line[-1] for line in lines[4:]] == ["default"] * 5
     assert "| finalist | UniPC-2 | 0, 10, 39, 95, 200, 313, 452, 600, 900 | 8 | 0.108 ± 0.012 | −0.011 " in second
     assert "fid_inf in table.csv" in text
+
+
+def test_tables_have_the_difference_to_the_best_default_also_where_another_is_harder_to_tell_from(study, quick):
+    """As the sentences; p is that of the hardest."""
+    one = winner(defaults=[("dpmpp_2m", "time-quadratic", 0.265, 0.055), ("unipc", "time-quadratic", 0.245, 0.012)])
+    assert one.lead.hardest == OTHER
+    published(study, one)
+    assert "| −0.114 (−0.148 to −0.080) | 0.016 | yes |" in study.storage.read("report/table.md").decode()
+    tuned, *_ = csv.DictReader(io.StringIO(study.storage.read("report/table.csv").decode()))
+    assert (float(tuned["difference"]), tuned["hardest"]) == (pytest.approx(-0.114), OTHER.slug)
 
 
 def test_csv_has_a_line_a_setting_with_the_difference_to_the_best_default(study, quick):
