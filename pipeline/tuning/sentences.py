@@ -8,7 +8,6 @@ from pipeline.evaluation.difference import Difference
 from pipeline.evaluation.metrics import METRICS, compared_metrics
 from pipeline.evaluation.metrics.base import Metric
 from pipeline.evaluation.metrics.fid import FID
-from pipeline.reporting.columns import Column, metric_shown
 from pipeline.sweep.grid import Setting
 from pipeline.sweep.method import Method, labels
 from pipeline.text_table import text_table
@@ -45,7 +44,7 @@ def metric_text(name: str, measured: Metrics) -> str:
     """Return a metric with its error; FID without its bias."""
     metric, one = METRICS[name], measured[name]
     row = metric.row(one)
-    return metric_shown(name, row | {metric.key: bias_free(one)} if name == FID.name else row)
+    return metric.shown(row | {metric.key: bias_free(one)} if name == FID.name else row)
 
 
 def fid_text(measured: Metrics) -> str:
@@ -53,17 +52,14 @@ def fid_text(measured: Metrics) -> str:
     return metric_text(FID.name, measured).partition(" ")[0]
 
 
-def signed(metric: Metric, value: float) -> str:
-    """Return a difference of a metric, or an end of its interval: "−0.114" or "+0.011"."""
-    text = Column.of(metric).text(value, value).replace("-", "−")
-    return text if text.startswith("−") else f"+{text}"
-
-
 def difference_text(metric: Metric, difference: Difference, level: float) -> str:
-    """Return a difference with its interval of confidence 1 - level: "−0.114 (−0.144 to −0.085)"."""
-    interval = difference.interval(level)
-    text = signed(metric, difference.value)
-    return text if interval is None else f"{text} ({' to '.join(signed(metric, end) for end in interval)})"
+    """Return a difference with its interval of confidence 1 - level: "−0.114 (−0.148 to −0.080)".
+
+    All have the decimals of the metric at the difference, so that they can be set beside its values.
+    """
+    decimals, interval = metric.decimals(difference.value), difference.interval(level)
+    text, *ends = (f"{number:+.{decimals}f}".replace("-", "−") for number in (difference.value, *(interval or ())))
+    return f"{text} ({' to '.join(ends)})" if ends else text
 
 
 def p_text(p_value: float) -> str:

@@ -1,5 +1,7 @@
 """What a tuning says of a budget: the sentences, number by number, of made-up answers; and of several the table."""
 
+import math
+
 import pytest
 from tuned_answers import DEFAULTS, LADDER, SEARCHED, TIMES, answer, none_wins, setting, winner, worse
 
@@ -14,7 +16,6 @@ from pipeline.tuning.sentences import (
     p_text,
     percent_text,
     sampler_text,
-    signed,
     table,
     two_digits,
 )
@@ -130,9 +131,10 @@ def test_the_notes_count_what_was_corrected_for():
 
 def test_numbers_for_readers():
     fid, kid = METRICS["fid"], METRICS["kid"]
-    assert [signed(fid, value) for value in (-0.1144, 0.0106, 1.234)] == ["−0.114", "+0.011", "+1.23"]
-    assert signed(kid, -0.00123) == "−0.0012"
     assert difference_text(fid, Difference(-0.1, None, 3.0), 0.05) == "−0.100"
+    # 1.96 and, of two degrees of freedom, 4.303 errors
+    assert difference_text(fid, Difference(1.0, 0.1, math.inf), 0.05) == "+1.00 (+0.80 to +1.20)"
+    assert difference_text(kid, Difference(-0.002, 0.001, 2.0), 0.05) == "−0.0020 (−0.0063 to +0.0023)"
     assert [p_text(p) for p in (0.00099, 0.001, 0.0421, 1.0)] == ["p < 0.001", "p = 0.001", "p = 0.042", "p = 1"]
     assert [percent_text(Difference(0.8, se, 9.0)) for se in (0.1, None)] == ["80 % ± 10 %", "80 %"]
     assert [two_digits(number) for number in (176_747, 99, 7)] == [180_000, 99, 7]
