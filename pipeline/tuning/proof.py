@@ -11,7 +11,7 @@ from pipeline.evaluation.uncertainty import Measured
 from pipeline.sweep.grid import Setting
 
 POWER = 0.8
-"""The chance that as many images as `Proof.images_needed` says show a difference as large as the measured one."""
+"""The chance that `Proof.images_needed` images show a difference, if it is as large as the measured one."""
 
 Metrics = Mapping[str, Measured]
 """Name → a setting's metrics, see `evaluation.metrics.measure`."""
@@ -84,11 +84,12 @@ class Proof:
     def images_needed(self) -> int | None:
         """How many fresh images of each setting would settle it, if nothing wins; None if no such number is known.
 
-        With so many, the closest finalist would win with probability `POWER`, if its true difference Δ to its hardest
-        default is the measured one. This is the textbook sample size of a two-sided z test: the standard error of n
-        images is SE √(N/n), and |Δ| must be z(1 - level/2) + z(POWER) of these, so n = N ((z + z) SE / |Δ|)². The
-        other defaults, whose differences are further from 0 in standard errors, need fewer. A measured difference has
-        an error itself, so the number tells orders of magnitude.
+        With so many, the closest finalist would beat its hardest default with probability `POWER`, if the true
+        difference Δ of the two is the measured one. This is the textbook sample size of a two-sided z test: the
+        standard error of n images is SE √(N/n), and |Δ| must be z(1 - level/2) + z(POWER) of these, so
+        n = N ((z + z) SE / |Δ|)². The other defaults, whose differences are further from 0 in standard errors, need
+        fewer; where they are nearly as hard, the chance to beat all is lower. A measured difference has an error
+        itself, so the number tells orders of magnitude.
         """
         closest = None if self.best else self.closest
         if closest is None or self.unsettled:
