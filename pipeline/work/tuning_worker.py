@@ -148,7 +148,7 @@ class TuneWorker:
 
         start = tuple(float(time) for time in schedule.tau(item.setting.spacing, 1))
         at_first = ends_at_first(sampler)
-        found = refine(score, start, schedule.first, schedule.last, int(at_first), MOVES, seed=0)
+        found = refine(score, start, schedule.first, schedule.last, int(at_first), MOVES)
         self.write(item.path, {"times": list(found.times), "score": found.score, "tried": found.tried})
 
     def scores(self, setting: Setting, number: int, criterion: str | None = None) -> Scores:
