@@ -15,8 +15,6 @@ from pipeline.diffusion.betas import alphas_cumprod, linear_betas
 from pipeline.diffusion.noise import FRACTIONAL, step_of
 from pipeline.diffusion.spacing import LAM_SPACINGS, REAL_SPACINGS, SPACINGS, check_steps, make_tau, parse_spacing
 
-_KARRAS_RHO = 7
-
 
 @dataclass(frozen=True)
 class Node:
@@ -137,9 +135,7 @@ class Schedule(ABC):
         if spacing not in REAL_SPACINGS:
             return [*make_tau(spacing, count, self.num_times)]
         check_steps(count, self.num_times)
-        if spacing in LAM_SPACINGS and self.last_with_signal < self.last:
-            return [*self._even_tau(spacing, count - 1, self.last_with_signal), self.last]
-        return self._even_tau(spacing, count, self.last)
+        return self.even_tau(spacing, count, self.last)
 
     def _listed_tau(self, spacing: str, listed: Sequence[float]) -> list[float]:
         if listed[-1] > self.last:
@@ -154,20 +150,35 @@ class Schedule(ABC):
                 raise ValueError(f"{text}, {time:.15g} and {later:.15g}: move them apart")
         return [node.t for node in nodes]
 
-    def _even_tau(self, spacing: str, count: int, last: float) -> list[float]:
+    def even_tau(
+        self, spacing: str, count: int, last: float, rho: float = 7, power: float = 2, shift: float = 0
+    ) -> list[float]:
+        """Return the times of one of `REAL_SPACINGS`, ascending, from `first` to a highest time, which may be lowered.
+
+        Args:
+            spacing: see `tau`.
+            count: the number of times.
+            last: the highest of them, above `first`.
+            rho: which root of sigma / alpha is even in `karras`.
+            power: which root of the time is even in `time-quadratic`.
+            shift: what is added to log(alpha / sigma) in `logsnr`, within the two ends, which stay.
+
+        """
+        if spacing in LAM_SPACINGS and last > self.last_with_signal:
+            return [*self.even_tau(spacing, count - 1, self.last_with_signal, rho, power, shift), last]
         even = np.linspace(1, 0, count)[::-1]  # from the last time, so that a single time is that one
         if spacing == "time-linear":
             times = self.first + even * (last - self.first)
         elif spacing == "time-quadratic":
-            low, high = (math.sqrt(t - self.time_0.t) for t in (self.first, last))
-            times = (low + even * (high - low)) ** 2 + self.time_0.t
+            low, high = (np.array([self.first, last]) - self.time_0.t) ** (1 / power)
+            times = (low + even * (high - low)) ** power + self.time_0.t
         else:
             first_lam, last_lam = self.node(self.first).lam, self.node(last).lam
             if spacing == "logsnr":
-                lams = first_lam + even * (last_lam - first_lam)
+                lams = np.clip(first_lam + even * (last_lam - first_lam) + shift, last_lam, first_lam)
             else:
-                low, high = math.exp(-first_lam / _KARRAS_RHO), math.exp(-last_lam / _KARRAS_RHO)
-                lams = -_KARRAS_RHO * np.log(low + even * (high - low))
+                low, high = math.exp(-first_lam / rho), math.exp(-last_lam / rho)
+                lams = -rho * np.log(low + even * (high - low))
             times = self.times_at(lams)
         times[:1], times[-1:] = self.first, last  # exactly; a single time is the latter
         tau: list[float] = times.tolist()
