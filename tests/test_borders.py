@@ -22,6 +22,7 @@ ROOMS = {
     "regression": {"sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
     "reporting": {"sweep", "evaluation", "diffusion", "images", "storage", "device", "text_table"},
 }
+ROOMS["tuning"] = {"reporting", *ROOMS["reporting"]}
 ROOMS["work"] = {*ROOMS} - {"cli"}
 ROOMS["benchmark"] = {*ROOMS} - {"cli"}
 FILES = sorted((ROOT / "pipeline").rglob("*.py"))
