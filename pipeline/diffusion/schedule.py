@@ -161,7 +161,7 @@ class Schedule(ABC):
             last: the highest of them, above `first`.
             rho: which root of sigma / alpha is even in `karras`.
             power: which root of the time is even in `time-quadratic`.
-            shift: what is added to log(alpha / sigma) in `logsnr`, within the two ends, which stay.
+            shift: what is added to log(alpha / sigma) in `logsnr`, but at the ends. A large one leads beyond an end.
 
         """
         if spacing in LAM_SPACINGS and last > self.last_with_signal:
@@ -175,7 +175,7 @@ class Schedule(ABC):
         else:
             first_lam, last_lam = self.node(self.first).lam, self.node(last).lam
             if spacing == "logsnr":
-                lams = np.clip(first_lam + even * (last_lam - first_lam) + shift, last_lam, first_lam)
+                lams = first_lam + even * (last_lam - first_lam) + shift
             else:
                 low, high = math.exp(-first_lam / rho), math.exp(-last_lam / rho)
                 lams = -rho * np.log(low + even * (high - low))
