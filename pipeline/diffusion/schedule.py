@@ -153,16 +153,9 @@ class Schedule(ABC):
     def even_tau(
         self, spacing: str, count: int, last: float, rho: float = 7, power: float = 2, shift: float = 0
     ) -> list[float]:
-        """Return the times of one of `REAL_SPACINGS`, ascending, from `first` to a highest time, which may be lowered.
+        """Return the times of one of `REAL_SPACINGS`, see `tau`, of which `last` is the highest, with a parameter.
 
-        Args:
-            spacing: see `tau`.
-            count: the number of times.
-            last: the highest of them, above `first`.
-            rho: which root of sigma / alpha is even in `karras`.
-            power: which root of the time is even in `time-quadratic`.
-            shift: what is added to log(alpha / sigma) in `logsnr`, but at the ends. A large one leads beyond an end.
-
+        `rho` and `power` say which root is even in `karras` and `time-quadratic`; `shift` moves lam between its ends.
         """
         if spacing in LAM_SPACINGS and last > self.last_with_signal:
             return [*self.even_tau(spacing, count - 1, self.last_with_signal, rho, power, shift), last]

@@ -13,7 +13,7 @@ _FAMILIES = (
     ("logsnr", "logsnr shift", "shift", (-1, -0.5, 0, 0.5, 1)),
 )
 """(spacing, what readers call its family, the argument of `Schedule.even_tau` that makes it one, the values tried)."""
-_HEIGHTS = (1, 0.9, 0.8, 0.7)
+_HEIGHTS = (1, 0.9, 0.8, 0.7, 0.6)
 """The highest times that are tried, in parts of the schedule's last: the best grids of few calls begin lower."""
 
 
