@@ -137,40 +137,6 @@ class Schedule(ABC):
         check_steps(count, self.num_times)
         return self.even_tau(spacing, count, self.last)
 
-    def even_tau(
-        self, spacing: str, count: int, last: float, rho: float = 7, power: float = 2, shift: float = 0
-    ) -> list[float]:
-        """Return the times of one of `REAL_SPACINGS`, ascending, from `first` to a highest time, which may be lowered.
-
-        Args:
-            spacing: see `tau`.
-            count: the number of times.
-            last: the highest of them, above `first`.
-            rho: which root of sigma / alpha is even in `karras`.
-            power: which root of the time is even in `time-quadratic`.
-            shift: what is added to log(alpha / sigma) in `logsnr`, within the two ends, which stay.
-
-        """
-        if spacing in LAM_SPACINGS and last > self.last_with_signal:
-            return [*self.even_tau(spacing, count - 1, self.last_with_signal, rho, power, shift), last]
-        even = np.linspace(1, 0, count)[::-1]  # from the last time, so that a single time is that one
-        if spacing == "time-linear":
-            times = self.first + even * (last - self.first)
-        elif spacing == "time-quadratic":
-            low, high = (np.array([self.first, last]) - self.time_0.t) ** (1 / power)
-            times = (low + even * (high - low)) ** power + self.time_0.t
-        else:
-            first_lam, last_lam = self.node(self.first).lam, self.node(last).lam
-            if spacing == "logsnr":
-                lams = np.clip(first_lam + even * (last_lam - first_lam) + shift, last_lam, first_lam)
-            else:
-                low, high = math.exp(-first_lam / rho), math.exp(-last_lam / rho)
-                lams = -rho * np.log(low + even * (high - low))
-            times = self.times_at(lams)
-        times[:1], times[-1:] = self.first, last  # exactly; a single time is the latter
-        tau: list[float] = times.tolist()
-        return tau
-
     def _listed_tau(self, spacing: str, listed: Sequence[float]) -> list[float]:
         if listed[-1] > self.last:
             raise ValueError(f"spacing {spacing!r} has a time above {self.last:g}, the model's last")
@@ -183,6 +149,33 @@ class Schedule(ABC):
                 text = f"spacing {spacing!r} has times that the model rounds to the same noise"
                 raise ValueError(f"{text}, {time:.15g} and {later:.15g}: move them apart")
         return [node.t for node in nodes]
+
+    def even_tau(
+        self, spacing: str, count: int, last: float, rho: float = 7, power: float = 2, shift: float = 0
+    ) -> list[float]:
+        """Return the times of one of `REAL_SPACINGS`, see `tau`, of which `last` is the highest, with a parameter.
+
+        `rho` and `power` say which root is even in `karras` and `time-quadratic`; `shift` moves lam between its ends.
+        """
+        if spacing in LAM_SPACINGS and last > self.last_with_signal:
+            return [*self.even_tau(spacing, count - 1, self.last_with_signal, rho, power, shift), last]
+        even = np.linspace(1, 0, count)[::-1]  # from the last time, so that a single time is that one
+        if spacing == "time-linear":
+            times = self.first + even * (last - self.first)
+        elif spacing == "time-quadratic":
+            low, high = (np.array([self.first, last]) - self.time_0.t) ** (1 / power)
+            times = (low + even * (high - low)) ** power + self.time_0.t
+        else:
+            first_lam, last_lam = self.node(self.first).lam, self.node(last).lam
+            if spacing == "logsnr":
+                lams = first_lam + even * (last_lam - first_lam) + shift
+            else:
+                low, high = math.exp(-first_lam / rho), math.exp(-last_lam / rho)
+                lams = -rho * np.log(low + even * (high - low))
+            times = self.times_at(lams)
+        times[:1], times[-1:] = self.first, last  # exactly; a single time is the latter
+        tau: list[float] = times.tolist()
+        return tau
 
 
 @dataclass(frozen=True)

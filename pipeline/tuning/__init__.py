@@ -1,1 +1,1 @@
-"""The best sampler and grid for a budget of calls: searched, proven on fresh seeds, and what that costs."""
+"""The search for the best sampler and grid at a budget of network calls, and the proof of what it finds."""

@@ -1,5 +1,7 @@
 """Where a search begins: the times of all named spacings, and of families of spacings with a parameter."""
 
+import itertools
+
 from pipeline.diffusion.schedule import Schedule
 
 Times = tuple[float, ...]
@@ -11,15 +13,15 @@ _FAMILIES = (
     ("logsnr", "logsnr shift", "shift", (-1, -0.5, 0, 0.5, 1)),
 )
 """(spacing, what readers call its family, the argument of `Schedule.even_tau` that makes it one, the values tried)."""
-_HEIGHTS = (1, 0.9, 0.8, 0.7)
+_HEIGHTS = (1, 0.9, 0.8, 0.7, 0.6)
 """The highest times that are tried, in parts of the schedule's last: the best grids of few calls begin lower."""
 
 
 def named(schedule: Schedule, count: int) -> dict[str, Times]:
     """Return grids by what a reader calls them, such as "karras" or "karras ρ = 5 from 799.2".
 
-    They are the schedule's spacings, as far as these give `count` different times, and then the families, from the
-    schedule's last time and from lower ones. Times that an earlier name has are left out.
+    They are the schedule's spacings and then the families, from the schedule's last time and from lower ones. What does
+    not give `count` ascending times is left out, and so are times that an earlier name has.
 
     Args:
         schedule: whose times they are.
@@ -35,6 +37,6 @@ def named(schedule: Schedule, count: int) -> dict[str, Times]:
                 grids[f"{family} = {value:g}{start}"] = schedule.even_tau(spacing, count, last, **{argument: value})
     by_times: dict[Times, str] = {}
     for name, times in grids.items():
-        if len(times) == len(set(times)) == count:
+        if len(times) == count and all(a < b for a, b in itertools.pairwise(times)):
             by_times.setdefault((*map(float, times),), name)
     return {name: times for times, name in by_times.items()}

@@ -3,8 +3,8 @@
 The idea is GITS's (Chen et al., "On the Trajectory Regularity of ODE-based Diffusion Sampling", ICML 2024;
 github.com/zju-pi/diff-sampler). Three things differ. Deviations are those of x_t, whose scale is the same at all nodes:
 in GITS's x_t / alpha nearly all steps go to the noisy end of schedules with little signal there. They are squared, and
-no step weighs more than another. And a grid may begin at less noise than the teacher's. On the digits each of these
-brought UniPC-2, DPM-Solver++ 2M and iPNDM nearer to the teacher at 3 and at 5 calls.
+no step weighs more than another. And a grid may begin at less noise than the teacher's. On the digits each of these,
+with the other two as they are, brought UniPC-2, DPM-Solver++ 2M and iPNDM nearer to the teacher at 3 and at 5 calls.
 """
 
 import math
