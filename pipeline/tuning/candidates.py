@@ -1,11 +1,8 @@
 """What is searched: every sampler with its options, and the grids of times on which each can begin."""
 
-import dataclasses
 import itertools
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
-
-from annotated_types import Ge, Le
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.diffusion import samplers
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
@@ -29,34 +26,25 @@ def variants(text: str) -> list[Sampler]:
 
     """
     name, given = samplers.parse(text)
-    hints = get_type_hints(samplers.SAMPLERS[name], include_extras=True)
-    open_options = {
-        field.name: _values(hints[field.name], field.default)
-        for field in dataclasses.fields(samplers.SAMPLERS[name])
-        if field.name not in given
-    }
-    every = itertools.product(*open_options.values())
-    made = (samplers.make(name, given | dict(zip(open_options, values, strict=True))) for values in every)
+    options = samplers.options_schema(name)
+    left_open = {option: _values(schema) for option, schema in options.items() if option not in given}
+    every = itertools.product(*left_open.values())
+    made = (samplers.make(name, given | dict(zip(left_open, values, strict=True))) for values in every)
     return list(dict.fromkeys(made))
 
 
-def _values(hint: Any, default: Any) -> tuple[Any, ...]:
+def _values(schema: Mapping[str, Any]) -> list[Any]:
     """Return the values of an option that are searched, the default first."""
-    return tuple(dict.fromkeys([default, *_of_type(hint)]))
+    return list(dict.fromkeys([schema["default"], *_of_type(schema)]))
 
 
-def _of_type(hint: Any) -> Sequence[Any]:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return inner
-    if origin is Annotated:
-        bounds = [m for meta in inner[1:] for m in getattr(meta, "metadata", [meta])]
-        low: list[Any] = [m.ge for m in bounds if isinstance(m, Ge)]
-        high: list[Any] = [m.le for m in bounds if isinstance(m, Le)]
-        return [*range(low[0], high[0] + 1)] if inner[0] is int and low and high else _of_type(inner[0])
-    if origin is not None and (origin is Union or hint.__class__.__name__ == "UnionType"):
-        return [value for one in inner for value in _of_type(one)]
-    return REALS if hint is float else ()
+def _of_type(schema: Mapping[str, Any]) -> Sequence[Any]:
+    if "anyOf" in schema:
+        return [value for one in schema["anyOf"] for value in _of_type(one)]
+    if schema.get("type") == "integer" and "maximum" in schema:
+        return range(schema["minimum"], schema["maximum"] + 1)
+    words = [schema["const"]] if "const" in schema else schema.get("enum", ())
+    return REALS if schema.get("type") == "number" else words
 
 
 def defaults(names: Sequence[str]) -> list[Sampler]:

@@ -73,12 +73,12 @@ class Budget:
 
     def rounds(self) -> Rounds:
         """Search, prove, look for the calls at which a default is as good, and draw pictures."""
-        found = yield from Search(self.calls, self.names, self.schedule, self.path).rounds()
+        proposed = yield from Search(self.calls, self.names, self.schedule, self.path).rounds()
         teacher = teacher_of(self.schedule)
-        measured = yield from self._measured([*found.finalists, *found.defaults, teacher])
+        measured = yield from self._measured([*proposed.finalists, *proposed.defaults, teacher])
         proof = prove(
-            {setting: measured[setting] for setting in found.finalists},
-            {setting: measured[setting] for setting in found.defaults},
+            {setting: measured[setting] for setting in proposed.finalists},
+            {setting: measured[setting] for setting in proposed.defaults},
             self.num_images,
         )
         ladder: dict[Setting, Metrics] = {}
@@ -90,12 +90,12 @@ class Budget:
             quality = same_quality(proof.best.measured[FID.name], {best.nfe: ladder[best][FID.name]})
             if quality is not None:
                 break
-        drawn = dict.fromkeys([*found.finalists, *found.defaults, teacher, *ladder])
-        search = found.cost + SEARCHED * teacher.nfe
+        drawn = dict.fromkeys([*proposed.finalists, *proposed.defaults, teacher, *ladder])
+        search = proposed.cost + SEARCHED * teacher.nfe
         cost = Cost(search, self.num_images * sum(setting.nfe for setting in drawn))
         back = repaid(cost, self.calls, quality, [setting.nfe for setting in ladder])
         of_teacher = measured[teacher]
-        answer = Answer(self.calls, self.num_images, proof, teacher, of_teacher, ladder, cost, back, found.finalists)
+        answer = Answer(self.calls, self.num_images, proof, teacher, of_teacher, ladder, cost, back, proposed.finalists)
         yield [Show(setting, PICTURES) for setting in shown_of(answer)]
         return answer
 

@@ -23,7 +23,7 @@ _PART = 8
 
 
 @dataclass(frozen=True)
-class Found:
+class Proposed:
     """What a search proposes for a proof."""
 
     finalists: dict[Setting, str]
@@ -34,7 +34,7 @@ class Found:
     """Network calls × images of the search, without the teacher's."""
 
 
-Rounds = Generator[Sequence[Any], Sequence[Any], Found]
+Rounds = Generator[Sequence[Any], Sequence[Any], Proposed]
 """Yields the tasks of a round, and is sent the content of their files."""
 
 
@@ -87,7 +87,7 @@ class Search:
         proposed = [s for criterion in CRITERIA for s in self._first(self.origin, criterion, 1)]
         proposed += self._first(self.origin, "fid", 2)
         finalists = {setting: self.origin[setting] for setting in dict.fromkeys(proposed)}
-        return Found(finalists, self._first(plain, "fid", 3), self.cost)
+        return Proposed(finalists, self._first(plain, "fid", 3), self.cost)
 
     def _score(self, name: str, settings: Iterable[Setting], number: int) -> Generator[Sequence[Any], Any, None]:
         """Score settings, each once, and know these scores alone."""

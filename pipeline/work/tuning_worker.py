@@ -143,13 +143,13 @@ class TuneWorker:
         def score(proposals: Sequence[Times]) -> list[float]:
             settings = [listed(sampler, times, schedule) for times in proposals]
             by = [None if one is None else self.scores(one, item.number, item.criterion) for one in settings]
-            found = [None if scores is None else scores.get(item.criterion) for scores in by]
-            return [float("inf") if value is None else value for value in found]
+            values = [None if scores is None else scores.get(item.criterion) for scores in by]
+            return [float("inf") if value is None else value for value in values]
 
         start = tuple(float(time) for time in schedule.tau(item.setting.spacing, 1))
         at_first = ends_at_first(sampler)
-        found = refine(score, start, schedule.first, schedule.last, int(at_first), MOVES)
-        self.write(item.path, {"times": list(found.times), "score": found.score, "tried": found.tried})
+        refined = refine(score, start, schedule.first, schedule.last, int(at_first), MOVES)
+        self.write(item.path, {"times": list(refined.times), "score": refined.score, "tried": refined.tried})
 
     def scores(self, setting: Setting, number: int, criterion: str | None = None) -> Scores:
         """Return the scores of a setting on the first searched seeds, or only one of them."""

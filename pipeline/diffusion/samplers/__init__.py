@@ -94,6 +94,12 @@ def option_names(name: str) -> list[str]:
     return [field.name for field in dataclasses.fields(SAMPLERS[name])]
 
 
+def options_schema(name: str) -> dict[str, Any]:
+    """Return the JSON schema of each option of a sampler, with its default: which words, or from where to where."""
+    properties: dict[str, Any] = _adapter(SAMPLERS[name]).json_schema().get("properties", {})
+    return properties
+
+
 @cache
 def _adapter(kind: type[Sampler]) -> TypeAdapter[Sampler]:
     return TypeAdapter(kind)  # milliseconds, and every row of every table asks for its sampler
