@@ -59,9 +59,13 @@ class Result:
             raise
         self._end(FINISHED)
 
+    def plan(self, num_settings: int, num_images: int) -> None:
+        """Record how much is planned, where that is known bit by bit."""
+        self.content |= {"settings": num_settings, "images": num_images}
+
     def note(self, work: str, states: dict[str, dict[str, int]]) -> None:
-        """Record what a work has done: setting → counts, see `Monitor.summary`."""
-        self.content["stages"][work] = states
+        """Record what a work has done: setting → counts, see `Monitor.summary`; of other settings they stay."""
+        self.content["stages"].setdefault(work, {}).update(states)
         self.content["images_drawn"] = sum(s["done"] for s in self.content["stages"].get("drawing", {}).values())
 
     def spend(self, worker_seconds: float, gpus: float) -> None:

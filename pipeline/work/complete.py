@@ -132,7 +132,7 @@ class _OfStudy:
 
     def planned(self) -> tuple[int, int]:
         tasks = self.work.planned()
-        return len({task.group for task in tasks}), sum(task.images for task in tasks)
+        return len({task.group for task in tasks} - {None}), sum(task.images for task in tasks)
 
     def finished(self) -> bool:
         return not self.work.tasks()
@@ -142,6 +142,7 @@ class _OfStudy:
 
     def perform(self, joined: Cluster) -> None:
         while self.work.tasks():  # of some studies those that are done say what comes next
+            self.output.result.plan(*self.planned())
             perform(self.work, joined, self.output.result)
 
     def publishable(self, study: Study) -> bool:

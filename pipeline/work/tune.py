@@ -26,7 +26,7 @@ from pipeline.tuning.config import TuneConfig
 from pipeline.tuning.grids import Times
 from pipeline.tuning.paths import best_path
 from pipeline.tuning.rounds import PICTURES, Budget, Walked, shown_of, teacher_of
-from pipeline.tuning.tasks import FOLDER, TEACHER_CALLS, Draw, MeasureOne, Refine, Score, Show, Teach, teaching
+from pipeline.tuning.tasks import FOLDER, MOVES, TEACHER_CALLS, Draw, MeasureOne, Refine, Score, Show, Teach, teaching
 from pipeline.work.draw import DrawArguments
 from pipeline.work.extract import THE_REFERENCE, check_reference
 from pipeline.work.kind import Claims, File, StudyWork
@@ -36,7 +36,7 @@ from pipeline.work.tuning_worker import Item, OfReference, TuneArguments, TuneWo
 class Tune(StudyWork[TuneArguments, Item, None]):
     """Searches and proves. Which tasks there are follows, round by round, from what the files of earlier ones say."""
 
-    name = "tuning"
+    name = "drawing"
     on_gpu = True
     worker = TuneWorker
     config = TuneConfig
@@ -143,20 +143,22 @@ class Tune(StudyWork[TuneArguments, Item, None]):
         return [OfReference(shard or THE_REFERENCE, path) for path, shard in files.items()]
 
     def _task(self, item: Item) -> Task[Item]:
-        """Return the task of an item; its images count for progress, and its cost in network calls × images."""
+        """Return the task of an item; its cost is in network calls × images."""
         name = item.path
         match item:
             case OfReference():
                 return Task(item, name, None, 0, 1000 * TEACHER_CALLS)  # before all that waits for it
             case Teach():
-                images, cost = item.end - item.first, (item.end - item.first) * TEACHER_CALLS
-            case Score() | Refine():
-                images, cost = item.cost, item.cost
+                images = item.end - item.first
+                return Task(item, name, None, images, images * TEACHER_CALLS)
+            case Score():
+                return Task(item, name, None, item.number * len(item.settings), item.cost)
+            case Refine():
+                return Task(item, name, None, item.number * MOVES, item.cost)
             case Draw():
-                images, cost = item.shard.rows, item.shard.cost
+                return Task(item, name, item.shard.setting.slug, item.shard.rows, item.shard.cost)
             case MeasureOne() | Show():
-                images, cost = item.number, item.number
-        return Task(item, name, None, images, cost)
+                return Task(item, name, None, 0, item.number)
 
     def _read(self, item: Item) -> Any:
         """Return what a file says that later rounds follow from. Raises DamagedFileError."""
