@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from pipeline.evaluation.metrics import compute_metrics, precision_recall
+from pipeline.evaluation.metrics import precision_recall
+from pipeline.evaluation.metrics.base import Inputs
+from pipeline.evaluation.metrics.precision_recall import Precision, Recall
 from pipeline.evaluation.reference import Reference
 
 WIDE = """
@@ -49,7 +51,9 @@ def test_the_memory_of_precision_and_recall_is_that_of_a_block(monkeypatch, tmp_
     sides = [torch.randn(6_000, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     reference = Reference.of(sides[1])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        compute_metrics(sides[0], sides[0][:, :10], reference)
+        inputs = Inputs(sides[0], None, reference)
+        for metric in (Precision(), Recall()):
+            metric.row(metric.measure(inputs))
     profiled.export_chrome_trace(str(tmp_path / "trace.json"))
     events = json.loads((tmp_path / "trace.json").read_bytes())["traceEvents"]
     totals = [event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]"]

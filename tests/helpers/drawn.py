@@ -8,8 +8,8 @@ from places import image_digest
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.run import open_run
 
-GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "100"]
-CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=100)
+GRID = ["--steps", "50", "--eta", "0", "1", "--num-images", "450", "--batch-size", "50", "--shard-size", "50"]
+CONFIG = SweepConfig(steps=(50,), eta=(0.0, 1.0), num_images=450, batch_size=50, shard_size=50)
 
 
 def images(out):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from os.path import relpath
 
 import numpy as np
@@ -136,9 +137,9 @@ def test_on_a_cluster_a_relative_path_is_refused_before_anything_is_written(draw
     assert sorted(drawn.rglob("*")) == before
 
 
-def test_an_unfinished_run_is_refused(tmp_path):
-    opened = draw_and_measure(tmp_path / "out")
-    (tmp_path / "out" / opened.shards()[3].path("images")).unlink()
+def test_an_unfinished_run_is_refused(tmp_path, drawn):
+    shutil.copytree(drawn, tmp_path / "out")
+    (tmp_path / "out" / saved_run(str(drawn)).shards()[3].path("images")).unlink()
     status, _, err = run_here("evaluate", "--out", tmp_path / "out")
     assert (status, "lacks 1 image files: finish the sweep first" in err) == (2, True), err
 

@@ -65,9 +65,9 @@ def untimed(lines):
     return [line for line in kept if not line.startswith(("The fastest", "Time follows"))]
 
 
-def run_well(*arguments):
+def run_well(*arguments, **how):
     """Run a job that must succeed: its standard output and standard error."""
-    status, text, err = run_here(*arguments)
+    status, text, err = run_here(*arguments, **how)
     assert status == 0, text + err
     return text, err
 
@@ -97,7 +97,7 @@ def assert_same_numbers(old, new):
 @pytest.mark.parametrize("name", JOBS)
 def test_it_verifies_and_its_job_prints_what_it_printed(out, name):
     assert_well(out)
-    text, err = run_well(*JOBS[name], "--out", out)
+    text, err = run_well(*JOBS[name], "--out", out, rendered=True)
     assert re.search("nothing to (draw|do)", err), err
     assert said(text) == said_then(name)
     assert_well(out)

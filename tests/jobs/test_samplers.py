@@ -18,7 +18,7 @@ GRID = ["--sampler", *TEXTS, "--steps", "14", "--num-images", "30", "--batch-siz
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     out = tmp_path_factory.mktemp("swept") / "out"
-    status, text, err = run_here("sweep", *GRID, "--out", out)
+    status, text, err = run_here("sweep", *GRID, "--out", out, rendered=True)
     assert status == 0, err
     return out, text, err
 

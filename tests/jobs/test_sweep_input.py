@@ -11,6 +11,7 @@ from here import run_here
 from PIL import Image
 from processes import run
 
+from pipeline.cluster import executor
 from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import Storage
 from pipeline.sweep.config import SweepConfig
@@ -206,9 +207,11 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has what it asks for")
-def test_what_the_machine_has_not_is_told_before_anything_is_written(tmp_path):
-    status, text, err = run("sweep", "--out", tmp_path / "out", "--gpus-per-worker", 1)
+def test_what_the_machine_has_not_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    """Of a cluster whose nodes are known without Ray; tests/cluster/test_join.py asks a real one."""
+    monkeypatch.setattr(executor, "_connect", lambda: None)
+    monkeypatch.setattr(executor, "_nodes", lambda: [{"CPU": 4.0}])
+    status, text, err = run_here("sweep", "--out", tmp_path / "out", "--gpus-per-worker", 1, ray=True)
     assert (status, text, len(err.splitlines())) == (2, "", 1), err
     assert "--gpus-per-worker 1: the cluster has 0 GPUs" in err
     assert not (tmp_path / "out").exists()
