@@ -23,6 +23,8 @@ _COLORS = {"default": "#0072B2", "tuned": "#D55E00", "finalist": "#777777", "tea
 _NO_WIN = "closest, no win"
 _ROW = 0.24
 """Inches a row of times."""
+_APART = 1.1
+"""Ratio of two numbers of calls from which on their labels do not touch."""
 
 
 def fid_vs_calls(answers: Sequence[Answer], names: Names) -> Figures:
@@ -52,7 +54,10 @@ def fid_vs_calls(answers: Sequence[Answer], names: Names) -> Figures:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a decade may have none of its ends in the axes
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    ticks = sorted({*default, *tuned, *closest, *of_teacher})
+    ticks: list[int] = []
+    for calls in sorted({*default, *tuned, *closest, *of_teacher}):
+        if not ticks or calls >= _APART * ticks[-1]:
+            ticks.append(calls)
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3, which="both")

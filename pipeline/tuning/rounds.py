@@ -100,12 +100,14 @@ class Budget:
         return answer
 
     def _best_default(self, calls: int) -> Generator[Sequence[Any], Sequence[Any], Setting]:
-        """Return the default that is best at another budget, by FID on searched seeds."""
+        """Return the default that is best at another budget by FID on searched seeds: of the four that are on some."""
         made = (on_default(sampler, self.schedule, calls) for sampler in defaults(self.names))
-        plain = tuple(dict.fromkeys(setting for setting in made if setting is not None))
-        (content,) = yield [Score(self.calls, f"defaults-S{calls}", 0, plain, SOME)]
-        scores = [(one["fid"], i) for i, one in enumerate(content["scores"]) if one.get("fid") is not None]
-        return plain[min(scores)[1]]
+        left = [*dict.fromkeys(setting for setting in made if setting is not None)]
+        for number, kept in ((SOME, 4), (SEARCHED, 1)):
+            (content,) = yield [Score(self.calls, f"defaults-S{calls}-of-{number}", 0, tuple(left), number)]
+            scores = [(one["fid"], i) for i, one in enumerate(content["scores"]) if one.get("fid") is not None]
+            left = [left[i] for _, i in sorted(scores)[:kept]]
+        return left[0]
 
     def _measured(self, settings: Iterable[Setting]) -> Generator[Sequence[Any], Sequence[Any], dict[Setting, Metrics]]:
         """Return the metrics of settings on the fresh seeds."""

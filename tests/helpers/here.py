@@ -4,6 +4,7 @@ import contextlib
 import io
 import runpy
 import sys
+import urllib.request
 
 import pytest
 from figures import unsaved
@@ -27,6 +28,7 @@ def run_here(job, *arguments, ray=False, rendered=False, **environment):
         patch.chdir(ROOT)
         for name, value in environment.items():
             patch.setenv(name, value)
+        patch.setattr(urllib.request, "_opener", None)  # urlopen's keeps the proxies of when it was first called
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
             runpy.run_path(f"jobs/{job}.py", run_name="__main__")
     return ended.value.code, out.getvalue(), err.getvalue()

@@ -5,7 +5,7 @@ import pytest
 from figures import Kept, bars, curves, image_of, ticks
 from matplotlib.collections import PolyCollection
 from schedules import SCHEDULE
-from tuned_answers import none_wins, pictures, winner, worse
+from tuned_answers import answer, none_wins, pictures, winner, worse
 
 from pipeline.reporting import plots
 from pipeline.tuning.figures import fid_vs_calls, same_seeds, times
@@ -49,6 +49,16 @@ def test_fid_is_without_bias_on_a_line_each_and_what_does_not_win_is_hollow(kept
     assert styles["tuned"][0] == styles["best default"][0] == "-"
     assert styles[TEACHER][0] == "None"
     assert len({line.get_color() for line in axes.lines}) == 3
+
+
+def test_numbers_of_calls_whose_labels_would_touch_have_one_label(kept):
+    ladder = [(12, 0.2), (13, 0.18), (14, 0.15), (15, 0.14), (17, 0.12)]
+    one = answer(
+        5, [("unipc", "0,40,95,310,450,770", 0.131, 0.009)], [("unipc", "time-quadratic", 0.245, 0.01)], ladder=ladder
+    )
+    fid_vs_calls([one], names_of([one]))
+    assert [label for _, label in ticks(kept.axes.xaxis)] == ["5", "12", "14", "17", "50"]
+    assert [x for x, _ in curves(kept.axes)["best default"]] == [5, 12, 13, 14, 15, 17]
 
 
 def test_bars_and_bands_are_95_percent(kept):
