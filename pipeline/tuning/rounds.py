@@ -20,7 +20,7 @@ from pipeline.tuning.proof import Metrics, prove
 from pipeline.tuning.search import SOME, Search
 from pipeline.tuning.tasks import SEARCHED, SHARD_SIZE, TEACHER, TEACHER_CALLS, Draw, MeasureOne, Score, Show
 
-LADDER = (1, 2, 3, 5, 8, 12, 17, 25)
+LADDER = (1, 3, 5, 8, 12)
 """How many calls more the defaults get, until one is as good as what was tuned."""
 PICTURES = 10
 """Fresh seeds of which there are pictures."""
