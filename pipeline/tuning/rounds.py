@@ -82,22 +82,38 @@ class Budget:
             self.num_images,
         )
         ladder: dict[Setting, Metrics] = {}
-        quality = None
-        for calls in (self.calls + more for more in LADDER if proof.best and self.calls + more < TEACHER_CALLS):
-            assert proof.best is not None
-            best = yield from self._best_default(calls)
-            ladder |= yield from self._measured([best])
-            quality = same_quality(proof.best.measured[FID.name], {best.nfe: ladder[best][FID.name]})
-            if quality is not None:
-                break
+        if proof.best is not None:
+            ladder = yield from self._ladder(proof.best.measured[FID.name])
         drawn = dict.fromkeys([*proposed.finalists, *proposed.defaults, teacher, *ladder])
         search = proposed.cost + SEARCHED * teacher.nfe
         cost = Cost(search, self.num_images * sum(setting.nfe for setting in drawn))
-        back = repaid(cost, self.calls, quality, [setting.nfe for setting in ladder])
+        fids = {setting.nfe: of_setting[FID.name] for setting, of_setting in ladder.items()}
+        quality = None if proof.best is None else same_quality(proof.best.measured[FID.name], fids)
+        back = repaid(cost, self.calls, quality, [*fids])
         of_teacher = measured[teacher]
         answer = Answer(self.calls, self.num_images, proof, teacher, of_teacher, ladder, cost, back, proposed.finalists)
         yield [Show(setting, PICTURES) for setting in shown_of(answer)]
         return answer
+
+    def _ladder(self, tuned: Measured) -> Generator[Sequence[Any], Sequence[Any], dict[Setting, Metrics]]:
+        """Return the best defaults at more calls, on the fresh seeds: up to one that is as good, and some below it."""
+        ladder: dict[Setting, Metrics] = {}
+
+        def is_reached(calls: int) -> Generator[Sequence[Any], Sequence[Any], bool]:
+            best = yield from self._best_default(calls)
+            ladder.update((yield from self._measured([best])))
+            return same_quality(tuned, {best.nfe: ladder[best][FID.name]}) is not None
+
+        below = self.calls
+        for calls in (self.calls + more for more in LADDER if self.calls + more < TEACHER_CALLS):
+            if (yield from is_reached(calls)):
+                while calls - below > 1:  # the step was longer than one call, so fewer may do
+                    middle = (below + calls) // 2
+                    reached = yield from is_reached(middle)
+                    below, calls = (below, middle) if reached else (middle, calls)
+                break
+            below = calls
+        return dict(sorted(ladder.items(), key=lambda one: one[0].nfe))
 
     def _best_default(self, calls: int) -> Generator[Sequence[Any], Sequence[Any], Setting]:
         """Return the default that is best at another budget by FID on searched seeds: of the four that are on some."""
