@@ -1,6 +1,6 @@
 """Find the best sampler and grid of times for a budget of network calls, and prove it on fresh seeds.
 
-    python jobs/tune.py --calls 5                              # the embedded digits model, five minutes on two cores
+    python jobs/tune.py --calls 5                              # the embedded digits model, four minutes on two cores
     python jobs/tune.py --calls 3 4 5 --sampler unipc ddim:eta=0 --out runs/few
     python jobs/tune.py --calls 8 --model google/ddpm-cifar10-32 --extractor inception-v3-compat \
         --reference cifar10-train --num-images 50000 --out s3://bucket/tuned     # on GPUs
