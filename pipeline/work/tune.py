@@ -78,7 +78,7 @@ class Tune(StudyWork[TuneArguments, Item, None]):
     def file(self, item: Item) -> File:
         """Return the file of a task."""
         path = item.path if isinstance(item, OfReference) else f"{FOLDER}/{item.path}"
-        return File(path, partial(self._check, item))
+        return File(path, partial(_check, item, self.study.identity))
 
     def rows(self) -> list[Row]:
         """Return the numbers of all settings of the proof."""
@@ -173,27 +173,28 @@ class Tune(StudyWork[TuneArguments, Item, None]):
                     return None
         return self._contents[item.path]
 
-    def _check(self, item: Item, storage: Storage) -> Claims:
-        """Check the file of a task. Raises DamagedFileError."""
-        identity, path = self.study.identity, f"{FOLDER}/{item.path}"
-        match item:
-            case OfReference():
-                shard = None if isinstance(item.source, str) else item.source
-                return check_reference(item.path, shard, self.measurement.reference.identity, storage)
-            case Teach():
-                read_taught(storage, item, fingerprint(identity))
-            case Draw():
-                read_planned(storage, path, item.shard, item.shard.setting.fingerprint(identity))
-            case Show():
-                read_drawn(storage, path, item.setting.fingerprint(identity))
-            case _:
-                read_plain(storage, path, fingerprint(identity))
-        return {}
-
     def _pictures(self, setting: Setting) -> Pixels:
         path = f"{FOLDER}/{Show(setting, PICTURES).path}"
         drawn, _ = read_drawn(self.study.storage, path, setting.fingerprint(self.study.identity))
         return np.stack([row["image"] for row in drawn])
+
+
+def _check(item: Item, identity: dict[str, Any], storage: Storage) -> Claims:
+    """Check the file of a task, in any process. Raises DamagedFileError."""
+    path = f"{FOLDER}/{item.path}"
+    match item:
+        case OfReference():
+            shard = None if isinstance(item.source, str) else item.source
+            return check_reference(item.path, shard, identity["reference"], storage)
+        case Teach():
+            read_taught(storage, item, fingerprint(identity))
+        case Draw():
+            read_planned(storage, path, item.shard, item.shard.setting.fingerprint(identity))
+        case Show():
+            read_drawn(storage, path, item.setting.fingerprint(identity))
+        case _:
+            read_plain(storage, path, fingerprint(identity))
+    return {}
 
 
 def read_plain(storage: Storage, path: str, own: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Tune as a study: its rounds follow from its files, whoever wrote them; resumed, verified, refused, the same again."""
 
 import json
+import pickle
 import shutil
 from itertools import islice, product
 
@@ -127,6 +128,8 @@ def test_the_teachers_own_grid_has_no_distance_to_the_teacher(done):
 
 def test_verified_and_read_again(done):
     assert problems(done) == []
+    checks = [pickle.loads(pickle.dumps(file.read)) for file in files(done)]  # as for another process
+    assert all(check(done.study.storage) == {} for check in checks)
     again = saved_study({TuneConfig.kind: TuneConfig}, done.study.out, None)
     assert again.config.calls == (3,)
 
