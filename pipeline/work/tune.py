@@ -47,6 +47,10 @@ class Tune(StudyWork[TuneArguments, Item, None]):
         """Path → what a file says that was read."""
         self._budgets: dict[int, Walked] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it anew in another process: how far its rounds are known is found there from the files."""
+        return type(self), (self.study,)
+
     @property
     def of(self) -> TuneConfig:
         """The config."""

@@ -18,6 +18,7 @@ from pipeline.tuning.grids import named
 from pipeline.tuning.tasks import FIRST_SEED, Draw, Refine, Score, Show, Teach
 from pipeline.work import tuning_worker
 from pipeline.work.claim import claim
+from pipeline.work.inventory import take_inventory
 from pipeline.work.perform import perform
 from pipeline.work.tune import Tune
 from pipeline.work.tuning_worker import TuneWorker
@@ -128,8 +129,11 @@ def test_the_teachers_own_grid_has_no_distance_to_the_teacher(done):
 
 def test_verified_and_read_again(done):
     assert problems(done) == []
-    checks = [pickle.loads(pickle.dumps(file.read)) for file in files(done)]  # as for another process
-    assert all(check(done.study.storage) == {} for check in checks)
+    done.publish()
+    inventory = take_inventory(done.study.out, None)
+    assert "metrics.json" in inventory.listed
+    for file in (inventory.files[path] for path in inventory.listed.keys() & inventory.files):  # as in another process
+        assert pickle.loads(pickle.dumps(file)).read(done.study.storage) == file.read(done.study.storage)
     again = saved_study({TuneConfig.kind: TuneConfig}, done.study.out, None)
     assert again.config.calls == (3,)
 
