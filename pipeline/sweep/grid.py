@@ -114,10 +114,10 @@ def _grid(config: SweepConfig, schedule: Schedule) -> tuple[list[Setting], list[
         clip = config.clip == "always" or (config.clip == "hat" and sampler.clips)
         without: dict[int, NoGridError] = {}
         try:
-            budgets = (_calls(sampler, spacing, schedule),) if listed else config.steps
+            budgets = (listed_calls(sampler, spacing, schedule),) if listed else config.steps
             for steps in budgets:
                 try:
-                    setting = _setting(Method(sampler, spacing, clip), steps, schedule)
+                    setting = setting_of(Method(sampler, spacing, clip), steps, schedule)
                     grid[setting.slug] = setting
                 except NoGridError as error:
                     without[steps] = error
@@ -142,7 +142,7 @@ def described(values: Mapping[str, Any], schedule: Schedule) -> Setting:
         KeyError: the values are not those of a setting.
 
     """
-    return _setting(Method.read(values)[0], values["steps"], schedule)
+    return setting_of(Method.read(values)[0], values["steps"], schedule)
 
 
 def read_row(row: Row) -> tuple[Setting, Row]:
@@ -174,13 +174,14 @@ def assert_versions(out: str, versions: dict[str, int]) -> None:
             raise UserError(f"{text}: use the release that drew them, or give another --out{now}")
 
 
-def _setting(method: Method, steps: int, schedule: Schedule) -> Setting:
+def setting_of(method: Method, steps: int, schedule: Schedule) -> Setting:
+    """Return the setting of a method with a budget; for its errors see `Sampler.grid` and `tuned_spacing`."""
     sampler, spacing = method.sampler, method.spacing
     tuned = tuned_spacing(schedule.tuned, sampler, steps) if spacing == TUNED else ""
     return Setting(method, steps, network_calls(sampler, sampler.grid(schedule, tuned or spacing, steps)), tuned)
 
 
-def _calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:
+def listed_calls(sampler: Sampler, spacing: str, schedule: Schedule) -> int:
     """Return the network calls for listed times. Raises ValueError if they do not fit the schedule or sampler."""
     tau = schedule.tau(spacing, 1)
     grid = sampler.nodes(schedule, tau)

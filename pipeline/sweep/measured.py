@@ -34,10 +34,15 @@ def read_setting(storage: Storage, measurement: Measurement, shards: list[Shard]
     """Return the checked features of each of a setting's shards, and of all together. Raises DamagedFileError."""
     fingerprint = shards[0].setting.fingerprint(measurement.identity)
     parts = [read_planned(storage, measurement.prefix + shard.path("features"), shard, fingerprint) for shard in shards]
+    return parts, joined(parts)
+
+
+def joined(parts: Sequence[Features]) -> Features:
+    """Return the features of a setting's shards, which are in order, as one, without metadata."""
     seeds = [seed for part in parts for seed in part.seeds]
     logits = [part.logits for part in parts if part.logits is not None]
     features = torch.cat([part.features for part in parts])
-    return parts, Features(seeds, features, torch.cat(logits) if logits else None, {})
+    return Features(seeds, features, torch.cat(logits) if logits else None, {})
 
 
 def reference_files(measurement: Measurement, sizes: Mapping[str, int]) -> dict[str, ReferenceShard | None]:

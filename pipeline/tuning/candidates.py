@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeline.diffusion import samplers
 from pipeline.diffusion.samplers.base import Sampler, TooFewCallsError, network_calls
-from pipeline.diffusion.schedule import Grid, Schedule
+from pipeline.diffusion.schedule import Schedule
 from pipeline.diffusion.spacing import largest_count
-from pipeline.sweep.grid import Setting
+from pipeline.sweep.grid import Setting, listed_calls, setting_of
 from pipeline.sweep.method import Method
 from pipeline.tuning.grids import Times
 
@@ -83,19 +83,15 @@ def listed(sampler: Sampler, times: Times, schedule: Schedule) -> Setting | None
     """Return the setting of a sampler on times, rounded to four digits; None if it cannot walk them."""
     spacing = ",".join(f"{time:.4g}" for time in times)
     try:
-        grid: Grid = sampler.nodes(schedule, schedule.tau(spacing, 1))
+        calls = listed_calls(sampler, spacing, schedule)
     except ValueError:
         return None
-    if not grid:
-        return None
-    calls = network_calls(sampler, grid)
     return Setting(Method(sampler, spacing, sampler.clips), calls, calls)
 
 
 def on_default(sampler: Sampler, schedule: Schedule, calls: int) -> Setting | None:
     """Return the setting of a sampler on its default grid; None if the budget is too small for it."""
     try:
-        grid = sampler.grid(schedule, sampler.spacing, calls)
+        return setting_of(Method(sampler, sampler.spacing, sampler.clips), calls, schedule)
     except TooFewCallsError:
         return None
-    return Setting(Method(sampler, sampler.spacing, sampler.clips), calls, network_calls(sampler, grid))

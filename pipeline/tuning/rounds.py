@@ -138,9 +138,7 @@ class Budget:
 
 def shown_of(answer: Answer) -> list[Setting]:
     """Return the settings whose pictures stand beside each other: the best default, what was tuned, the teacher."""
-    tuned = answer.proof.best or answer.proof.closest
-    assert tuned is not None  # where all win, one is the best
-    return [answer.proof.best_default, tuned.setting, answer.teacher]
+    return [answer.proof.best_default, answer.lead.setting, answer.teacher]
 
 
 def measured_of(saved: dict[str, Any]) -> Measured:

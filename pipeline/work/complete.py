@@ -141,9 +141,8 @@ class _OfStudy:
         pass  # a study leaves nothing open
 
     def perform(self, joined: Cluster) -> None:
-        while self.work.tasks():  # of some studies those that are done say what comes next
+        while perform(self.work, joined, self.output.result):  # of some studies what is done says what comes next
             self.output.result.plan(*self.planned())
-            perform(self.work, joined, self.output.result)
 
     def publishable(self, study: Study) -> bool:
         return not self._work_of(study).tasks()

@@ -49,8 +49,8 @@ def perform(
     cluster: Cluster,
     result: Result | None = None,
     on_done: Callable[[Item, Outcome], Any] = lambda item, result: None,
-) -> None:
-    """Do the missing tasks of a work.
+) -> bool:
+    """Do the missing tasks of a work, and return whether there were some.
 
     Args:
         work: the work to do.
@@ -64,7 +64,7 @@ def perform(
     """
     tasks = work.tasks()
     if not tasks:
-        return
+        return False
     pool = cluster.pool(work.on_gpu)
 
     def note() -> None:
@@ -85,3 +85,4 @@ def perform(
         note()
     if failures:
         raise IncompleteError(failures)
+    return True

@@ -1,7 +1,6 @@
 """Tune: the best sampler and grid for a budget of network calls, searched, and proven on fresh seeds."""
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -14,7 +13,7 @@ from torch import Tensor
 from pipeline.cluster.task import Task
 from pipeline.evaluation.measurement import Measurement, open_measurement
 from pipeline.images.pixels import Pixels
-from pipeline.storage.sealed import fingerprint, unseal
+from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import DamagedFileError, Storage
 from pipeline.sweep.drawn import read_drawn
 from pipeline.sweep.grid import Row, Setting
@@ -203,11 +202,8 @@ def _check(item: Item, identity: dict[str, Any], storage: Storage) -> Claims:
 
 def read_plain(storage: Storage, path: str, own: str) -> dict[str, Any]:
     """Return the plain values of a file. Raises DamagedFileError."""
-
-    def parse(data: bytes) -> dict[str, Any]:
-        content = unseal(json.loads(data))
-        if content["fingerprint"] != own:
-            raise ValueError(f"it has fingerprint {content['fingerprint']}, this study has {own}")
-        return content
-
-    return storage.read_checked(path, parse)
+    content = storage.read_json(path)
+    if content["fingerprint"] != own:
+        carried = content["fingerprint"]
+        raise DamagedFileError(f"{storage.url}/{path}: it has fingerprint {carried}, this study has {own}")
+    return content

@@ -9,8 +9,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.diffusion.model import Walk
-from pipeline.evaluation.extractors import make_extractor
 from pipeline.evaluation.features import as_column, as_tensor, extract, write_features
 from pipeline.evaluation.measurement import Measurement
 from pipeline.evaluation.metrics import measure
@@ -22,7 +20,7 @@ from pipeline.storage.sealed import fingerprint
 from pipeline.storage.store import Storage
 from pipeline.sweep.drawn import write_drawn
 from pipeline.sweep.grid import Setting
-from pipeline.sweep.measured import measured_reference, read_planned
+from pipeline.sweep.measured import joined, measured_reference, read_planned
 from pipeline.sweep.shards import plan
 from pipeline.tuning.candidates import ends_at_first, listed
 from pipeline.tuning.grids import Times
@@ -86,8 +84,12 @@ class TuneWorker:
 
     def __init__(self, device: str, arguments: TuneArguments) -> None:
         """Load the model and the extractor."""
-        self.arguments, self.drawer = arguments, DrawWorker(device, arguments.drawing)
-        self.extractor = make_extractor(arguments.measurement.extractor, device)
+        drawing, one = arguments.drawing, {arguments.measurement.path: arguments.measurement}
+        self.arguments, self.drawer = arguments, DrawWorker(device, drawing)
+        self.extraction = ExtractWorker(
+            device, ExtractArguments(drawing.output, one, drawing.batch_size, drawing.identity, drawing.form)
+        )
+        (self.extractor,) = self.extraction.extractors.values()
         self.storage: Storage = self.drawer.storage
         self.fingerprint = fingerprint(arguments.drawing.identity)
         self.taught: dict[int, Taught] = {}
@@ -103,14 +105,13 @@ class TuneWorker:
 
     def teach(self, item: Teach) -> None:
         """Walk the teacher, and keep its images, their features, and the costs of single steps between its nodes."""
-        walker, grid = self.drawer.walker, self.arguments.teacher.grid(self.drawer.model.schedule)
-        walk = Walk(self.arguments.teacher.sampler, grid, self.arguments.teacher.clip)
+        walker, walk = self.drawer.walker, self.drawer.walk_of(self.arguments.teacher)
         images, costs, starts = [], [], []
-        for seeds in _searched(item.first, item.end).split(self.drawer.walker.batch_size):
+        for seeds in _searched(item.first, item.end).split(walker.batch_size):
             x_T = walker.x_T(seeds)
             steps = [*walker.steps(walk, seeds)]
             x_t = torch.stack([x_T, *(x for x, _ in steps)])
-            costs.append(single_steps(grid, x_t, torch.stack([pred_x0 for _, pred_x0 in steps])))
+            costs.append(single_steps(walk.grid, x_t, torch.stack([pred_x0 for _, pred_x0 in steps])))
             starts.append(late_starts(x_t))
             images.append(walker.decode(steps[-1][0]).float().cpu())
         image = torch.cat(images)
@@ -126,10 +127,7 @@ class TuneWorker:
 
     def extract(self, item: OfReference) -> None:
         """Extract features of the reference."""
-        drawing, measurement = self.arguments.drawing, self.arguments.measurement
-        one = {measurement.path: measurement}
-        arguments = ExtractArguments(drawing.output, one, drawing.batch_size, drawing.identity, drawing.form)
-        ExtractWorker(self.drawer.device, arguments).do((item.source, (measurement.path,))).end()
+        self.extraction.do((item.source, (self.arguments.measurement.path,))).end()
 
     def score(self, item: Score) -> None:
         """Score settings."""
@@ -185,10 +183,8 @@ class TuneWorker:
         own = item.setting.fingerprint(self.arguments.drawing.identity)
         shards = plan(item.setting, item.number, SHARD_SIZE)
         parts = [read_planned(self.storage, f"{FOLDER}/{Draw(shard).path}", shard, own) for shard in shards]
-        logits = [part.logits for part in parts if part.logits is not None]
-        measured = measure(
-            torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None, self.reference
-        )
+        whole = joined(parts)
+        measured = measure(whole.features, whole.logits, self.reference)
         self.write(item.path, {"metrics": {name: _plain(one) for name, one in measured.items()}})
 
     def show(self, item: Show) -> None:
