@@ -1,8 +1,11 @@
-"""A table as text, in columns."""
+"""A table as text: in columns, or as CSV."""
 
+import csv
+import io
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 
 def text_table(
@@ -29,6 +32,22 @@ def text_table(
     if head:
         text.insert(head, "─" * _width(text[0]))
     return "\n".join(text)
+
+
+def csv_table(lines: Sequence[Mapping[str, Any]], names: Collection[str] | None = None) -> str:
+    """Return CSV with a head and a line each; missing values are empty.
+
+    Args:
+        lines: column → value of each line.
+        names: the columns; None for all that a line has, in the order in which they come.
+
+    """
+    known = dict.fromkeys(name for line in lines for name in line) if names is None else names
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, known, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return sink.getvalue()
 
 
 def _padded(cell: str, width: int, left: bool) -> str:

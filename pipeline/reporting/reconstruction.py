@@ -1,7 +1,5 @@
 """The report of a reconstruction: table 2 of the DDIM paper with its errors, and a figure."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ from pipeline.sweep.layout import METRICS, REPORT
 from pipeline.sweep.method import labels
 from pipeline.sweep.reconstructed import Reconstructed
 from pipeline.sweep.study import Study
-from pipeline.text_table import text_table
+from pipeline.text_table import csv_table, text_table
 
 _SOURCE = "Song, Meng, Ermon, ICLR 2021, table 2"
 
@@ -45,7 +43,7 @@ def publish(study: Study, rows: Rows) -> str:
     write = study.storage.write
     write(METRICS, (json.dumps([*rows.values()], indent=2) + "\n").encode())
     write(f"{REPORT}/table.md", to_markdown(rows, lines).encode())
-    write(f"{REPORT}/table.csv", _csv(rows).encode())
+    write(f"{REPORT}/table.csv", csv_table([*rows.values()]).encode())
     for kind, data in figure(rows).items():
         write(f"{REPORT}/reconstruction.{kind}", data)
     files = f"Files: {study.out.rstrip('/')}/{METRICS}, {study.out.rstrip('/')}/{REPORT}/"
@@ -129,11 +127,3 @@ def _cells(rows: Rows) -> list[list[str]]:
         paper: list[Any] = [row["mse_paper"]] if _has_paper(rows) else []
         table_rows.append(cells + [f"{value:g}" if value else "" for value in paper])
     return table_rows
-
-
-def _csv(rows: Rows) -> str:
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, [*dict.fromkeys(key for row in rows.values() for key in row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows.values())
-    return sink.getvalue()

@@ -1,7 +1,5 @@
 """The rows of metrics.json as the paper's table: methods down, S across; for a terminal, Markdown, LaTeX and CSV."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from pipeline.reporting.columns import PUBLISHED, Column, shown, tables
 from pipeline.sweep.grid import Row, Rows, Setting
 from pipeline.sweep.method import Method, labels
-from pipeline.text_table import text_table
+from pipeline.text_table import csv_table, text_table
 
 
 @dataclass(frozen=True)
@@ -134,11 +132,7 @@ def to_csv(rows: Rows) -> str:
         for setting, row in rows.items()
     ]
     names = _distinct(name for line in lines for name, value in line.items() if not isinstance(value, dict))
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return sink.getvalue()
+    return csv_table(lines, names)
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

@@ -1,7 +1,5 @@
 """The report of a tuning: metrics.json, tables, figures, and for each budget a file that jobs/sweep.py takes."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +13,7 @@ from pipeline.sweep import layout
 from pipeline.sweep.config import SweepConfig
 from pipeline.sweep.grid import Row, Setting
 from pipeline.sweep.study import Study, StudyConfig
+from pipeline.text_table import csv_table
 from pipeline.tuning import figures
 from pipeline.tuning.answer import Answer, Proven
 from pipeline.tuning.proof import Finalist, Metrics, bias_free
@@ -194,9 +193,4 @@ def _csv(answers: Sequence[Answer], numbers: Sequence[Row]) -> str:
                 low, high = beside["interval"] or (None, None)
                 line |= {"difference": beside["difference"], "se": beside["se"], "low": low, "high": high}
             lines.append(line)
-    sink = io.StringIO()
-    fields = [*dict.fromkeys(name for line in lines for name in line)]
-    writer = csv.DictWriter(sink, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return sink.getvalue()
+    return csv_table(lines)
