@@ -8,8 +8,6 @@ import torch
 
 from pipeline.evaluation.difference import Difference, holm, paired, unpaired
 from pipeline.evaluation.features import Features
-from pipeline.evaluation.metrics import compared_metrics
-from pipeline.evaluation.metrics.base import Metric
 from pipeline.evaluation.metrics.fid import FID
 from pipeline.evaluation.uncertainty import Measured
 
@@ -72,11 +70,6 @@ def compared(ours: dict[str, Measured], theirs: dict[str, Measured], in_pairs: b
         return Compared(baseline.value, other.value, paired(other, baseline) if in_pairs else unpaired(other, baseline))
 
     return {name: one(name) for name in theirs}
-
-
-def beside_fid() -> list[Metric]:
-    """Return the metrics whose differences stand beside FID's and decide nothing."""
-    return [metric for metric in compared_metrics() if metric.name != FID.name]
 
 
 def equal_features(one: Features, other: Features) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.evaluation.metrics import METRICS, compared_metrics
+from pipeline.evaluation.metrics import METRICS, beside_fid, compared_metrics
 from pipeline.evaluation.metrics.base import Metric, listed
 from pipeline.evaluation.metrics.fid import FID
-from pipeline.regression.compared import ALPHA, Compared, beside_fid
+from pipeline.regression.compared import ALPHA, Compared
 from pipeline.regression.contrast import Beside, Contrast
 from pipeline.text_table import text_table
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.evaluation.metrics import compared_metrics
+from pipeline.evaluation.metrics import beside_fid, compared_metrics
 from pipeline.evaluation.metrics.base import Metric
-from pipeline.regression.compared import beside_fid
 from pipeline.regression.gate import Verdict
 from pipeline.storage.store import DamagedFileError, Storage
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
+from pipeline.evaluation.metrics import beside_fid
 from pipeline.evaluation.metrics.base import Metric, listed
-from pipeline.regression.compared import ALPHA, beside_fid
+from pipeline.regression.compared import ALPHA
 from pipeline.regression.comparison import Comparison, Speed
 from pipeline.regression.gate import Verdict, first_difference
 

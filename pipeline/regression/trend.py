@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from pipeline.evaluation.metrics import beside_fid
 from pipeline.evaluation.metrics.base import Metric
-from pipeline.regression.compared import beside_fid
 
 _BAND = {"color": "#2e7d32", "alpha": 0.15, "linewidth": 0}
 _BAD = "#b00020"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.evaluation.metrics import METRICS
-from pipeline.evaluation.metrics.base import Metric
+from pipeline.evaluation.metrics.base import Metric, with_error
 from pipeline.sweep.grid import Row
 
 
@@ -31,12 +31,7 @@ class Column:
     def of(cls, metric: Metric) -> "Column":
         """Return the column of a metric."""
         headings = metric.heading, metric.latex_heading
-        text = _rounded(metric.decimals)
-        return cls(metric.key, metric.title, text, metric.se, metric.higher_is_better, *headings)
-
-
-def _rounded(decimals: Callable[[float], int]) -> Callable[[float, float], str]:
-    return lambda value, number: f"{number:.{decimals(value)}f}"
+        return cls(metric.key, metric.title, metric.text, metric.se, metric.higher_is_better, *headings)
 
 
 def _whole(value: int, number: int) -> str:
@@ -53,7 +48,7 @@ SPEED = Column("images_per_second", "images/s", _rate, None, True, *2 * ("images
 CONSISTENCY = Column(
     "consistency",
     "distance",
-    _rounded(lambda value: 4 if value < 0.1 else 3),
+    lambda value, number: f"{number:.{4 if value < 0.1 else 3}f}",
     "consistency_se",
     heading="distance from the largest S, 1: another seed's",
     latex_heading="distance from the largest $S$",
@@ -74,12 +69,7 @@ def columns() -> list[Column]:
 
 def shown(column: Column, row: Row) -> str:
     """Return a number of a row as reports show it, with "± " and its standard error if that is known."""
-    value = row.get(column.key)
-    if value is None:
-        return "–"
-    error = row.get(column.se) if column.se else None
-    text = column.text(value, value)
-    return text if error is None else f"{text} ± {column.text(value, error)}"
+    return with_error(column.text, row.get(column.key), row.get(column.se) if column.se else None)
 
 
 def metric_shown(name: str, row: Row) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.diffusion.spacing import parse_spacing
 from pipeline.evaluation.difference import Difference
-from pipeline.evaluation.metrics import METRICS, compared_metrics
+from pipeline.evaluation.metrics import METRICS, beside_fid
 from pipeline.evaluation.metrics.base import Metric
 from pipeline.evaluation.metrics.fid import FID
 from pipeline.sweep.grid import Setting
@@ -37,7 +37,7 @@ def named(setting: Setting, names: Names) -> str:
 
 def other_metrics(measured: Metrics) -> list[Metric]:
     """Return the metrics of a setting that stand beside FID and decide nothing."""
-    return [metric for metric in compared_metrics() if metric.name != FID.name and metric.name in measured]
+    return [metric for metric in beside_fid() if metric.name in measured]
 
 
 def metric_text(name: str, measured: Metrics) -> str:

@@ -36,6 +36,11 @@ def compared_metrics() -> list[Metric]:
     return [metric for metric in METRICS.values() if metric.compared]
 
 
+def beside_fid() -> list[Metric]:
+    """Return the metrics whose differences stand beside FID's and decide nothing."""
+    return [metric for metric in compared_metrics() if metric.name != FID.name]
+
+
 def measure(features: Tensor, logits: Tensor | None, reference: Reference) -> dict[str, Measured]:
     """Return name → the metrics that are compared, with how they depend on the images, where their needs are known.
 

@@ -38,6 +38,16 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
+def with_error(text: Callable[[Any, Any], str], value: Any, error: Any) -> str:
+    """Return a number with "± " and its standard error if that is known, "–" if the number itself is not.
+
+    `text` is of (value, number), and returns the number in the form of the value.
+    """
+    if value is None:
+        return "–"
+    return text(value, value) + ("" if error is None else f" ± {text(value, error)}")
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """What metrics are computed from."""
@@ -118,13 +128,13 @@ class Metric(ABC):
         """Return with how many decimals a value and its error are shown."""
         return 2 if abs(value) >= 1 else 3
 
+    def text(self, value: float, number: float) -> str:
+        """Return a number, the value or its error, as text in the form of the value."""
+        return f"{number:.{self.decimals(value)}f}"
+
     def shown(self, row: Mapping[str, Any]) -> str:
         """Return it as text from a row of its keys: the value and, if it is known, "± " and its error."""
-        value, error = row.get(self.key), row.get(self.se) if self.se else None
-        if value is None:
-            return "–"
-        decimals = self.decimals(value)
-        return f"{value:.{decimals}f}" + ("" if error is None else f" ± {error:.{decimals}f}")
+        return with_error(self.text, row.get(self.key), row.get(self.se) if self.se else None)
 
     def shown_difference(self, number: float) -> str:
         """Return a difference, or an end of its interval, as text with its sign.
